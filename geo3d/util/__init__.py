@@ -1,0 +1,1 @@
+"""What every layer needs: files written into place, progress, threads, compiled kernels, missing packages."""
