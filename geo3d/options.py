@@ -23,7 +23,7 @@ class ReconstructOptions:
     camera_model : str or None
         COLMAP's name of the lens model; None chooses by what is known about the lens.
     camera_params : tuple of float or None
-        Intrinsics in COLMAP's order, pixels of the original photos, centre of the top-left pixel at (0.5, 0.5).
+        Intrinsics in COLMAP's order, in pixels of the original photos, top-left pixel at (0.5, 0.5).
     fix_intrinsics : bool
         Keep the given intrinsics as they are; otherwise they are refined together with the poses.
     camera_per : {"exif", "folder", "photo"}
@@ -67,15 +67,15 @@ class ReconstructOptions:
         for name, stage in (("from_stage", self.from_stage), ("until_stage", self.until_stage)):
             if stage is not None and stage not in STAGES:
                 raise ValueError(f"{name} is {stage!r}; the stages are {', '.join(STAGES)}")
-        if self.from_stage and self.until_stage:
-            if STAGES.index(self.from_stage) > STAGES.index(self.until_stage):
-                raise ValueError(f"from_stage {self.from_stage!r} comes after until_stage {self.until_stage!r}")
+        first, last = self.from_stage or STAGES[0], self.until_stage or STAGES[-1]
+        if STAGES.index(first) > STAGES.index(last):
+            raise ValueError(f"from_stage {first!r} comes after until_stage {last!r}")
         if self.calib is not None and (self.camera_model or self.camera_params):
             raise ValueError("calib already says model and params; leave out camera_model and camera_params")
         if self.camera_params is not None and self.camera_model is None:
-            raise ValueError("camera_params needs camera_model, which says what the numbers mean")
-        if self.fix_intrinsics and self.calib is None and self.camera_params is None:
-            raise ValueError("fix_intrinsics needs known intrinsics: give calib, or camera_model and camera_params")
+            raise ValueError(
+                "camera_params needs camera_model, which says what the numbers mean (PINHOLE: fx, fy, cx, cy)"
+            )
         if self.max_size is not None and self.max_size < 64:
             raise ValueError(f"max_size is {self.max_size}; it is the longest side in pixels and at least 64")
         if self.threads is not None and self.threads < 1:
