@@ -1,0 +1,27 @@
+"""Rotations, rigid motions and similarities; quaternions; averages and alignments. Pure NumPy, float64."""
+
+from geo3d.geometry.homogeneous import from_homogeneous, to_homogeneous
+from geo3d.geometry.quaternions import (
+    matrix_to_quaternion,
+    quaternion_multiply,
+    quaternion_slerp,
+    quaternion_to_matrix,
+)
+from geo3d.geometry.se3 import SE3
+from geo3d.geometry.sim3 import Sim3
+from geo3d.geometry.so3 import SO3, closest_rotation, rotation_angle, skew
+
+__all__ = [
+    "SE3",
+    "SO3",
+    "Sim3",
+    "closest_rotation",
+    "from_homogeneous",
+    "matrix_to_quaternion",
+    "quaternion_multiply",
+    "quaternion_slerp",
+    "quaternion_to_matrix",
+    "rotation_angle",
+    "skew",
+    "to_homogeneous",
+]
