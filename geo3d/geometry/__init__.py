@@ -1,5 +1,7 @@
 """Rotations, rigid motions and similarities; quaternions; averages and alignments. Pure NumPy, float64."""
 
+from geo3d.geometry.alignment import SimilarityFit, umeyama, umeyama_robust
+from geo3d.geometry.averaging import average_rotations
 from geo3d.geometry.homogeneous import from_homogeneous, to_homogeneous
 from geo3d.geometry.quaternions import (
     matrix_to_quaternion,
@@ -15,6 +17,8 @@ __all__ = [
     "SE3",
     "SO3",
     "Sim3",
+    "SimilarityFit",
+    "average_rotations",
     "closest_rotation",
     "from_homogeneous",
     "matrix_to_quaternion",
@@ -24,4 +28,6 @@ __all__ = [
     "rotation_angle",
     "skew",
     "to_homogeneous",
+    "umeyama",
+    "umeyama_robust",
 ]

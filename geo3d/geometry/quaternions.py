@@ -1,4 +1,4 @@
-"""Unit quaternions, (..., 4) float64 in the order w, x, y, z (Hamilton): cos(a/2) + sin(a/2) (axis . (i, j, k)).
+"""Unit quaternions, (..., 4) float64, order w, x, y, z (Hamilton): cos(a/2) + sin(a/2) (axis . (i, j, k)).
 
 q and -q are the same rotation; functions that return a quaternion of a rotation choose w >= 0.
 """

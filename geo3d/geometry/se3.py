@@ -1,4 +1,4 @@
-"""Rigid motions, SE(3): x' = R x + t. Tangent xi = (rho, phi), (..., 6): translation part first, then rotation.
+"""Rigid motions, SE(3): x' = R x + t. Tangent xi = (rho, phi), (..., 6): translation first, then rotation.
 
     exp(xi) = (exp(phi), J(phi) rho)           J: left Jacobian of SO(3)
     adjoint = [[R, skew(t) R], [0, R]]
@@ -40,9 +40,9 @@ class SE3(LieGroup):
     Examples
     --------
     >>> import numpy as np
-    >>> cam_from_world = SE3(np.eye(3), [0, 0, 5])
+    >>> cam_from_world = SE3(np.eye(3), [-1, -2, 5])
     >>> cam_from_world.act([1, 2, 3]).tolist(), cam_from_world.center().tolist()
-    ([1.0, 2.0, 8.0], [0.0, 0.0, -5.0])
+    ([0.0, 0.0, 8.0], [1.0, 2.0, -5.0])
     """
 
     rotation: np.ndarray
@@ -95,7 +95,7 @@ class SE3(LieGroup):
         return SO3(self.rotation).quaternion()
 
     def center(self) -> np.ndarray:
-        """(..., 3) what is mapped to the origin, -R^T t: of `cam_from_world`, the camera's centre in the world."""
+        """(..., 3) -R^T t, which is mapped to the origin: the camera's centre if this is `cam_from_world`."""
         return -rotate(np.swapaxes(self.rotation, -1, -2), self.translation)
 
     @staticmethod
@@ -115,9 +115,7 @@ class SE3(LieGroup):
         return SE3(np.swapaxes(self.rotation, -1, -2), self.center())
 
     def __matmul__(self, other: SE3) -> SE3:
-        return SE3(
-            self.rotation @ other.rotation, rotate(self.rotation, other.translation) + self.translation
-        )
+        return SE3(self.rotation @ other.rotation, self.act(other.translation))
 
     def act(self, points: ArrayLike) -> np.ndarray:
         """(..., 3) moved points."""
@@ -154,7 +152,7 @@ def _coupling(rho: np.ndarray, phi: np.ndarray) -> np.ndarray:
     """(..., 3, 3) the block Q of the left Jacobian. Barfoot 2017, eq. 7.86."""
     a = np.linalg.norm(phi, axis=-1)[..., None, None]
     p, k = skew(rho), skew(phi)
-    kp, pk, kk = k @ p, p @ k, k @ k
+    kp, pk = k @ p, p @ k
     kpk = kp @ k
     c1 = angle_minus_sin_ratio(a)
     c2 = series_or_formula(a, _Q2_SERIES, lambda x: (x * x + 2 * np.cos(x) - 2) / (2 * x**4))

@@ -1,12 +1,12 @@
-"""Similarities, Sim(3): x' = s R x + t, s > 0. Tangent xi = (rho, phi, sigma), (..., 7): translation, rotation, log s.
+"""Similarities, Sim(3): x' = s R x + t, s > 0. Tangent xi = (rho, phi, sigma = log s), (..., 7).
 
-    exp(xi) = (e^sigma, exp(phi), V rho),       V(phi, sigma) = integral over u in [0, 1] of e^(u sigma) exp(u phi) du
+    exp(xi) = (e^sigma, exp(phi), V rho),       V = integral over u in [0, 1] of e^(u sigma) exp(u phi) du
     adjoint = [[s R, skew(t) R, -t], [0, R, 0], [0, 0, 1]]
     J_l(xi) = integral over u in [0, 1] of adjoint(exp(u xi)) du
 
-The integrands are entire functions, so 24 Gauss-Legendre nodes give them to the last digits for every angle up to
-2 pi and every scale between 1e-8 and 1e8, with no special case near zero: closed forms have four (angle and scale
-each near zero or not). Eade: Lie groups for computer vision, 2014.
+The integrands are entire functions, so 24 Gauss-Legendre nodes give the integrals to the last digits for any
+angle up to 2 pi and any scale between 1e-8 and 1e8, with no special case near zero: a closed form has four
+(angle and log s each near zero or not). Eade: Lie groups for computer vision, 2014.
 """
 
 from __future__ import annotations

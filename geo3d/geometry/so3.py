@@ -1,11 +1,11 @@
-"""Rotations of space, SO(3): matrices R with R^T R = I and det R = 1; tangent phi = angle * unit axis, radians.
+"""Rotations, SO(3): matrices R with R^T R = I and det R = 1; tangent phi = angle * unit axis, radians.
 
     exp(phi) = I + sin(a)/a K + (1 - cos(a))/a^2 K^2,                 K = skew(phi), a = |phi|     (Rodrigues)
     J_l(phi) = I + (1 - cos(a))/a^2 K + (a - sin(a))/a^3 K^2
     J_l(phi)^-1 = I - K/2 + (1 - (a/2) cot(a/2))/a^2 K^2
 
-The coefficients are evaluated without cancellation near a = 0, and the logarithm goes through the quaternion, whose
-largest component is found first, so that it keeps its digits near a = pi. Sola et al. 2018; Barfoot 2017, ch. 7.
+The coefficients are evaluated without cancellation near a = 0, and the logarithm goes through the quaternion,
+whose largest component is found first, so that it keeps its digits near a = pi. Barfoot 2017, chapter 7.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def rotation_angle(matrix: ArrayLike) -> np.ndarray:
 
 
 def closest_rotation(matrix: ArrayLike) -> np.ndarray:
-    """(..., 3, 3) rotation R that is nearest to `matrix` (..., 3, 3): the least |R - M| in the Frobenius norm.
+    """(..., 3, 3) rotation R nearest to `matrix` M (..., 3, 3): the least |R - M| in the Frobenius norm.
 
     Kabsch 1976. Where det M < 0 the direction of the least singular value is turned round.
 
@@ -171,9 +171,8 @@ def _cotangent_ratio(angle: np.ndarray) -> np.ndarray:
     a = np.where(small, 1.0, angle)
     with np.errstate(divide="ignore"):
         formula = (1 - 0.5 * a / np.tan(0.5 * a)) / a**2
-    return np.where(
-        small, np.polynomial.polynomial.polyval(np.where(small, angle / 2, 0.0) ** 2, _COT_SERIES), formula
-    )
+    series = np.polynomial.polynomial.polyval(np.where(small, angle / 2, 0.0) ** 2, _COT_SERIES)
+    return np.where(small, series, formula)
 
 
 def series_or_formula(angle: np.ndarray, series: np.ndarray, formula) -> np.ndarray:
