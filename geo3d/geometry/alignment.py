@@ -2,8 +2,8 @@
 
 With centred points, `sum w y x^T = U D V^T` gives `R = U S V^T`, `S = diag(1, 1, det(U V^T))`, and
 `s = trace(D S) / sum w |x|^2`. Umeyama: Least-squares estimation of transformation parameters between two
-point patterns, 1991. Robust: RANSAC over samples of three with a truncated quadratic score (MSAC), then Umeyama
-on the inliers until they stay the same.
+point patterns, 1991. Robust: RANSAC over samples of three with a truncated quadratic score (MSAC), then
+Umeyama on the inliers until they stay the same.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def umeyama(
     Raises
     ------
     ValueError
-        If the shapes differ, a number is not finite, there are fewer than three points (with a weight above 0)
-        or they lie on one line, so that the rotation is not determined.
+        If the shapes differ, a number is not finite, there are fewer than three points (with a weight above
+        0) or they lie on one line, so that the rotation is not determined.
 
     References
     ----------

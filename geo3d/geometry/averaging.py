@@ -1,7 +1,7 @@
 """The one rotation that stands for many: R with the least sum of w_i d(R, R_i)^p.
 
-Chordal L2 (p = 2, d = |R - R_i| in the Frobenius norm): the rotation nearest to the weighted sum of the matrices,
-in closed form. Geodesic L1 (p = 1, d = angle of R^T R_i): the median on the group, by Weiszfeld's iteration;
+Chordal L2 (p = 2, d = |R - R_i| in the Frobenius norm): the rotation nearest to the weighted sum of the
+matrices, in closed form. Geodesic L1 (p = 1, d = angle of R^T R_i): the median on the group, by Weiszfeld's iteration;
 outliers hardly move it. Hartley, Trumpf, Dai, Li: Rotation averaging, 2013.
 """
 
@@ -30,8 +30,8 @@ def average_rotations(
     weights : (N,), optional
         Not negative, not all zero; one each by default.
     robust : bool
-        True: the median (geodesic L1), which stands while fewer than half of the rotations (by weight) are wrong.
-        False: the mean (chordal L2).
+        True: the median (geodesic L1), which stands while fewer than half of the rotations (by weight) are
+        wrong. False: the mean (chordal L2).
 
     Returns
     -------
