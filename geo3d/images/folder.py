@@ -1,0 +1,62 @@
+"""Which photos a folder holds: by suffix, recursive, sorted; hidden files and mask folders are not photos."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
+_OTHERS = {
+    ".png",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".webp",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".ppm",
+    ".pgm",
+    ".jp2",
+    ".gif",
+}
+PHOTO_SUFFIXES = frozenset(_JPEG | _OTHERS)
+MASK_FOLDER = "masks"
+
+
+def list_photos(folder: str | os.PathLike, *, recursive: bool = True) -> list[str]:
+    """Names of the photos below a folder, with forward slashes, sorted.
+
+    Files are judged by their suffix only (a damaged photo is listed, so that its reader can name it). Hidden
+    files and folders, `__MACOSX` and folders named `masks` are skipped. A folder that was reached by a
+    symbolic link is entered once.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    NotADirectoryError
+        If it is a file.
+    """
+    root = Path(folder)
+    if not root.exists():
+        raise FileNotFoundError(f"no folder {os.fspath(folder)!r}: give the folder that holds the photos")
+    if not root.is_dir():
+        raise NotADirectoryError(f"{os.fspath(folder)!r} is a file: give the folder that holds the photos")
+    names: list[str] = []
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if recursive and not _skipped(f))
+        for file in files:
+            if not file.startswith(".") and Path(file).suffix.lower() in PHOTO_SUFFIXES:
+                names.append((Path(parent) / file).relative_to(root).as_posix())
+    return sorted(names)
+
+
+def _skipped(folder: str) -> bool:
+    return folder.startswith(".") or folder == "__MACOSX" or folder.lower() == MASK_FOLDER

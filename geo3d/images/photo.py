@@ -1,0 +1,275 @@
+"""One function reads every photo: 8 and 16 bit, grey, colour, palette, CMYK, with alpha; JPEG, PNG, TIFF,
+HEIC...
+
+What comes back is RGB or grey as the sensor stored it: EXIF orientation is *not* applied (a rotated photo
+would no longer fit the calibration of its camera). Alpha is not blended into the colours: the colours stay as
+stored, and the alpha channel comes back beside them, so that it can serve as a mask. 16 bit become 8 bit by
+value / 257, unless asked to be kept. CMYK becomes RGB without a colour profile.
+
+A photo read with `max_size` has pixel centres `x_small = x * scale[0]` (both count the centre of the top-left
+pixel as 0.5), with `scale` exactly the ratio of the widths and of the heights.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from geo3d.util.require import require
+
+
+class PhotoError(ValueError):
+    """A photo that cannot be read. The message names the file, what was found, and what to do."""
+
+    def __init__(self, path: str | os.PathLike, found: str, advice: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {found}. {advice}")
+        self.path = os.fspath(path)
+        self.found = found
+        self.advice = advice
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo in memory.
+
+    Attributes
+    ----------
+    pixels : (H, W, 3) or (H, W), uint8 or uint16
+        RGB or grey, EXIF orientation not applied.
+    alpha : (H, W) uint8 or None
+        Opacity, where the file has it.
+    width, height : int
+        Size of the photo in the file, before `max_size`.
+    scale : (float, float)
+        `pixels`' width and height over the file's; (1, 1) when it was not reduced.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    width: int
+    height: int
+    scale: tuple[float, float]
+
+
+def read_image(
+    path: str | os.PathLike,
+    mode: Literal["rgb", "gray"] = "rgb",
+    *,
+    keep_16_bit: bool = False,
+    max_size: int | None = None,
+) -> np.ndarray:
+    """The pixels of a photo, (H, W, 3) RGB or (H, W) grey; see `read_photo`."""
+    return read_photo(path, mode, keep_16_bit=keep_16_bit, max_size=max_size).pixels
+
+
+def read_photo(
+    path: str | os.PathLike,
+    mode: Literal["rgb", "gray"] = "rgb",
+    *,
+    keep_16_bit: bool = False,
+    max_size: int | None = None,
+) -> Photo:
+    """Read a photo of any kind.
+
+    Parameters
+    ----------
+    path : path
+    mode : "rgb" or "gray"
+        Grey is Rec. 601 luma.
+    keep_16_bit : bool
+        Keep uint16 where the file has 16 bits a channel, instead of value / 257.
+    max_size : int, optional
+        Reduce by area averaging so that the longer side has at most this many pixels.
+
+    Raises
+    ------
+    PhotoError
+        If the file is empty, truncated, no image, of an unknown format, or its header asks for more than
+        twice `PIL.Image.MAX_IMAGE_PIXELS` (179 megapixels by default): refused before memory is taken.
+    OSError
+        If the file cannot be opened at all.
+    ValueError
+        If `mode` or `max_size` is not valid.
+    """
+    if mode not in ("rgb", "gray"):
+        raise ValueError(f'mode must be "rgb" or "gray", got {mode!r}')
+    if max_size is not None and max_size < 16:
+        raise ValueError(f"max_size must be at least 16 pixels, got {max_size}")
+    data = Path(path).read_bytes()
+    pixels, alpha = _decode(path, data, mode)
+    if pixels.dtype == np.uint16 and not keep_16_bit:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    height, width = pixels.shape[:2]
+    longest = max(width, height)
+    if max_size is None or longest <= max_size:
+        return Photo(np.ascontiguousarray(pixels), alpha, width, height, (1.0, 1.0))
+    size = (max(1, round(width * max_size / longest)), max(1, round(height * max_size / longest)))
+    cv2 = require("cv2")
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    if alpha is not None:
+        alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    return Photo(small, alpha, width, height, (size[0] / width, size[1] / height))
+
+
+def photo_size(path: str | os.PathLike) -> tuple[int, int]:
+    """Width and height as stored, from the header alone; the pixels may still be damaged.
+
+    Raises
+    ------
+    PhotoError, OSError
+        As `read_photo`.
+    """
+    with Path(path).open("rb") as file:
+        head = file.read(64)
+        file.seek(0)
+        image = open_header(path, file, head)
+        return image.size
+
+
+def open_header(path: str | os.PathLike, file: Any, head: bytes) -> Any:
+    """A PIL image of which only the header is read, or a PhotoError that says why not."""
+    from PIL import Image, UnidentifiedImageError
+
+    if not head:
+        raise PhotoError(path, "the file is empty (0 bytes)", "Copy it again from the camera, or remove it")
+    kind = _kind(head)
+    if kind == "HEIC":
+        try:
+            require("pillow_heif").register_heif_opener()
+        except ImportError as error:
+            raise PhotoError(path, "a HEIC photo, and pillow-heif is not installed", str(error)) from error
+    try:
+        image = Image.open(file)
+    except Image.DecompressionBombError as error:
+        raise PhotoError(
+            path,
+            f"the header asks for too many pixels ({error})",
+            "The file is damaged or no photo; cut a mosaic into tiles, or raise PIL.Image.MAX_IMAGE_PIXELS",
+        ) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error) as error:
+        raise _not_an_image(path, kind, head) from error
+    return image
+
+
+def _decode(path: str | os.PathLike, data: bytes, mode: str) -> tuple[np.ndarray, np.ndarray | None]:
+    image = open_header(path, io.BytesIO(data), data[:64])
+    if image.format in ("PNG", "TIFF") and _sixteen_bit(image, data):
+        return _decode_16_bit(path, data, mode)
+    if image.mode in ("F", "I"):
+        raise PhotoError(
+            path,
+            f"{image.format} with {'float' if image.mode == 'F' else '32-bit'} samples, which is not a photo",
+            "Save it with 8 or 16 bits a channel",
+        )
+    if mode == "gray" and image.format in ("JPEG", "MPO") and image.mode == "RGB":
+        image.draft("L", None)  # luma as the JPEG holds it: skips the colour conversion
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError, IndexError, struct.error) as error:
+        raise _damaged(path, image.format, len(data), str(error)) from error
+    alpha = None
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        alpha = np.asarray(image.getchannel("A"))
+        image = image.convert("RGB")  # Pillow drops alpha here, it does not blend
+    return np.asarray(image.convert("L" if mode == "gray" else "RGB")), alpha
+
+
+def _sixteen_bit(image: Any, data: bytes) -> bool:
+    if image.format == "PNG":
+        return data[24:25] == b"\x10"  # bit depth in IHDR, always the first chunk
+    bits = image.tag_v2.get(258, (8,))
+    return image.mode != "F" and max(bits if isinstance(bits, tuple) else (bits,)) == 16
+
+
+def _decode_16_bit(path: str | os.PathLike, data: bytes, mode: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pillow cuts 16-bit colour to 8 bits, so OpenCV decodes these."""
+    cv2 = require("cv2")
+    try:
+        bgr = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+        )
+    except cv2.error as error:
+        raise _damaged(path, "16-bit", len(data), str(error)) from error
+    if bgr is None or bgr.dtype != np.uint16:
+        raise _damaged(path, "16-bit", len(data), "OpenCV cannot decode it")
+    _refuse_cut_png(path, data)
+    alpha = None
+    if bgr.ndim == 3 and bgr.shape[2] in (2, 4):
+        alpha = (bgr[..., -1] >> 8).astype(np.uint8)
+        bgr = bgr[..., :-1]
+    if bgr.ndim == 3 and bgr.shape[2] == 1:
+        bgr = bgr[..., 0]
+    if bgr.ndim == 2:
+        return (bgr if mode == "gray" else np.repeat(bgr[..., None], 3, axis=2)), alpha
+    code = cv2.COLOR_BGR2GRAY if mode == "gray" else cv2.COLOR_BGR2RGB
+    return cv2.cvtColor(np.ascontiguousarray(bgr), code), alpha
+
+
+def _refuse_cut_png(path: str | os.PathLike, data: bytes) -> None:
+    """OpenCV returns a cut PNG with the missing rows black; a whole one has its end chunk."""
+    if data.startswith(b"\x89PNG") and b"IEND" not in data[-64 * 1024 :]:
+        raise _damaged(path, "PNG", len(data), "the end chunk is missing")
+
+
+def _damaged(path: str | os.PathLike, kind: str | None, size: int, detail: str) -> PhotoError:
+    return PhotoError(
+        path,
+        f"a damaged or truncated {kind} file of {size} bytes ({detail.strip()})",
+        "Copy it again from the camera, or remove it",
+    )
+
+
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"FUJIFILMCCD-RAW", "a camera raw file"),
+    (b"%PDF", "a PDF document"),
+    (b"8BPS", "a Photoshop document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1aE\xdf\xa3", "a video"),
+)
+_RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"})
+
+
+def _kind(head: bytes) -> str | None:
+    """What the first bytes say that this is; None when they say nothing."""
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        if brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):
+            return "HEIC"
+        return (
+            "AVIF" if brand in (b"avif", b"avis") else "a camera raw file" if brand == b"crx " else "a video"
+        )
+    return None
+
+
+def _not_an_image(path: str | os.PathLike, kind: str | None, head: bytes) -> PhotoError:
+    if kind in ("JPEG", "PNG", "TIFF", "HEIC", "AVIF"):
+        if Path(path).suffix.lower() in _RAW_SUFFIXES:
+            kind = "a camera raw file"
+        else:
+            return PhotoError(
+                path,
+                f"it begins as {kind}, but its header is damaged or truncated",
+                "Copy it again from the camera, or remove it",
+            )
+    if kind == "a camera raw file":
+        return PhotoError(path, kind, "Develop it to JPEG, PNG or TIFF without lens correction or cropping")
+    if kind == "a video":
+        return PhotoError(path, "a video, not a photo", "Extract its frames to a folder of photos first")
+    if kind is None:
+        text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
+        kind = "a text file" if text else f"an unknown format (it begins with {head[:8].hex(' ')})"
+    return PhotoError(path, f"not an image but {kind}", "Use JPEG, PNG, TIFF, WebP or HEIC, or remove it")

@@ -1,0 +1,113 @@
+"""Keypoints lie where the blobs are, in COLMAP's pixels, at every size."""
+
+import cv2
+import numpy as np
+import pytest
+
+from geo3d.features import SiftOptions, extract
+
+cv2.setNumThreads(1)
+
+
+def blobs(sigma, per_side, size=384, seed=0):
+    """A photo of Gaussian blobs at random sub-pixel places, and these places."""
+    rng = np.random.default_rng(seed)
+    step = size / per_side
+    grid = (
+        np.stack(np.meshgrid(np.arange(per_side), np.arange(per_side)), axis=-1).reshape(-1, 2) + 0.5
+    ) * step
+    centres = grid + rng.uniform(-1, 1, grid.shape)
+    y, x = np.mgrid[:size, :size] + 0.5  # centre of the top-left pixel
+    image = np.full((size, size), 100.0)
+    for cx, cy in centres:
+        image += 110 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2))
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8), centres
+
+
+def errors(keypoints, centres):
+    offset = keypoints[:, None] - centres[None]
+    nearest = np.linalg.norm(offset, axis=2).argmin(axis=1)
+    offset = offset[np.arange(len(keypoints)), nearest]
+    return offset[np.linalg.norm(offset, axis=1) < 1.5]
+
+
+@pytest.mark.parametrize(("sigma", "per_side"), [(1.2, 8), (2.0, 8), (3.0, 8), (4.0, 6), (6.0, 4)])
+def test_keypoints_have_no_sub_pixel_bias(sigma, per_side):
+    image, centres = blobs(sigma, per_side)
+    features = extract(image)
+    error = errors(features.keypoints, centres)
+    assert len(error) >= len(centres)
+    assert np.abs(error.mean(axis=0)).max() < 0.02
+    assert error.std(axis=0).max() < 0.05
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.37])
+def test_keypoints_of_a_reduced_photo_are_in_the_photo_s_pixels(scale):
+    image, centres = blobs(6.0, 5)
+    small = cv2.resize(image, (round(384 * scale),) * 2, interpolation=cv2.INTER_AREA)
+    exact = (small.shape[1] / 384, small.shape[0] / 384)
+    features = extract(small, scale=exact)
+    error = errors(features.keypoints, centres)
+    assert len(error) >= len(centres)
+    assert np.abs(error.mean(axis=0)).max() < 0.02 / scale
+    full, reduced = extract(image), features
+    assert np.median(reduced.scales) == pytest.approx(np.median(full.scales), rel=0.1)
+
+
+def test_scale_and_angle_follow_a_rotated_enlarged_photo():
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8), (0, 0), 4)
+    image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)
+    features, turned = extract(image), extract(np.ascontiguousarray(np.rot90(image, -1)))
+    expected = np.stack([200 - features.keypoints[:, 1], features.keypoints[:, 0]], axis=1)
+    distance = np.linalg.norm(turned.keypoints[:, None] - expected[None], axis=2)
+    turn = np.rad2deg(turned.angles[:, None] - features.angles[None] - np.pi / 2) % 360
+    aligned = (distance < 0.3) & ((turn < 8) | (turn > 352))
+    assert aligned.any(axis=0).mean() > 0.8
+
+
+def test_strongest_are_kept_in_order():
+    image, _ = blobs(2.0, 10)
+    everything, some = extract(image), extract(image, SiftOptions(max_features=40))
+    assert len(some) == 40 < len(everything)
+    np.testing.assert_array_equal(some.keypoints, everything.keypoints[:40])
+    np.testing.assert_array_equal(some.descriptors, everything.descriptors[:40])
+
+
+def test_mask_is_obeyed():
+    image, _ = blobs(2.0, 8)
+    mask = np.zeros(image.shape, bool)
+    mask[:, 200:] = True
+    features = extract(image, mask=mask)
+    assert len(features) > 20
+    assert features.keypoints[:, 0].min() >= 199.5
+    assert len(extract(image, mask=np.zeros(image.shape, bool))) == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 300), (64, 64), (3, 3)])
+def test_flat_and_tiny_photos_have_no_features(shape):
+    features = extract(np.full(shape, 128, np.uint8))
+    assert len(features) == 0
+    assert features.keypoints.shape == (0, 2)
+    assert features.descriptors.shape == (0, 128)
+
+
+def test_types_and_ranges():
+    features = extract(blobs(2.0, 8)[0])
+    assert (features.keypoints.dtype, features.scales.dtype, features.descriptors.dtype) == ("f4", "f4", "u1")
+    assert (
+        len(features.keypoints) == len(features.scales) == len(features.angles) == len(features.descriptors)
+    )
+    assert features.angles.min() >= 0
+    assert features.angles.max() <= 2 * np.pi
+    np.testing.assert_allclose(np.linalg.norm(features.descriptors.astype(float), axis=1), 512, atol=6)
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match="gray must be"):
+        extract(np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(ValueError, match="gray must be"):
+        extract(np.zeros((9, 9)))
+    with pytest.raises(ValueError, match="mask must have"):
+        extract(np.zeros((9, 9), np.uint8), mask=np.ones((9, 8), bool))
+    with pytest.raises(ValueError, match="max_features"):
+        SiftOptions(max_features=0)
