@@ -5,6 +5,7 @@ from geo3d.images.exif import Exif, Gps, read_exif
 from geo3d.images.folder import PHOTO_SUFFIXES, list_photos
 from geo3d.images.mask import find_mask, find_mask_folder, read_mask
 from geo3d.images.photo import Photo, PhotoError, photo_size, read_image, read_photo
+from geo3d.images.scan import Scan, ScannedPhoto, bring_photos, hash_photos, scan_photos
 from geo3d.images.sensors import sensor_width_mm
 
 __all__ = [
@@ -14,17 +15,22 @@ __all__ = [
     "Gps",
     "Photo",
     "PhotoError",
+    "Scan",
+    "ScannedPhoto",
+    "bring_photos",
     "camera_from_exif",
     "camera_key",
     "find_mask",
     "find_mask_folder",
     "focal_from_exif",
     "group_key",
+    "hash_photos",
     "list_photos",
     "photo_size",
     "read_exif",
     "read_image",
     "read_mask",
     "read_photo",
+    "scan_photos",
     "sensor_width_mm",
 ]

@@ -85,9 +85,7 @@ def focal_from_exif(exif: Exif) -> tuple[float, FocalSource]:
         if exif.focal_plane_px_per_mm and exif.exif_size:
             reduced = longer / exif.exif_size
             known.append((exif.focal_mm * exif.focal_plane_px_per_mm * reduced, "focal plane resolution"))
-    plausible: list[tuple[float, FocalSource]] = [
-        (f, source) for f, source in known if 0.2 < f / longer < 100
-    ]
+    plausible = [found for found in known if 0.2 < found[0] / longer < 100]
     if exif.focal_35mm:
         f35 = exif.focal_35mm / _DIAGONAL_35MM * _sensor_diagonal(exif)
         for f, source in plausible:

@@ -6,21 +6,9 @@ import os
 from pathlib import Path
 
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
-_OTHERS = {
-    ".png",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".webp",
-    ".heic",
-    ".heif",
-    ".avif",
-    ".ppm",
-    ".pgm",
-    ".jp2",
-    ".gif",
-}
-PHOTO_SUFFIXES = frozenset(_JPEG | _OTHERS)
+_PHONE = {".heic", ".heif", ".avif"}
+_OTHERS = {".png", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".jp2", ".gif"}
+PHOTO_SUFFIXES = frozenset(_JPEG | _PHONE | _OTHERS)
 MASK_FOLDER = "masks"
 
 
