@@ -165,7 +165,7 @@ def bring_photos(folder: Path, photos: list[ScannedPhoto], images: Path) -> None
         target.parent.mkdir(parents=True, exist_ok=True)
         if photo.name != photo.source:
             _convert(source, target)
-        elif not (target.exists() and os.path.samefile(source, target)):
+        elif not (target.exists() and source.samefile(target)):
             _link(source, target)
 
 

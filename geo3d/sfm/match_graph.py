@@ -71,8 +71,8 @@ def load_match_graph(database: ColmapDatabase, min_matches: int = 15) -> MatchGr
     min_matches : int
         Pairs with fewer verified matches are left out.
     """
-    images = sorted(database.images().values(), key=lambda image: image.name)
-    row = {image.image_id: i for i, image in enumerate(images)}
+    images = sorted(database.images().items(), key=lambda item: item[1].name)
+    row = {image_id: i for i, (image_id, _) in enumerate(images)}
     pairs = []
     for (id1, id2), record in sorted(database.two_view_geometries().items()):
         if len(record.matches) < min_matches:
@@ -83,10 +83,10 @@ def load_match_graph(database: ColmapDatabase, min_matches: int = 15) -> MatchGr
             F = None if F is None else F.T
         pairs.append(PairMatches(first, second, np.ascontiguousarray(matches), F))
     return MatchGraph(
-        view_ids=[image.image_id for image in images],
-        names=[image.name for image in images],
-        camera_ids=[image.camera_id for image in images],
+        view_ids=[image_id for image_id, _ in images],
+        names=[image.name for _, image in images],
+        camera_ids=[image.camera_id for _, image in images],
         cameras=dict(database.cameras()),
-        keypoints=[np.asarray(database.keypoints(image.image_id), np.float64)[:, :2] for image in images],
+        keypoints=[np.asarray(database.keypoints(i), np.float64)[:, :2] for i, _ in images],
         pairs=pairs,
     )

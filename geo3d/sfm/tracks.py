@@ -30,7 +30,10 @@ def build_tracks(graph: MatchGraph) -> TrackSet:
     """
     offsets = graph.keypoint_offsets()
     pairs = sorted(graph.pairs, key=lambda p: (-len(p.matches), p.first, p.second))
-    ends = [np.column_stack([offsets[p.first] + p.matches[:, 0], offsets[p.second] + p.matches[:, 1]]) for p in pairs]
+    ends = [
+        np.column_stack([offsets[p.first] + p.matches[:, 0], offsets[p.second] + p.matches[:, 1]])
+        for p in pairs
+    ]
     view_of = np.repeat(np.arange(len(graph)), np.diff(offsets))
     label = join_matches(np.concatenate([np.zeros((0, 2), np.int64), *ends]), view_of)
     order = np.argsort(label, kind="stable")  # within a track by keypoint number, hence by view

@@ -1,0 +1,505 @@
+"""The main job: photographs in, poses and points out. Read it from `reconstruct` down.
+
+    scan      find the photos, read EXIF, decide who shares a camera      images/, cameras in database.db
+    features  keypoints and descriptors of every photo                    database.db
+    matches   choose pairs, match, verify                                 database.db
+    poses     incremental mapping with bundle adjustment                  sparse/0, sparse/1, ...
+    export    what people and other programs open                         points.ply, report.html, ...
+
+Each stage is a plain function of a `Job` and gives back what the later ones and the report need, as JSON.
+`util.stages.StageRunner` skips what is done and goes on with what was cut short. The scene folder is a COLMAP
+workspace; a `database.db` made elsewhere that lies in it is taken as it is, with its features and matches.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import geo3d
+from geo3d.cameras import Camera
+from geo3d.images import Gps, ScannedPhoto, bring_photos, hash_photos, list_photos, read_photo, scan_photos
+from geo3d.io import (
+    ColmapDatabase,
+    PosePrior,
+    read_calibration,
+    read_colmap,
+    write_colmap,
+    write_points_ply,
+    write_transforms,
+)
+from geo3d.options import ReconstructOptions
+from geo3d.scene import Reconstruction
+from geo3d.util.files import atomic_path
+from geo3d.util.progress import Progress, StageProgress
+from geo3d.util.stages import Stage, StageRunner
+from geo3d.util.threads import cpu_count, map_threads
+
+if TYPE_CHECKING:
+    from geo3d.sfm import MatchGraph
+
+QUALITY = {"low": (1000, 4096), "medium": (1600, 8192), "high": (3200, 8192)}
+"""Quality to the longest side at which features are sought and the most features of a photo."""
+
+DEFAULT_MODEL = "SIMPLE_RADIAL"
+"""Lens model of a camera of which nothing is known: one focal length, one radial term."""
+
+
+@dataclass
+class ReconstructReport:
+    """Outcome of `reconstruct`.
+
+    Attributes
+    ----------
+    scene : Path
+    components : list of Reconstruction
+        Connected models, the one with most photos first; empty when the job ended before the stage `poses`.
+    photos : list of str
+        Photos that were used.
+    unregistered : dict
+        Photo name to (reason, advice), for files that could not be used and photos of no component.
+    timings : dict
+        Stage to seconds.
+    warnings : list of str
+    """
+
+    scene: Path
+    components: list[Reconstruction] = field(default_factory=list)
+    photos: list[str] = field(default_factory=list)
+    unregistered: dict[str, tuple[str, str]] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Job:
+    """What every stage may look at."""
+
+    source: Path  # the folder of photos
+    names: list[str]  # photos found in it
+    hashes: dict[str, str]  # of their contents
+    scene: Path
+    options: ReconstructOptions
+    foreign: bool = False  # the database was made elsewhere
+    results: dict[str, Any] = field(default_factory=dict)  # of the stages so far
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def images(self) -> Path:
+        return self.scene / "images"
+
+    @property
+    def threads(self) -> int:
+        return self.options.threads or cpu_count()
+
+    def database(self) -> ColmapDatabase:
+        return ColmapDatabase(self.scene / "database.db")
+
+
+def reconstruct(
+    photos: str | Path,
+    scene: str | Path,
+    options: ReconstructOptions | None = None,
+    progress: Progress | None = None,
+) -> ReconstructReport:
+    """Reconstruct camera poses and points from a folder of photographs.
+
+    Parameters
+    ----------
+    photos : path
+        Folder of photos, searched with its subfolders.
+    scene : path
+        Folder for the result; made if missing. One that holds an earlier run goes on from there.
+    options : ReconstructOptions, optional
+    progress : Progress, optional
+        Silent by default.
+
+    Returns
+    -------
+    ReconstructReport
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two usable photos, no model can be made of them, the calibration does not fit, or the
+        scene folder holds something else.
+    OSError
+        If the folders cannot be read or written.
+    """
+    options, progress = options or ReconstructOptions(), progress or Progress()
+    photos, scene = Path(photos), Path(scene)
+    names = _photo_names(photos, scene)
+    _check_scene_folder(scene)
+    foreign = _has_foreign_database(scene)
+    runner = StageRunner(scene, progress, geo3d.__version__)
+    with progress.stage("photos", len(names)) as stage:
+        hashes = hash_photos(photos, names, scene / ".geo3d" / "hashes.json", stage.update)
+    job = Job(photos, names, hashes, scene, options, foreign)
+    again = False
+    for stage in _stages(job):
+        again = again or stage.name == options.from_stage
+        job.results[stage.name] = runner(stage, again=again)
+        job.timings = runner.timings()
+        if stage.name == options.until_stage:
+            break
+    return _report(job)
+
+
+def _stages(job: Job) -> list[Stage]:
+    """The stages with what their results depend on, how to undo them, and the files they leave."""
+    o, scene = job.options, job.scene
+    calibration = o.calib and o.calib.read_text(errors="replace")
+    pairs = o.pairs and o.pairs.read_text(errors="replace")
+
+    def stage(name: str, function: Callable, inputs: list, clear: Callable, *outputs: str) -> Stage:
+        return Stage(name, inputs, partial(function, job), clear, tuple(scene / output for output in outputs))
+
+    return [
+        stage(
+            "scan",
+            scan,
+            [job.hashes, o.camera_per, o.camera_model, o.camera_params, calibration, o.fix_intrinsics],
+            lambda: _clear_scan(job),
+            "database.db",
+            "images",
+        ),
+        stage("features", features, [o.quality, o.max_size], lambda: _clear_features(job)),
+        stage("matches", matches, [o.matching, pairs, o.seed], lambda: _clear_matches(job)),
+        stage("poses", poses, [o.fix_intrinsics, o.seed], lambda: _remove(scene / "sparse"), "sparse"),
+        stage("export", export, [], lambda: None, "points.ply", "transforms.json", "report.html"),
+    ]
+
+
+# --------------------------------------------------------------------------------------------------------- scan
+
+
+def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
+    """Bring the photos into the scene and enter them, with their cameras, into the database."""
+    found = scan_photos(job.source, job.names, job.hashes, job.options.camera_per)
+    if len(found.photos) < 2:
+        raise ValueError(_too_few(job, found.rejected))
+    bring_photos(job.source, found.photos, job.images)
+    if job.foreign:
+        return _scan_foreign(job, found.rejected, stage)
+    cameras, notes = _cameras(job.options, found.photos)
+    with job.database() as database, database.transaction():
+        ids = {group: database.add_camera(camera) for group, camera in cameras.items()}
+        for photo in found.photos:
+            image = database.add_image(photo.name, ids[photo.group])
+            if photo.gps is not None:
+                database.write_pose_prior(image, _gps_prior(photo.gps))
+    stage.summary = f"{len(found.photos)} photos, {len(cameras)} camera{'s' * (len(cameras) > 1)}"
+    return {
+        "photos": [photo.name for photo in found.photos],
+        "rejected": found.rejected,
+        "notes": {str(ids[group]): note for group, note in notes.items()},
+    }
+
+
+def _cameras(
+    options: ReconstructOptions, photos: list[ScannedPhoto]
+) -> tuple[dict[str, Camera], dict[str, str]]:
+    """A camera for each group of photos, and a word on where its intrinsics come from."""
+    known = known_camera(options, photos)
+    cameras, notes = {}, {}
+    for photo in photos:
+        if photo.group in cameras:
+            continue
+        if known is not None:
+            cameras[photo.group] = known.rescaled(photo.width, photo.height)
+            notes[photo.group] = "given and kept" if options.fix_intrinsics else "given, refined"
+        else:
+            model = options.camera_model or DEFAULT_MODEL
+            camera = Camera.from_focal(model, photo.width, photo.height, photo.focal_px)
+            cameras[photo.group] = replace(camera, prior_focal=photo.focal_source != "guess")
+            notes[photo.group] = f"focal length from {photo.focal_source}, refined"
+    return cameras, notes
+
+
+def known_camera(options: ReconstructOptions, photos: list[ScannedPhoto]) -> Camera | None:
+    """The calibration that the options give, for photos of the size of these; None when they give none."""
+    sizes = sorted({(photo.width, photo.height) for photo in photos})
+    if options.calib is None and options.camera_params is None:
+        if options.fix_intrinsics:
+            raise ValueError("--fix-intrinsics needs a calibration: give --calib FILE, or --camera-params")
+        return None
+    aspects = {round(width / height, 2) for width, height in sizes}
+    if len(aspects) > 1:
+        text = ", ".join(f"{w}x{h}" for w, h in sizes)
+        raise ValueError(f"one calibration cannot fit photos of {text}: reconstruct each size by itself")
+    width, height = sizes[-1]
+    if options.calib is not None:
+        camera = read_calibration(options.calib, size=(width, height))
+    else:
+        camera = Camera(options.camera_model or DEFAULT_MODEL, width, height, np.array(options.camera_params))
+    if abs(camera.width * height - camera.height * width) > 0.01 * camera.width * height:
+        raise ValueError(
+            f"the calibration is for {camera.width}x{camera.height}, the photos are {width}x{height}: "
+            "their proportions differ"
+        )
+    return replace(camera, prior_focal=True)
+
+
+def _gps_prior(gps: Gps) -> PosePrior:
+    altitude = np.nan if gps.altitude_m is None else gps.altitude_m
+    return PosePrior(np.array([gps.latitude_deg, gps.longitude_deg, altitude]), "WGS84")
+
+
+def _scan_foreign(job: Job, rejected: dict[str, str], stage: StageProgress) -> dict[str, Any]:
+    """Take a database that another program made: its photos must be here, all else is accepted."""
+    with job.database() as database:
+        names = sorted(image.name for image in database.images().values())
+        if missing := [name for name in names if not (job.images / name).exists()]:
+            raise ValueError(
+                f"{job.scene / 'database.db'} lists {len(missing)} photos that {job.source} does not hold, "
+                f"e.g. {missing[0]!r}"
+            )
+        known = known_camera(job.options, scan_photos(job.images, names, {n: n for n in names}).photos)
+        if known is not None:
+            with database.transaction():
+                for camera_id, camera in database.cameras().items():
+                    database.update_camera(camera_id, known.rescaled(camera.width, camera.height))
+    stage.summary = f"{len(names)} photos of a database made elsewhere"
+    return {"photos": names, "rejected": rejected, "notes": {}}
+
+
+# ----------------------------------------------------------------------------------------------------- features
+
+
+def features(job: Job, stage: StageProgress) -> dict[str, Any]:
+    """Detect and describe keypoints in every photo."""
+    from geo3d.features import SiftOptions, extract_photos
+
+    size, count = QUALITY[job.options.quality]
+    options = SiftOptions(max_features=count, max_size=job.options.max_size or size)
+    with job.database() as database:
+        if job.foreign and any(database.keypoint_counts().values()):
+            stage.summary = "taken from the database"
+            return {"failed": {}}
+        failed = extract_photos(database, job.images, options, progress=stage.update, threads=job.threads)
+        counts = database.keypoint_counts()
+    stage.summary = f"{np.mean(list(counts.values())):.0f} keypoints a photo"
+    return {"failed": failed}
+
+
+# ------------------------------------------------------------------------------------------------------ matches
+
+
+def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
+    """Choose pairs of photos, match their features, and keep what one rigid scene explains."""
+    from geo3d.features import VerifyOptions, choose_pairs, match_photos, verify_matches
+
+    with job.database() as database:
+        if not (job.foreign and database.pairs_with_matches()):
+            pairs = choose_pairs(database, job.options.matching, job.options.pairs)
+            match_photos(database, pairs, progress=stage.update, threads=job.threads)
+        if not (job.foreign and database.two_view_geometries()):
+            options = VerifyOptions(seed=job.options.seed)
+            verify_matches(database, options, progress=stage.update, threads=job.threads)
+        verified = sum(len(record.matches) >= 15 for record in database.two_view_geometries().values())
+    stage.summary = f"{verified} pairs share a view"
+    return {"verified": verified}
+
+
+# -------------------------------------------------------------------------------------------------------- poses
+
+
+def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
+    """Find the pose of every photo and the position of every track; one model a component."""
+    from geo3d.sfm import BundleOptions, MapperOptions, load_match_graph, map_incrementally
+
+    with job.database() as database:
+        graph = load_match_graph(database)
+    warnings = _guess_focals(graph)
+    refine = not job.options.fix_intrinsics
+    bundle = BundleOptions(refine_focal=refine, refine_distortion=refine, threads=job.threads)
+    stage.update(0, len(graph))
+    result = map_incrementally(graph, MapperOptions(bundle=bundle, seed=job.options.seed), stage.update)
+    if not result.models:
+        raise ValueError(
+            f"no two of the {len(graph)} photos share enough to start from. Photos must overlap by half, show "
+            "texture, and be taken from different places (turning on the spot gives no depth)"
+        )
+    colors = list(
+        map_threads(lambda v: _keypoint_colors(job.images, graph, v), range(len(graph)), job.threads)
+    )
+    with atomic_path(job.scene / "sparse") as folder:
+        for number, model in enumerate(result.models):
+            write_colmap(model.to_reconstruction(colors), folder / str(number))
+    first = result.models[0]
+    stage.summary = f"{int(first.registered.sum())} of {len(graph)} photos, {int(first.placed.sum())} points"
+    reasons = {graph.names[view]: reason for view, reason in result.reasons.items()}
+    return {"reasons": reasons, "warnings": warnings}
+
+
+def _guess_focals(graph: MatchGraph) -> list[str]:
+    """Replace focal lengths that are mere guesses by what the pairs of photos say."""
+    from geo3d.sfm import estimate_focal
+
+    warnings = []
+    for camera_id, camera in graph.cameras.items():
+        if camera.prior_focal:
+            continue
+        estimate = estimate_focal(graph, camera_id)
+        if estimate is not None:
+            graph.cameras[camera_id] = camera.with_focal(estimate.focal_px)
+        else:
+            warnings.append(
+                f"the focal length of camera {camera_id} is a guess ({camera.mean_focal:.0f} px): the photos have no "
+                "EXIF. Calibrate the camera, or keep the original files"
+            )
+    return warnings
+
+
+def _keypoint_colors(images: Path, graph: MatchGraph, view: int) -> np.ndarray:
+    """(N, 3) uint8 RGB at the keypoints of a view."""
+    pixels = read_photo(images / graph.names[view]).pixels
+    x, y = np.floor(graph.keypoints[view]).astype(np.int64).T
+    return pixels[np.clip(y, 0, pixels.shape[0] - 1), np.clip(x, 0, pixels.shape[1] - 1)]
+
+
+# ------------------------------------------------------------------------------------------------------- export
+
+
+def export(job: Job, stage: StageProgress) -> dict[str, Any]:
+    """Write the files that people and other programs open."""
+    from geo3d.viz.report import write_report
+
+    components = read_components(job.scene)
+    write_points_ply(job.scene / "points.ply", components[0].points)
+    write_transforms(components[0], job.scene / "transforms.json", images="images")
+    write_report(job.scene / "report.html", _report_data(job, components))
+    stage.summary = str(job.scene / "report.html")
+    return {}
+
+
+def read_components(scene: Path) -> list[Reconstruction]:
+    """The models of a scene folder, the largest first."""
+    folders = sorted((scene / "sparse").glob("[0-9]*"), key=lambda folder: int(folder.name))
+    return [read_colmap(folder) for folder in folders]
+
+
+def _report_data(job: Job, components: list[Reconstruction]):
+    from geo3d.sfm import load_match_graph
+    from geo3d.viz import report_data
+
+    with job.database() as database:
+        graph = load_match_graph(database)
+    outcome = _report(job, components)
+    return report_data.ReportData(
+        title=job.scene.resolve().name,
+        components=components,
+        photos=graph.names,
+        unregistered={name: report_data.Unregistered(*why) for name, why in outcome.unregistered.items()},
+        matches=report_data.MatchGraph(graph.names, graph.inlier_counts()),
+        timings=job.timings,
+        warnings=outcome.warnings,
+        camera_notes={int(i): note for i, note in job.results["scan"]["notes"].items()},
+        photos_folder=job.images,
+    )
+
+
+def _report(job: Job, components: list[Reconstruction] | None = None) -> ReconstructReport:
+    """What the stages so far have to say."""
+    results = job.results
+    if components is None:
+        components = read_components(job.scene) if "poses" in results else []
+    why = {
+        name: (reason, "replace the file by an intact copy, or remove it")
+        for name, reason in {
+            **results["scan"]["rejected"],
+            **results.get("features", {}).get("failed", {}),
+        }.items()
+    }
+    for name, reason in results.get("poses", {}).get("reasons", {}).items():
+        why.setdefault(
+            name, (reason, "add photos in between, so that neighbours share half of what they show")
+        )
+    warnings = list(results.get("poses", {}).get("warnings", []))
+    if len(components) > 1:
+        sizes = " + ".join(str(len(c.registered())) for c in components)
+        warnings.append(
+            f"the photos fall into {len(components)} parts that share too little to be joined ({sizes} photos); "
+            "photos that show the way from one to the other would join them"
+        )
+    return ReconstructReport(job.scene, components, results["scan"]["photos"], why, job.timings, warnings)
+
+
+# --------------------------------------------------------------------------------------------- folders, clearing
+
+
+def _photo_names(photos: Path, scene: Path) -> list[str]:
+    names = list_photos(photos)
+    inside = scene.resolve()
+    names = [name for name in names if not (photos / name).resolve().is_relative_to(inside)]
+    if photos.resolve() == inside:
+        raise ValueError(f"photos and scene are the same folder {photos}: choose another for the scene")
+    if not names:
+        others = sum(1 for path in photos.rglob("*") if path.is_file())
+        raise ValueError(
+            f"no photos in {photos} ({others} other files): expected .jpg, .png, .tif, .heic, ..."
+        )
+    if len(names) < 2:
+        raise ValueError(f"only one photo in {photos}: depth needs at least two, from different places")
+    return names
+
+
+def _check_scene_folder(scene: Path) -> None:
+    if scene.exists() and not scene.is_dir():
+        raise ValueError(f"{scene} is a file: give a folder for the scene")
+    if not scene.is_dir() or (scene / ".geo3d").exists():
+        return
+    strangers = sorted({path.name for path in scene.iterdir()} - {"database.db", "images", "masks"})
+    if strangers:
+        raise ValueError(
+            f"{scene} holds other files (e.g. {strangers[0]!r}) and no scene of geo3d: choose an empty or new folder"
+        )
+
+
+def _too_few(job: Job, rejected: dict[str, str]) -> str:
+    first = next(iter(rejected.items()), None)
+    because = f"; {first[0]}: {first[1]}" if first else ""
+    return (
+        f"{len(job.names) - len(rejected)} of the {len(job.names)} photos in {job.source} can be used, and two are "
+        f"needed{because}"
+    )
+
+
+def _has_foreign_database(scene: Path) -> bool:
+    """The scene held a database before the first run; a marker remembers it."""
+    marker = scene / ".geo3d" / "foreign-database"
+    if (scene / "database.db").exists() and not (scene / ".geo3d").exists():
+        marker.parent.mkdir()
+        marker.touch()
+    return marker.exists()
+
+
+def _clear_scan(job: Job) -> None:
+    if job.foreign:
+        return
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        (job.scene / f"database.db{suffix}").unlink(missing_ok=True)
+
+
+def _clear_features(job: Job) -> None:
+    if not job.foreign:
+        with job.database() as database, database.transaction():
+            database.clear_matches()
+            database.clear_features()
+
+
+def _clear_matches(job: Job) -> None:
+    if not job.foreign:
+        with job.database() as database, database.transaction():
+            database.clear_matches()
+
+
+def _remove(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)

@@ -1,0 +1,34 @@
+"""Structure from motion: tracks, incremental mapping, bundle adjustment."""
+
+from geo3d.sfm.bundle_adjustment import (
+    BundleOptions,
+    BundleProblem,
+    BundleResult,
+    bundle_adjust,
+    solve_bundle,
+)
+from geo3d.sfm.focal import FocalEstimate, estimate_focal
+from geo3d.sfm.incremental import MapperOptions, MappingResult, extend_model, map_incrementally
+from geo3d.sfm.match_graph import MatchGraph, PairMatches, load_match_graph
+from geo3d.sfm.tracks import TrackSet, build_tracks
+from geo3d.sfm.working_model import WorkingModel
+
+__all__ = [
+    "BundleOptions",
+    "BundleProblem",
+    "BundleResult",
+    "FocalEstimate",
+    "MapperOptions",
+    "MappingResult",
+    "MatchGraph",
+    "PairMatches",
+    "TrackSet",
+    "WorkingModel",
+    "build_tracks",
+    "bundle_adjust",
+    "estimate_focal",
+    "extend_model",
+    "load_match_graph",
+    "map_incrementally",
+    "solve_bundle",
+]
