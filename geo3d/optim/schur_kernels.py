@@ -1,0 +1,182 @@
+"""Kernels of the Schur complement: points (three parameters each) eliminated from normal equations.
+
+    [ U   W ] [dc]     [gc]      S = U - W V^-1 W^T,   S dc = -(gc - W V^-1 gp)
+    [ W^T V ] [dp] = - [gp]      dp = -V^-1 (gp + W^T dc)
+
+V is block diagonal, so that with its Cholesky factors `V_p = C_p C_p^T` and `B = W C^-T` each point adds the rank-3
+product `B B^T` to the camera side. W is kept as entries: one (point, block of columns) each, three rows of `lanes`
+doubles, `lanes` being the widest block rounded up to 8 so that inner loops have a fixed length and become vector
+instructions; the surplus is zero. Entries are sorted by point, then block.
+
+Each row of S is made by one call, from the entries in their order: threads share no sums, and the result does not
+depend on their number.
+"""
+
+import numpy as np
+
+from geo3d.optim.levenberg_marquardt import MAX_DIAGONAL, MIN_DIAGONAL
+from geo3d.util.jit import njit
+
+LANE = 8
+_SINGULAR = 1e-14  # a pivot below this fraction of its diagonal: the point does not move in that direction
+_FAST = {"nsz", "contract", "reassoc", "arcp"}  # fastmath, without the promise that NaN never comes
+
+
+@njit(nogil=True, inline="always")
+def clip_diagonal(value):
+    return min(max(value, MIN_DIAGONAL), MAX_DIAGONAL)
+
+
+@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+def eliminate(first, last, damping, V, gp, W, point_entries, factor, h, B):
+    """Factor `V_p + damping D_p` of points first..last; `B = W C^-T` (E, 3, lanes), `h = C^-1 gp` (P, 3).
+
+    V (P, 6) and factor (P, 6) hold 00, 10, 11, 20, 21, 22 of symmetric and lower matrices; the factor's diagonal
+    is inverted, and zero for directions that have no information.
+    """
+    lanes = W.shape[2]
+    for p in range(first, last):
+        v00 = V[p, 0] + damping * clip_diagonal(V[p, 0])
+        v11 = V[p, 2] + damping * clip_diagonal(V[p, 2])
+        v22 = V[p, 5] + damping * clip_diagonal(V[p, 5])
+        i00 = 1.0 / np.sqrt(v00)
+        c10 = V[p, 1] * i00
+        c20 = V[p, 3] * i00
+        d1 = v11 - c10 * c10
+        i11 = 1.0 / np.sqrt(d1) if d1 > _SINGULAR * v11 else 0.0
+        c21 = (V[p, 4] - c20 * c10) * i11
+        d2 = v22 - c20 * c20 - c21 * c21
+        i22 = 1.0 / np.sqrt(d2) if d2 > _SINGULAR * v22 else 0.0
+        factor[p, 0] = i00
+        factor[p, 1] = c10
+        factor[p, 2] = i11
+        factor[p, 3] = c20
+        factor[p, 4] = c21
+        factor[p, 5] = i22
+        h0 = gp[p, 0] * i00
+        h1 = (gp[p, 1] - c10 * h0) * i11
+        h[p, 0] = h0
+        h[p, 1] = h1
+        h[p, 2] = (gp[p, 2] - c20 * h0 - c21 * h1) * i22
+        for e in range(point_entries[p], point_entries[p + 1]):
+            for j in range(lanes):
+                b0 = W[e, 0, j] * i00
+                b1 = (W[e, 1, j] - c10 * b0) * i11
+                B[e, 0, j] = b0
+                B[e, 1, j] = b1
+                B[e, 2, j] = (W[e, 2, j] - c20 * b0 - c21 * b1) * i22
+
+
+@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+def reduce_rows(
+    first, last, damping, columns, U, cross_block, cross, gc, B, h, point_entries, entry_point, entry_block,
+    block_entries, block_offsets, S, rhs,
+):  # fmt: skip
+    """Rows of the blocks first..last of the reduced system: lower triangle of S (n, n), and rhs (n,).
+
+    U (blocks, lanes, lanes) is the camera side's block diagonal; block b couples directly with block
+    `cross_block[b]` < b (or -1) by `cross[b]`, rows of b. gc (blocks, lanes).
+    """
+    lanes = U.shape[1]
+    panel = np.empty((lanes, columns[-1] + lanes))
+    sums = np.empty(lanes)
+    for b in range(first, last):
+        width = columns[b + 1] - columns[b]
+        end = columns[b] + lanes
+        for i in range(width):
+            for j in range(end):
+                panel[i, j] = 0.0
+        for j in range(lanes):
+            sums[j] = gc[b, j]
+        for k in range(block_offsets[b], block_offsets[b + 1]):
+            e = block_entries[k]
+            p = entry_point[e]
+            h0, h1, h2 = h[p, 0], h[p, 1], h[p, 2]
+            for j in range(lanes):
+                sums[j] -= B[e, 0, j] * h0 + B[e, 1, j] * h1 + B[e, 2, j] * h2
+            for f in range(point_entries[p], point_entries[p + 1]):
+                other = entry_block[f]
+                if other > b:
+                    break
+                column = columns[other]
+                other_lanes = (columns[other + 1] - column + LANE - 1) // LANE
+                for lane in range(other_lanes):
+                    part = B[f, :, LANE * lane : LANE * lane + LANE]
+                    start = column + LANE * lane
+                    for i in range(width):
+                        b0, b1, b2 = B[e, 0, i], B[e, 1, i], B[e, 2, i]
+                        row = panel[i, start : start + LANE]
+                        for j in range(LANE):
+                            row[j] -= b0 * part[0, j] + b1 * part[1, j] + b2 * part[2, j]
+        if cross_block[b] >= 0:
+            column = columns[cross_block[b]]
+            for i in range(width):
+                for j in range(columns[cross_block[b] + 1] - column):
+                    panel[i, column + j] += cross[b, i, j]
+        column = columns[b]
+        for i in range(width):
+            row_index = column + i
+            for j in range(column):
+                S[row_index, j] = panel[i, j]
+            for j in range(i + 1):
+                S[row_index, column + j] = panel[i, column + j] + U[b, i, j]
+            S[row_index, row_index] += damping * clip_diagonal(U[b, i, i])
+            rhs[row_index] = -sums[i]
+
+
+@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+def back_substitute(
+    first, last, damping, V, gp, factor, h, B, point_entries, entry_block, columns, dc, dp,
+):  # fmt: skip
+    """Steps dp (P, 3) of points first..last given dc (n + lanes,), zero beyond n.
+
+    Returns the points' part of `damping d.D.d - g.d` and of `|d|^2`.
+    """
+    lanes = B.shape[2]
+    model = 0.0
+    squared = 0.0
+    for p in range(first, last):
+        y0, y1, y2 = -h[p, 0], -h[p, 1], -h[p, 2]
+        for e in range(point_entries[p], point_entries[p + 1]):
+            column = columns[entry_block[e]]
+            for j in range(lanes):
+                d = dc[column + j]
+                y0 -= B[e, 0, j] * d
+                y1 -= B[e, 1, j] * d
+                y2 -= B[e, 2, j] * d
+        d2 = y2 * factor[p, 5]
+        d1 = (y1 - factor[p, 4] * d2) * factor[p, 2]
+        d0 = (y0 - factor[p, 1] * d1 - factor[p, 3] * d2) * factor[p, 0]
+        dp[p, 0], dp[p, 1], dp[p, 2] = d0, d1, d2
+        a0, a1, a2 = (
+            damping * clip_diagonal(V[p, 0]),
+            damping * clip_diagonal(V[p, 2]),
+            damping * clip_diagonal(V[p, 5]),
+        )
+        model += a0 * d0 * d0 + a1 * d1 * d1 + a2 * d2 * d2 - gp[p, 0] * d0 - gp[p, 1] * d1 - gp[p, 2] * d2
+        squared += d0 * d0 + d1 * d1 + d2 * d2
+    return model, squared
+
+
+@njit(nogil=True)
+def order_by_block(entry_block, point_entries, blocks):
+    """Index of the entries by block: `(offsets (blocks + 1,), entries (E,), entry_point (E,), pairs (blocks + 1,))`.
+
+    `pairs` is the cumulative number of block products that each row of the reduced system takes.
+    """
+    offsets = np.zeros(blocks + 1, np.int64)
+    pairs = np.zeros(blocks + 1, np.int64)
+    entry_point = np.empty(len(entry_block), np.int64)
+    for p in range(len(point_entries) - 1):
+        for e in range(point_entries[p], point_entries[p + 1]):
+            entry_point[e] = p
+            offsets[entry_block[e] + 1] += 1
+            pairs[entry_block[e] + 1] += e - point_entries[p] + 1
+    offsets = np.cumsum(offsets)
+    following = offsets[:-1].copy()
+    entries = np.empty(len(entry_block), np.int64)
+    for e in range(len(entry_block)):
+        b = entry_block[e]
+        entries[following[b]] = e
+        following[b] += 1
+    return offsets, entries, entry_point, np.cumsum(pairs)

@@ -1,0 +1,226 @@
+"""The normal equations of a bundle adjustment, as `levenberg_marquardt` wants them.
+
+Columns: a camera's free parameters, one block a camera; then six a view that moves, one block a view. A camera that
+one moving view alone uses has its parameters in that view's block, which halves the number of couplings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geo3d.cameras import MODELS
+from geo3d.cameras.kernels import MAX_PARAMS
+from geo3d.optim.levenberg_marquardt import Step
+from geo3d.optim.losses import RobustLoss
+from geo3d.optim.parallel import Workers
+from geo3d.optim.schur import SchurSystem, lane_count
+from geo3d.sfm import bundle_kernels as kernels
+
+if TYPE_CHECKING:
+    from geo3d.sfm.bundle_adjustment import BundleProblem
+
+_CHUNK = 8192  # observations a chunk
+_MAX_CHUNKS = 16
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Which parameters move, as blocks of columns."""
+
+    widths: np.ndarray  # (B,) int64
+    columns: (
+        np.ndarray
+    )  # (B, lanes) int64, of an observation's full row; surplus points to its last, zero column
+    cross_block: np.ndarray  # (B,) int64, the camera block that a view's observations share, or -1
+    view: np.ndarray  # (B,) int64, view that the block moves, or -1
+    camera: np.ndarray  # (B,) int64, camera that the block moves, or -1
+    of_view: np.ndarray  # (V,) int64, block of a view, or -1
+    of_camera: np.ndarray  # (C,) int64, block of a camera that is not part of a view's block, or -1
+
+
+def make_blocks(
+    free_pose: np.ndarray, free_params: np.ndarray, view_camera: np.ndarray, used_view: np.ndarray
+) -> Blocks:
+    """Blocks of what moves and is observed.
+
+    Parameters
+    ----------
+    free_pose : (V, 6) bool
+        Rotation, translation.
+    free_params : (C, MAX_PARAMS) bool
+    view_camera : (V,) int
+    used_view : (V,) bool
+        Views with observations.
+    """
+    moving = used_view & free_pose.any(1)
+    users = np.bincount(view_camera[used_view], minlength=len(free_params))
+    movers = np.bincount(view_camera[moving], minlength=len(free_params))
+    free_camera = free_params.any(1) & (users > 0)
+    merged = free_camera & (users == 1) & (movers == 1)
+    cameras, views = np.flatnonzero(free_camera & ~merged), np.flatnonzero(moving)
+    full = np.zeros((len(cameras) + len(views), kernels.FULL), bool)
+    full[: len(cameras), 6:] = free_params[cameras]
+    full[len(cameras) :, :6] = free_pose[views]
+    camera_of_view = view_camera[views]
+    full[len(cameras) :, 6:] = free_params[camera_of_view] & merged[camera_of_view, None]
+    widths = full.sum(1)
+    rows, columns = np.nonzero(full)
+    starts = np.cumsum(widths) - widths
+    table = np.full((len(full), lane_count(widths)), kernels.FULL)
+    table[rows, np.arange(len(rows)) - starts[rows]] = columns
+    of_view, of_camera = np.full(len(view_camera), -1), np.full(len(free_params), -1)
+    of_camera[cameras] = np.arange(len(cameras))
+    of_view[views] = np.arange(len(cameras), len(full))
+    none = np.full(len(cameras), -1)
+    return Blocks(
+        widths=widths,
+        columns=table,
+        cross_block=np.concatenate([none, of_camera[camera_of_view]]),
+        view=np.concatenate([none, views]),
+        camera=np.concatenate([cameras, np.where(merged[camera_of_view], camera_of_view, -1)]),
+        of_view=of_view,
+        of_camera=of_camera,
+    )
+
+
+class BundleSystem:
+    """A `LeastSquaresProblem` over poses, camera parameters and points.
+
+    Parameters
+    ----------
+    problem : BundleProblem
+    loss : RobustLoss
+    free_pose : (V, 6) bool
+    free_params : (C, MAX_PARAMS) bool
+    free_point : (P,) bool
+    workers : Workers
+
+    Attributes
+    ----------
+    rotations, translations, params, points : arrays
+        Current values; params (C, MAX_PARAMS).
+    blocks : Blocks
+    normal : SchurSystem
+    """
+
+    def __init__(
+        self,
+        problem: BundleProblem,
+        loss: RobustLoss,
+        free_pose: np.ndarray,
+        free_params: np.ndarray,
+        free_point: np.ndarray,
+        workers: Workers,
+    ) -> None:
+        self._loss, self._workers, self._free_point = loss, workers, free_point
+        self._view_camera = np.ascontiguousarray(problem.view_camera, np.int64)
+        obs_view = np.asarray(problem.obs_view, np.int64)
+        obs_point = np.asarray(problem.obs_point, np.int64)
+        self._point_obs, order = kernels.sort_observations(obs_point, obs_view, len(problem.points))
+        self._obs_view = obs_view[order]
+        self._obs_xy = np.asarray(problem.obs_xy, np.float64)[order]
+        self._obs_cost = np.empty(len(order))
+        used = np.zeros(len(self._view_camera), bool)
+        used[obs_view] = True
+        self.blocks = make_blocks(free_pose, free_params, self._view_camera, used)
+        point_entries, entry_block, self._view_entry, self._camera_entry = kernels.list_entries(
+            self._point_obs,
+            self._obs_view,
+            self._view_camera,
+            free_point,
+            self.blocks.of_view,
+            self.blocks.of_camera,
+        )
+        chunks = min(_MAX_CHUNKS, 1 + len(order) // _CHUNK)
+        self.normal = SchurSystem(
+            self.blocks.widths, self.blocks.cross_block, entry_block, point_entries, workers, chunks
+        )
+        n = self.normal
+        self._partial = [(n.U, n.cross, n.gc)]
+        self._partial += [tuple(np.empty_like(a) for a in (n.U, n.cross, n.gc)) for _ in range(chunks - 1)]
+        self._model_ids = np.array([MODELS[camera.model].id for camera in problem.cameras], np.int64)
+        self.params = np.zeros((len(problem.cameras), MAX_PARAMS))
+        focal = []
+        for c, camera in enumerate(problem.cameras):
+            self.params[c, : len(camera.params)] = camera.params
+            focal += [(c, j) for j in MODELS[camera.model].focal_params]
+        self._focal = tuple(np.array(focal, np.int64).reshape(-1, 2).T)
+        self.rotations = np.array(problem.rotations, np.float64, order="C")
+        self.translations = np.array(problem.translations, np.float64, order="C")
+        self.points = np.array(problem.points, np.float64, order="C")
+        self._trial = (
+            self.rotations.copy(),
+            self.translations.copy(),
+            self.params.copy(),
+            self.points.copy(),
+        )
+
+    def linearize(self) -> float:
+        n, b = self.normal, self.blocks
+
+        def chunk(i: int, first: int, last: int) -> float:
+            U, cross, gc = self._partial[i]
+            U.fill(0.0)
+            cross.fill(0.0)
+            gc.fill(0.0)
+            return kernels.linearize(
+                first, last, self.rotations, self.translations, self.params, self.points, self._view_camera,
+                self._model_ids, self._point_obs, self._obs_view, self._obs_xy, self._loss.id, self._loss.scale,
+                self._free_point, b.of_view, b.of_camera, b.columns, b.widths, n.point_entries, self._view_entry,
+                self._camera_entry, U, cross, gc, n.V, n.gp, n.W, self._obs_cost,
+            )  # fmt: skip
+
+        cost = sum(self._workers.run(chunk, n.point_bounds))
+        for U, cross, gc in self._partial[1:]:
+            n.U += U
+            n.cross += cross
+            n.gc += gc
+        return float(cost)
+
+    def gradient_norm(self) -> float:
+        return self.normal.gradient_norm()
+
+    def solve(self, damping: float) -> Step | None:
+        solved = self.normal.solve(damping)
+        if solved is None:
+            return None
+        decrease, squared = solved
+        state = sum(float(np.vdot(a, a)) for a in (self.translations, self.params, self.points))
+        return Step(decrease, float(np.sqrt(squared)), float(np.sqrt(state)))
+
+    def trial_cost(self) -> float:
+        n, b = self.normal, self.blocks
+        rotations, translations, params, points = self._trial
+        kernels.move_views(
+            self.rotations, self.translations, self.params, n.dense_step, n.columns, b.columns, b.widths, b.view,
+            b.camera, rotations, translations, params,
+        )  # fmt: skip
+        if (params[self._focal] <= 0).any():
+            return np.inf
+
+        def chunk(_: int, first: int, last: int) -> float:
+            return kernels.trial_cost(
+                first, last, rotations, translations, params, self.points, n.point_step, self._view_camera,
+                self._model_ids, self._point_obs, self._obs_view, self._obs_xy, self._loss.id, self._loss.scale,
+                self._obs_cost, points,
+            )  # fmt: skip
+
+        return float(sum(self._workers.run(chunk, n.point_bounds)))
+
+    def accept(self) -> None:
+        trial = self._trial
+        self._trial = (self.rotations, self.translations, self.params, self.points)
+        self.rotations, self.translations, self.params, self.points = trial
+
+    def squared_errors(self, problem: BundleProblem) -> np.ndarray:
+        """Squared reprojection errors (O,) in px^2 in the problem's order; NaN where a point does not project."""
+        squared = np.empty(len(problem.obs_view))
+        kernels.errors(
+            self.rotations, self.translations, self.params, self.points, self._view_camera, self._model_ids,
+            np.asarray(problem.obs_point, np.int64), np.asarray(problem.obs_view, np.int64),
+            np.ascontiguousarray(problem.obs_xy, np.float64), squared,
+        )  # fmt: skip
+        return squared
