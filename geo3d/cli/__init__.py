@@ -1,0 +1,13 @@
+"""The command line: `geo3d COMMAND ...`, one file a command, each imported only when it is run."""
+
+
+def main() -> None:
+    """Entry of the `geo3d` script: run `sys.argv` and leave the process with the exit code."""
+    import sys
+
+    from geo3d.cli.app import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+__all__ = ["main"]

@@ -1,0 +1,123 @@
+"""`geo3d reconstruct PHOTOS -o SCENE`: the main job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import arg
+
+from geo3d.cli.common import (
+    Common,
+    Numbers,
+    OptionalPath,
+    OptionalStage,
+    OptionalWhole,
+    OptionalWord,
+    Session,
+    UsageError,
+    Whole,
+    existing_folder,
+    existing_path,
+)
+from geo3d.options import CameraPer, Matching, Quality, ReconstructOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Common):
+    """Camera poses and 3D points from a folder of photos.
+
+    The scene folder is a COLMAP workspace (images/, database.db, sparse/0/) with points.ply,
+    transforms.json and report.html beside it. Run the same command again to go on after a stop; stages
+    whose photos and options have not changed are not repeated.
+    """
+
+    photos: Annotated[Path, tyro.conf.Positional, arg(metavar="PHOTOS")]
+    """Folder of photos; folders below it are read too."""
+
+    out: Annotated[Path, arg(aliases=["-o"], metavar="SCENE")]
+    """Scene folder to make or to go on with."""
+
+    calib: Annotated[OptionalPath, arg(help_behavior_hint="")] = None
+    """File with the calibration of the camera."""
+
+    camera_model: Annotated[OptionalWord, arg(metavar="MODEL", help_behavior_hint="")] = None
+    """Lens model by COLMAP's name: PINHOLE, SIMPLE_RADIAL, OPENCV, OPENCV_FISHEYE, ..."""
+
+    camera_params: Annotated[Numbers, arg(help_behavior_hint="")] = None
+    """Known intrinsics in COLMAP's order, pixels, centre of the top-left pixel at (0.5, 0.5)."""
+
+    fix_intrinsics: bool = False
+    """Keep the given intrinsics; otherwise they are refined."""
+
+    camera_per: CameraPer = "exif"
+    """Photos that share a camera: same EXIF and size, same folder, or none."""
+
+    max_size: Annotated[OptionalWhole, arg(help_behavior_hint="(default: that of --quality)")] = None
+    """Longest side in pixels at which features are sought."""
+
+    matching: Matching = "auto"
+    """Pairs of photos to compare: all, neighbours in a sequence, neighbours by GPS."""
+
+    pairs: Annotated[OptionalPath, arg(help_behavior_hint="")] = None
+    """Compare only these pairs: a text file, two photo names a line."""
+
+    quality: Quality = "high"
+    """Number of features and size of the photos; lower is faster."""
+
+    seed: Whole = 0
+    """Seed of every random choice."""
+
+    threads: Annotated[OptionalWhole, arg(help_behavior_hint="(default: all cores)")] = None
+    """Number of threads."""
+
+    from_stage: Annotated[OptionalStage, arg(name="from", help_behavior_hint="")] = None
+    """Run this stage and those after it again."""
+
+    until_stage: Annotated[OptionalStage, arg(name="until", help_behavior_hint="")] = None
+    """Stop after this stage."""
+
+
+def to_reconstruct_options(options: Options) -> ReconstructOptions:
+    """The library's options; a UsageError when they contradict each other."""
+    try:
+        return ReconstructOptions(
+            calib=options.calib,
+            camera_model=options.camera_model,
+            camera_params=options.camera_params,
+            fix_intrinsics=options.fix_intrinsics,
+            camera_per=options.camera_per,
+            max_size=options.max_size,
+            matching=options.matching,
+            seed=options.seed,
+            from_stage=options.from_stage,
+            until_stage=options.until_stage,
+            quality=options.quality,
+            pairs=options.pairs,
+            threads=options.threads,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def kept_after_interrupt(options: Options) -> str:
+    """What Ctrl-C leaves behind."""
+    return f"What was finished is kept in {options.out}; run the same command again to go on from there."
+
+
+def run(options: Options, session: Session) -> int:
+    """Reconstruct, and say where the result is."""
+    chosen = to_reconstruct_options(options)
+    existing_folder(options.photos, "the folder of photos")
+    for name, path in (("--calib", options.calib), ("--pairs", options.pairs)):
+        if path is not None:
+            existing_path(path, f"the file of {name}")
+    if options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"-o {options.out} is a file; give a folder")
+
+    from geo3d.pipeline import reconstruct
+
+    report = reconstruct(options.photos, options.out, chosen, session.progress)
+    return 0

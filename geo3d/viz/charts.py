@@ -1,0 +1,100 @@
+"""Small charts as inline SVG. Colours come from the page's style, so that they follow light and dark."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+
+
+def histogram(
+    counts: np.ndarray, labels: list[str], marker: float | None = None, marker_text: str = "", unit: str = ""
+) -> str:
+    """Bars of `counts` (N,), `labels` under them (may be empty), and a line at bar position `marker`."""
+    width, height, top, bottom = 560, 190, 24, 26
+    count = max(len(counts), 1)
+    step = width / count
+    peak = max(int(counts.max()), 1) if len(counts) else 1
+    parts = []
+    for i, value in enumerate(counts):
+        h = (height - top - bottom) * float(value) / peak
+        tip = f"{labels[i]}{unit}: {int(value):,}" if labels[i] else f"{int(value):,}"
+        parts.append(
+            f'<rect class="bar" x="{i * step + step * 0.08:.1f}" y="{height - bottom - h:.1f}" '
+            f'width="{step * 0.84:.1f}" height="{h:.1f}" rx="1.5"><title>{html.escape(tip)}</title></rect>'
+        )
+    every = max(1, round(count / 12))
+    for i in range(0, len(counts), every):
+        parts.append(
+            f'<text class="tick" x="{(i + 0.5) * step:.1f}" y="{height - 8}" text-anchor="middle">'
+            f"{html.escape(labels[i])}</text>"
+        )
+    parts.append(f'<line class="axis" x1="0" x2="{width}" y1="{height - bottom}" y2="{height - bottom}"/>')
+    if marker is not None and np.isfinite(marker):
+        x = min(max(marker, 0), count) * step
+        anchor, dx = ("start", 6) if x < width * 0.6 else ("end", -6)
+        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="6" y2="{height - bottom}"/>')
+        parts.append(
+            f'<text class="marktext" x="{x + dx:.1f}" y="16" text-anchor="{anchor}">'
+            f"{html.escape(marker_text)}</text>"
+        )
+    return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg>'
+
+
+def bar_rows(rows: list[tuple[str, float, str]]) -> str:
+    """Horizontal bars: (name, value >= 0, text behind the bar)."""
+    peak = max([value for _, value, _ in rows], default=0) or 1
+    lines = [
+        f'<div class="row"><span class="name" title="{html.escape(name)}">{html.escape(name)}</span>'
+        f'<span class="track"><span class="fill" style="width:{100 * value / peak:.1f}%"></span></span>'
+        f'<span class="value">{html.escape(text)}</span></div>'
+        for name, value, text in rows
+    ]
+    return f'<div class="rows">{"".join(lines)}</div>'
+
+
+def heat_map(values: np.ndarray, names: list[str]) -> str:
+    """Symmetric matrix (V, V) of counts; a cell's opacity grows with the logarithm of its count."""
+    size = len(values)
+    peak = np.log1p(max(int(values.max()), 1)) if size else 1.0
+    cells = []
+    for i in range(size):
+        for j in np.flatnonzero(values[i]):
+            opacity = 0.12 + 0.88 * np.log1p(values[i, j]) / peak
+            tip = f"{names[i]} and {names[j]}: {int(values[i, j]):,} matches"
+            cells.append(
+                f'<rect x="{j}" y="{i}" width="1" height="1" fill-opacity="{opacity:.2f}">'
+                f"<title>{html.escape(tip)}</title></rect>"
+            )
+    edge = f'<rect class="frame" x="0" y="0" width="{size}" height="{size}"/>'
+    return (
+        f'<svg class="heat" viewBox="0 0 {size} {size}" role="img" shape-rendering="crispEdges">'
+        f"{edge}{''.join(cells)}</svg>"
+    )
+
+
+def top_view(
+    points: np.ndarray, colors: np.ndarray, cameras: np.ndarray, names: list[str], limits: np.ndarray
+) -> str:
+    """Plan of the scene: `points` and `cameras` (N, 2) as right and up, `limits` (2, 2) low and high corner.
+
+    At most a few thousand points are wanted here; the caller thins them out.
+    """
+    span = limits[1] - limits[0]
+    scale = 1000 / float(span.max())
+    width, height = (span * scale).round(1)
+    xy = (points - limits[0]) * scale
+    dots = [
+        f'<circle cx="{x:.0f}" cy="{height - y:.0f}" r="3" fill="#{r:02x}{g:02x}{b:02x}"/>'
+        for (x, y), (r, g, b) in zip(xy, colors)
+        if 0 <= x <= width and 0 <= y <= height
+    ]
+    places = [
+        f'<circle class="camera" cx="{x:.1f}" cy="{height - y:.1f}" r="9">'
+        f"<title>{html.escape(n)}</title></circle>"
+        for (x, y), n in zip((cameras - limits[0]) * scale, names)
+    ]
+    return (
+        f'<svg class="plan" viewBox="-12 -12 {width + 24} {height + 24}" role="img">'
+        f"<g>{''.join(dots)}</g><g>{''.join(places)}</g></svg>"
+    )

@@ -1,0 +1,41 @@
+"""Small pictures of the photos for the report, as data URIs. EXIF orientation is applied: these are for people."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+from geo3d.util.files import path_inside
+from geo3d.util.threads import map_threads
+
+_SIDE_PX = 240
+_JPEG_QUALITY = 70
+
+
+def thumbnails(folder: Path | None, names: list[str]) -> dict[str, str]:
+    """Photo name to data URI; photos that cannot be read are left out."""
+    if folder is None:
+        return {}
+    made = map_threads(lambda name: _data_uri(path_inside(folder, name)), names)
+    return {name: uri for name, uri in zip(names, made, strict=True) if uri}
+
+
+def _data_uri(path: Path) -> str | None:
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as photo:
+            photo.draft("RGB", (2 * _SIDE_PX, 2 * _SIDE_PX))
+            if photo.mode.startswith(("I", "F")):
+                low, high = photo.getextrema()
+                span = max(float(high) - float(low), 1e-9)  # pyright: ignore[reportArgumentType]
+                photo = photo.point(lambda v: (v - low) * (255 / span)).convert("L")
+            small = ImageOps.exif_transpose(photo).convert("RGB")
+            small.thumbnail((_SIDE_PX, _SIDE_PX))
+    except (OSError, ValueError, SyntaxError):
+        # Pillow raises any of these on a damaged file; the report then shows a blank.
+        return None
+    data = io.BytesIO()
+    small.save(data, "JPEG", quality=_JPEG_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
