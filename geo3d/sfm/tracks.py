@@ -37,7 +37,7 @@ def build_tracks(graph: MatchGraph) -> TrackSet:
     view_of = np.repeat(np.arange(len(graph)), np.diff(offsets))
     label = join_matches(np.concatenate([np.zeros((0, 2), np.int64), *ends]), view_of)
     order = np.argsort(label, kind="stable")  # within a track by keypoint number, hence by view
-    _, start, length = np.unique(label[order], return_index=True, return_counts=True)
+    length = np.unique(label, return_counts=True)[1]
     keep = length >= 2
     rows = order[np.repeat(keep, length)]
     return TrackSet(
