@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import html
+from dataclasses import dataclass
 
 import numpy as np
 
+_MAX_CELLS = 100  # of a side of the heat map: more, and neighbours share a cell
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A vertical line in a histogram."""
+
+    position: float  # in bars from the left
+    text: str
+
 
 def histogram(
-    counts: np.ndarray, labels: list[str], marker: float | None = None, marker_text: str = "", unit: str = ""
+    counts: np.ndarray, names: list[str], ticks: list[tuple[float, str]], marker: Marker | None = None
 ) -> str:
-    """Bars of `counts` (N,), `labels` under them (may be empty), and a line at bar position `marker`."""
+    """Bars of `counts` (N,), `names` shown when pointed at, `ticks` (position in bars, text) under them."""
     width, height, top, bottom = 560, 190, 24, 26
     count = max(len(counts), 1)
     step = width / count
@@ -18,25 +29,24 @@ def histogram(
     parts = []
     for i, value in enumerate(counts):
         h = (height - top - bottom) * float(value) / peak
-        tip = f"{labels[i]}{unit}: {int(value):,}" if labels[i] else f"{int(value):,}"
         parts.append(
             f'<rect class="bar" x="{i * step + step * 0.08:.1f}" y="{height - bottom - h:.1f}" '
-            f'width="{step * 0.84:.1f}" height="{h:.1f}" rx="1.5"><title>{html.escape(tip)}</title></rect>'
+            f'width="{step * 0.84:.1f}" height="{h:.1f}" rx="1.5">'
+            f"<title>{html.escape(names[i])}: {int(value):,}</title></rect>"
         )
-    every = max(1, round(count / 12))
-    for i in range(0, len(counts), every):
+    for position, text in ticks:
         parts.append(
-            f'<text class="tick" x="{(i + 0.5) * step:.1f}" y="{height - 8}" text-anchor="middle">'
-            f"{html.escape(labels[i])}</text>"
+            f'<text class="tick" x="{position * step:.1f}" y="{height - 8}" text-anchor="middle">'
+            f"{html.escape(text)}</text>"
         )
     parts.append(f'<line class="axis" x1="0" x2="{width}" y1="{height - bottom}" y2="{height - bottom}"/>')
-    if marker is not None and np.isfinite(marker):
-        x = min(max(marker, 0), count) * step
+    if marker is not None:
+        x = min(max(marker.position, 0), count) * step
         anchor, dx = ("start", 6) if x < width * 0.6 else ("end", -6)
         parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="6" y2="{height - bottom}"/>')
         parts.append(
             f'<text class="marktext" x="{x + dx:.1f}" y="16" text-anchor="{anchor}">'
-            f"{html.escape(marker_text)}</text>"
+            f"{html.escape(marker.text)}</text>"
         )
     return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg>'
 
@@ -54,7 +64,11 @@ def bar_rows(rows: list[tuple[str, float, str]]) -> str:
 
 
 def heat_map(values: np.ndarray, names: list[str]) -> str:
-    """Symmetric matrix (V, V) of counts; a cell's opacity grows with the logarithm of its count."""
+    """Symmetric matrix (V, V) of counts; a cell's opacity grows with the logarithm of its count.
+
+    Where there are too many to see, a cell shows the largest of a block of neighbours.
+    """
+    values, names = _blocks(values, names)
     size = len(values)
     peak = np.log1p(max(int(values.max()), 1)) if size else 1.0
     cells = []
@@ -71,6 +85,16 @@ def heat_map(values: np.ndarray, names: list[str]) -> str:
         f'<svg class="heat" viewBox="0 0 {size} {size}" role="img" shape-rendering="crispEdges">'
         f"{edge}{''.join(cells)}</svg>"
     )
+
+
+def _blocks(values: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
+    block = -(-len(values) // _MAX_CELLS)
+    if block <= 1:
+        return values, names
+    starts = np.arange(0, len(values), block)
+    merged = np.maximum.reduceat(np.maximum.reduceat(values, starts, axis=0), starts, axis=1)
+    last = [min(start + block, len(names)) - 1 for start in starts]
+    return merged, [f"{names[a]} ... {names[b]}" for a, b in zip(starts, last)]
 
 
 def top_view(
@@ -90,7 +114,7 @@ def top_view(
         if 0 <= x <= width and 0 <= y <= height
     ]
     places = [
-        f'<circle class="camera" cx="{x:.1f}" cy="{height - y:.1f}" r="9">'
+        f'<circle class="camera" cx="{x:.1f}" cy="{height - y:.1f}" r="13">'
         f"<title>{html.escape(n)}</title></circle>"
         for (x, y), n in zip((cameras - limits[0]) * scale, names)
     ]

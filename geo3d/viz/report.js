@@ -17,7 +17,7 @@
   const canvas = box.querySelector("canvas");
   const label = box.querySelector(".hover");
   const pen = canvas.getContext("2d");
-  const start = { turn: -0.55, tilt: 0.5, distance: 2.9, target: [0, 0, 0] };
+  const start = { turn: -0.55, tilt: 0.5, distance: 2.5, target: [0, 0, 0] };
   let eye = { ...start, target: [0, 0, 0] };
   let model = models[0];
   let showCameras = true;
@@ -33,7 +33,7 @@
     image = pen.createImageData(canvas.width, canvas.height);
     pixels = new Uint32Array(image.data.buffer);
     depth = new Float32Array(pixels.length);
-    draw();
+    paint();
   }
 
   // Rows of the rotation from display to eye coordinates: right, up, towards the eye.
@@ -102,14 +102,18 @@
     }
   }
 
+  function paint() {
+    const project = projector();
+    drawPoints(project);
+    if (showCameras) drawCameras(project);
+  }
+
   function draw() {
     if (queued) return;
     queued = true;
     requestAnimationFrame(() => {
       queued = false;
-      const project = projector();
-      drawPoints(project);
-      if (showCameras) drawCameras(project);
+      paint();
     });
   }
 
@@ -206,4 +210,5 @@
   });
   dark.addEventListener("change", draw);
   new ResizeObserver(resize).observe(box);
+  resize();
 })();

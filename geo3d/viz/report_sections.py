@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from geo3d.util.progress import format_seconds
-from geo3d.viz.charts import bar_rows, heat_map, histogram
+from geo3d.viz.charts import Marker, bar_rows, heat_map, histogram
 from geo3d.viz.report_data import ReportData
 from geo3d.viz.summary import ModelSummary, ViewSummary
 from geo3d.viz.thumbnails import thumbnails
@@ -196,18 +196,9 @@ def errors(view: ReportView) -> str:
     values = view.all_errors
     if not len(values):
         return ""
-    top = max(float(np.percentile(values, 99.5)), 1e-3)
-    counts, edges = np.histogram(np.minimum(values, top), bins=32, range=(0, top))
-    mean = float(values.mean())
-    labels = [f"{(a + b) / 2:.2g}" for a, b in pairwise(edges)]
-    error_chart = histogram(counts, labels, mean / top * 32, f"mean {mean:.2f} px", " px")
+    error_chart = _error_chart(values)
     lengths = np.concatenate([m.points.track_lengths for m in view.data.components])
-    last = int(min(max(lengths.max(), 3), 20))
-    track_counts = np.bincount(np.minimum(lengths, last), minlength=last + 1)[2:]
-    track_labels = [str(n) for n in range(2, last)] + [f"{last}+" if lengths.max() > last else str(last)]
-    track_chart = histogram(
-        track_counts, track_labels, float(lengths.mean()) - 1.5, f"mean {lengths.mean():.1f}"
-    )
+    track_chart = _track_chart(lengths)
     worst = sorted((v for _, v in view.registered), key=lambda v: -v.mean_error_px)
     chosen = worst[:_MAX_ROWS]
     rows = [(v.name, max(v.mean_error_px, 0.0), f"{v.mean_error_px:.2f} px") for v in chosen]
@@ -225,6 +216,26 @@ checked; many long tracks make a rigid model.</figcaption></figure>
 <details{"" if len(rows) > 12 else " open"}><summary>Mean error of each photo</summary>
 <p class="lead">{which}</p>
 {bar_rows(rows)}</details></section>"""
+
+
+def _error_chart(values: np.ndarray) -> str:
+    top = max(float(np.percentile(values, 99.5)), 1e-3)
+    counts, edges = np.histogram(np.minimum(values, top), bins=32, range=(0, top))
+    names = [f"{low:.2f} to {high:.2f} px" for low, high in pairwise(edges)]
+    names[-1] = f"{edges[-2]:.2f} px and more"
+    step = float(f"{top / 8:.0e}")  # one digit: 0.2, 0.5, ...
+    ticks = [(k * step / top * 32, f"{k * step:g}") for k in range(1, int(top / step) + 1)]
+    mean = float(values.mean())
+    return histogram(counts, names, ticks, Marker(mean / top * 32, f"mean {mean:.2f} px"))
+
+
+def _track_chart(lengths: np.ndarray) -> str:
+    last = int(min(max(lengths.max(), 3), 20))
+    counts = np.bincount(np.minimum(lengths, last), minlength=last + 1)[2:]
+    texts = [str(n) for n in range(2, last)] + [f"{last}+" if lengths.max() > last else str(last)]
+    ticks = [(i + 0.5, text) for i, text in enumerate(texts)]
+    mean = float(lengths.mean())
+    return histogram(counts, [f"{t} photos" for t in texts], ticks, Marker(mean - 1.5, f"mean {mean:.1f}"))
 
 
 def matches(view: ReportView) -> str:

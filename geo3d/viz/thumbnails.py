@@ -1,10 +1,12 @@
-"""Small pictures of the photos for the report, as data URIs. EXIF orientation is applied: these are for people."""
+"""Small pictures of the photos for the report, as data URIs, turned upright by their EXIF orientation."""
 
 from __future__ import annotations
 
 import base64
 import io
 from pathlib import Path
+
+import numpy as np
 
 from geo3d.util.files import path_inside
 from geo3d.util.threads import map_threads
@@ -28,10 +30,11 @@ def _data_uri(path: Path) -> str | None:
         with Image.open(path) as photo:
             photo.draft("RGB", (2 * _SIDE_PX, 2 * _SIDE_PX))
             if photo.mode.startswith(("I", "F")):
-                low, high = photo.getextrema()
-                span = max(float(high) - float(low), 1e-9)  # pyright: ignore[reportArgumentType]
-                photo = photo.point(lambda v: (v - low) * (255 / span)).convert("L")
-            small = ImageOps.exif_transpose(photo).convert("RGB")
+                values = np.asarray(photo, np.float64)
+                values = (values - values.min()) * (255 / max(float(np.ptp(values)), 1e-9))
+                small = Image.fromarray(values.astype(np.uint8)).convert("RGB")
+            else:
+                small = ImageOps.exif_transpose(photo).convert("RGB")
             small.thumbnail((_SIDE_PX, _SIDE_PX))
     except (OSError, ValueError, SyntaxError):
         # Pillow raises any of these on a damaged file; the report then shows a blank.
