@@ -1,17 +1,39 @@
 """Files in and out. Contents are untrusted: what does not fit is a ValueError that names the file."""
 
+from geo3d.io.calibration_file import read_calibration
+from geo3d.io.camera_json import NamedCamera, read_camera_json, write_camera_json
 from geo3d.io.colmap import colmap_format, read_colmap, write_colmap
 from geo3d.io.database import ColmapDatabase
 from geo3d.io.database_schema import DatabaseImage, PosePrior, TwoViewRecord, pair_id, pair_of
+from geo3d.io.hloc import HlocImport, import_hloc
+from geo3d.io.ply import PlyMesh, read_ply, write_ply
+from geo3d.io.scene_files import SCENE_FORMATS, read_scene, write_points_ply, write_scene
+from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 
 __all__ = [
+    "SCENE_FORMATS",
     "ColmapDatabase",
     "DatabaseImage",
+    "HlocImport",
+    "NamedCamera",
+    "PlyMesh",
     "PosePrior",
+    "TransformsScene",
     "TwoViewRecord",
     "colmap_format",
+    "import_hloc",
     "pair_id",
     "pair_of",
+    "read_calibration",
+    "read_camera_json",
     "read_colmap",
+    "read_ply",
+    "read_scene",
+    "read_transforms",
+    "write_camera_json",
     "write_colmap",
+    "write_ply",
+    "write_points_ply",
+    "write_scene",
+    "write_transforms",
 ]

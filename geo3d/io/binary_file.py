@@ -56,7 +56,7 @@ class BinaryFile:
             )
         return number
 
-    def array(self, dtype: np.dtype | type, count: int, what: str) -> np.ndarray:
+    def array(self, dtype: np.dtype | str, count: int, what: str) -> np.ndarray:
         """`count` items as a read-only view of the file's bytes."""
         dtype = np.dtype(dtype)
         self.need(dtype.itemsize * count, what)

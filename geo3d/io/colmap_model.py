@@ -20,7 +20,7 @@ MAX_ID = 2**32 - 2  # ids are uint32, and the largest value means "none"
 CAMERA_SENSOR = 0
 
 # id and name of the models that COLMAP knows; the numbers are part of the file format
-MODEL_NAMES = {model.id: name for name, model in MODELS.items() if 0 <= model.id <= 17}
+MODEL_NAMES = {model.id: name for name, model in MODELS.items() if model.in_colmap}
 
 
 @dataclass
@@ -83,7 +83,7 @@ def make_camera(
 
 def check_colmap_camera(camera: Camera, source: str) -> None:
     """Raise ValueError where COLMAP has no such model, with the nearest one that it has."""
-    if MODELS[camera.model].id in MODEL_NAMES:
+    if MODELS[camera.model].in_colmap:
         return
     raise ValueError(
         f"{source} has the model {camera.model}, which COLMAP lacks. Convert it to the "

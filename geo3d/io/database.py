@@ -68,9 +68,11 @@ class ColmapDatabase(DatabaseScene):
         keypoints = np.asarray(keypoints, np.float32)
         if keypoints.ndim != 2 or keypoints.shape[1] not in (2, 4, 6) or not np.isfinite(keypoints).all():
             raise ValueError(f"keypoints: expected finite (N, 2), (N, 4) or (N, 6), got {keypoints.shape}")
-        self._execute(
-            "INSERT OR REPLACE INTO keypoints VALUES (?, ?, ?, ?)",
-            (image_id, *keypoints.shape, pack(keypoints, np.float32)),
+        self._insert(
+            "keypoints",
+            image_id,
+            *keypoints.shape,
+            pack(keypoints, np.float32),
         )
 
     def keypoints(self, image_id: int) -> np.ndarray:
@@ -79,7 +81,7 @@ class ColmapDatabase(DatabaseScene):
         if not rows:
             return np.zeros((0, 2), np.float32)
         where = f"{self.path}, keypoints of image {image_id}"
-        found = unpack_matrix(*rows[0], np.float32, where)
+        found = unpack_matrix(rows[0], np.float32, where)
         if found.shape[1] not in (2, 4, 6) or not np.isfinite(found[:, :2]).all():
             raise ValueError(f"{where}: expected finite (N, 2), (N, 4) or (N, 6), found {found.shape}")
         return found
@@ -101,9 +103,7 @@ class ColmapDatabase(DatabaseScene):
         kind = DESCRIPTOR_SIFT if descriptors.dtype == np.uint8 else DESCRIPTOR_UNDEFINED
         rows, columns = descriptors.shape[0], descriptors.shape[1] * descriptors.dtype.itemsize
         blob = pack(descriptors, descriptors.dtype.type)
-        self._execute(
-            "INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?, ?)", (image_id, kind, rows, columns, blob)
-        )
+        self._insert("descriptors", image_id, kind, rows, columns, blob)
 
     def descriptors(self, image_id: int) -> np.ndarray:
         """(N, D) uint8 where they are SIFT, else float32; (0, 128) uint8 where the image has none."""
@@ -112,7 +112,7 @@ class ColmapDatabase(DatabaseScene):
         if not rows:
             return np.zeros((0, 128), np.uint8)
         where = f"{self.path}, descriptors of image {image_id}"
-        found = unpack_matrix(*rows[0][1:], np.uint8, where)
+        found = unpack_matrix(rows[0][1:], np.uint8, where)
         if rows[0][0] == DESCRIPTOR_SIFT:
             return found
         if found.shape[1] % 4:
@@ -129,9 +129,11 @@ class ColmapDatabase(DatabaseScene):
         """Set the matches of a pair, (M, 2) rows of the keypoints of `id1` and `id2`."""
         found = _check_matches(matches)
         found = found if id1 < id2 else found[:, ::-1]
-        self._execute(
-            "INSERT OR REPLACE INTO matches VALUES (?, ?, ?, ?)",
-            (pair_id(id1, id2), *found.shape, pack(found, np.uint32)),
+        self._insert(
+            "matches",
+            pair_id(id1, id2),
+            *found.shape,
+            pack(found, np.uint32),
         )
 
     def matches(self, id1: int, id2: int) -> np.ndarray:
@@ -173,16 +175,13 @@ class ColmapDatabase(DatabaseScene):
             None if pose is None else pack(matrix_to_quaternion(pose.rotation), np.float64),
             None if pose is None else pack(pose.translation, np.float64),
         ]
-        self._execute(
-            "INSERT OR REPLACE INTO two_view_geometries "
-            "(pair_id, rows, cols, data, config, F, E, H, qvec, tvec) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                pair_id(id1, id2),
-                *record.matches.shape,
-                pack(record.matches, np.uint32),
-                record.config,
-                *blobs,
-            ),
+        self._insert(
+            "two_view_geometries",
+            pair_id(id1, id2),
+            *record.matches.shape,
+            pack(record.matches, np.uint32),
+            record.config,
+            *blobs,
         )
 
     def two_view_geometry(self, id1: int, id2: int) -> TwoViewRecord | None:
@@ -243,7 +242,7 @@ class ColmapDatabase(DatabaseScene):
     def _unpack_matches(self, row: tuple, pair: tuple[int, int], counts: dict[int, int]) -> np.ndarray:
         where = f"{self.path}, matches of images {pair[0]} and {pair[1]}"
         rows, columns, data = row
-        found = unpack_matrix(rows, 2 if rows == 0 else columns, data, np.uint32, where)
+        found = unpack_matrix((rows, 2 if rows == 0 else columns, data), np.uint32, where)
         if found.shape[1] != 2:
             raise ValueError(f"{where}: expected 2 columns, found {found.shape[1]}; it is corrupt")
         for image_id, column in zip(pair, found.T, strict=True):

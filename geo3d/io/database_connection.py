@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from geo3d.io.database_schema import INDEXES, OLDEST_TABLES, TABLES, USER_VERSION
+from geo3d.io.database_schema import COLUMNS, INDEXES, OLDEST_TABLES, TABLES, USER_VERSION
 
+_REPLACED = {"keypoints", "descriptors", "matches", "two_view_geometries"}
 _SYSTEM_ERRORS = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EROFS,
@@ -69,22 +70,52 @@ class DatabaseConnection:
         if missing:
             raise ValueError(f"{self.path} is not a COLMAP database: it has no table {', '.join(missing)}")
         if not self.readonly:
-            self._check_newest(found)
             for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
                 self._execute(f"PRAGMA {pragma}")
+            self._upgrade(found)
+            found = self._read_columns()
         return found
 
-    def _check_newest(self, found: dict[str, set[str]]) -> None:
+    def _upgrade(self, found: dict[str, set[str]]) -> None:
+        """Give a database of an older COLMAP the tables and columns of the newest, as COLMAP does itself."""
         with closing(sqlite3.connect(":memory:")) as fresh:
-            for name, sql in TABLES.items():
+            for sql in TABLES.values():
                 fresh.execute(sql)
-                lacks = _columns_of(fresh, name) - found.get(name, set())
-                if lacks:
-                    raise ValueError(
-                        f"{self.path} was made by an older COLMAP (table {name} has no "
-                        f"{', '.join(sorted(lacks))}). "
-                        "Open it with readonly=True, or copy it by geo3d.io.copy_database into a new one."
-                    )
+            lacks = {name: _columns_of(fresh, name) - found.get(name, set()) for name in TABLES}
+        if not any(lacks.values()):
+            return
+        with self.transaction():
+            priors = self._old_priors(found) if "corr_data_id" in lacks["pose_priors"] else None
+            if priors is not None:
+                self._execute("DROP TABLE IF EXISTS pose_priors")
+                lacks["pose_priors"] = set()
+                self._execute(TABLES["pose_priors"])
+            for name in TABLES:
+                if name not in found and name != "pose_priors":
+                    self._execute(TABLES[name])
+                    continue
+                for column in sorted(lacks[name]):
+                    kind = "INTEGER NOT NULL DEFAULT 0" if column == "type" else "BLOB"
+                    self._execute(f"ALTER TABLE {name} ADD COLUMN {column} {kind}")
+            for sql in INDEXES:
+                self._execute(sql.replace("INDEX", "INDEX IF NOT EXISTS"))
+            if "rigs" not in found:
+                self._execute("INSERT INTO rigs SELECT camera_id, camera_id, 0 FROM cameras")
+                self._execute("INSERT INTO frames SELECT image_id, camera_id FROM images")
+                self._execute("INSERT INTO frame_data SELECT image_id, image_id, camera_id, 0 FROM images")
+            for row in priors or ():
+                self._insert("pose_priors", *row)
+            self._execute(f"PRAGMA user_version={USER_VERSION}")
+
+    def _old_priors(self, found: dict[str, set[str]]) -> list[tuple[Any, ...]]:
+        """Rows of a table pose_priors that has one row an image, as rows of the newest."""
+        if "pose_priors" not in found:
+            return []
+        covariance = "position_covariance" if "position_covariance" in found["pose_priors"] else "NULL"
+        return self._rows(
+            f"SELECT image_id, camera_id, 0, position, {covariance}, NULL, coordinate_system "
+            "FROM pose_priors JOIN images USING (image_id) ORDER BY image_id"
+        )
 
     def _read_columns(self) -> dict[str, set[str]]:
         names = {row[0] for row in self._rows("SELECT name FROM sqlite_master WHERE type='table'")}
@@ -151,6 +182,12 @@ class DatabaseConnection:
         """Run one statement; the id of the row that it inserted."""
         with self._errors():
             return self._connection.execute(sql, values).lastrowid or 0
+
+    def _insert(self, table: str, *values: Any) -> int:
+        """Insert or replace a row of `COLUMNS[table]`; its id."""
+        marks = ", ".join("?" * len(values))
+        verb = "INSERT OR REPLACE" if table in _REPLACED else "INSERT"
+        return self._execute(f"{verb} INTO {table} ({COLUMNS[table]}) VALUES ({marks})", values)
 
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with self._errors():

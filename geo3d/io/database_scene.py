@@ -28,11 +28,9 @@ class DatabaseScene(DatabaseConnection):
     def add_camera(self, camera: Camera, camera_id: int | None = None) -> int:
         """Add a camera, with a rig of its own; its id (the next one where none is given)."""
         check_colmap_camera(camera, "the camera")
-        new = self._execute(
-            "INSERT INTO cameras VALUES (?, ?, ?, ?, ?, ?)", (camera_id, *_camera_row(camera))
-        )
+        new = self._insert("cameras", camera_id, *_camera_row(camera))
         rig_id = None if self._rows("SELECT 1 FROM rigs WHERE rig_id=?", (new,)) else new
-        self._execute("INSERT INTO rigs VALUES (?, ?, ?)", (rig_id, new, CAMERA_SENSOR))
+        self._insert("rigs", rig_id, new, CAMERA_SENSOR)
         return new
 
     def update_camera(self, camera_id: int, camera: Camera) -> None:
@@ -56,7 +54,7 @@ class DatabaseScene(DatabaseConnection):
             if model not in MODEL_NAMES:
                 raise ValueError(f"{where}: expected a model from 0 to {max(MODEL_NAMES)}, found {model!r}")
             count = len(MODELS[MODEL_NAMES[model]].param_names)
-            values = unpack_matrix(1, count, params, np.float64, where)[0]
+            values = unpack_matrix((1, count, params), np.float64, where)[0]
             cameras[camera_id] = make_camera(MODEL_NAMES[model], width, height, values, where, bool(prior))
         return cameras
 
@@ -76,10 +74,10 @@ class DatabaseScene(DatabaseConnection):
         )
         if not rigs:
             raise ValueError(f"{self.path} has no camera {camera_id} for the image {name!r}")
-        new = self._execute("INSERT INTO images VALUES (?, ?, ?)", (image_id, name, camera_id))
+        new = self._insert("images", image_id, name, camera_id)
         frame_id = None if self._rows("SELECT 1 FROM frames WHERE frame_id=?", (new,)) else new
-        frame_id = self._execute("INSERT INTO frames VALUES (?, ?)", (frame_id, rigs[0][0]))
-        self._execute("INSERT INTO frame_data VALUES (?, ?, ?, ?)", (frame_id, new, camera_id, CAMERA_SENSOR))
+        frame_id = self._insert("frames", frame_id, rigs[0][0])
+        self._insert("frame_data", frame_id, new, camera_id, CAMERA_SENSOR)
         return new
 
     def images(self) -> dict[int, DatabaseImage]:
@@ -108,17 +106,15 @@ class DatabaseScene(DatabaseConnection):
         for table in ("frame_data", "frames", "rig_sensors", "rigs"):
             self._execute(f"DELETE FROM {table}")
         for rig_id, rig in rigs.items():
-            self._execute("INSERT INTO rigs VALUES (?, ?, ?)", (rig_id, rig.ref_camera_id, CAMERA_SENSOR))
+            self._insert("rigs", rig_id, rig.ref_camera_id, CAMERA_SENSOR)
             for camera_id, pose in rig.sensor_from_rig.items():
                 blob = None if pose is None else pack(pose_values(pose), np.float64)
-                self._execute(
-                    "INSERT INTO rig_sensors VALUES (?, ?, ?, ?)", (rig_id, camera_id, CAMERA_SENSOR, blob)
-                )
+                self._insert("rig_sensors", rig_id, camera_id, CAMERA_SENSOR, blob)
         for frame_id, frame in frames.items():
-            self._execute("INSERT INTO frames VALUES (?, ?)", (frame_id, frame.rig_id))
+            self._insert("frames", frame_id, frame.rig_id)
             for i in frame.view_ids:
                 row = (frame_id, i, images[i].camera_id, CAMERA_SENSOR)
-                self._execute("INSERT INTO frame_data VALUES (?, ?, ?, ?)", row)
+                self._insert("frame_data", *row)
 
     def rigs(self) -> dict[int, Rig]:
         """Rigs by id; empty for databases before COLMAP 4. Sensors that are not cameras are left out."""
@@ -158,17 +154,15 @@ class DatabaseScene(DatabaseConnection):
             raise ValueError(f"{self.path} has no image {image_id}")
         nothing = np.full(9, np.nan)
         self._execute("DELETE FROM pose_priors WHERE corr_data_id=?", (image_id,))
-        self._execute(
-            "INSERT INTO pose_priors VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                image_id,
-                rows[0][0],
-                CAMERA_SENSOR,
-                pack(np.reshape(prior.position, 3), np.float64),
-                pack(nothing if prior.covariance is None else np.reshape(prior.covariance, 9), np.float64),
-                pack(nothing[:3] if prior.gravity is None else np.reshape(prior.gravity, 3), np.float64),
-                _SYSTEM_CODES[prior.coordinate_system],
-            ),
+        self._insert(
+            "pose_priors",
+            image_id,
+            rows[0][0],
+            CAMERA_SENSOR,
+            pack(np.reshape(prior.position, 3), np.float64),
+            pack(nothing if prior.covariance is None else np.reshape(prior.covariance, 9), np.float64),
+            pack(nothing[:3] if prior.gravity is None else np.reshape(prior.gravity, 3), np.float64),
+            _SYSTEM_CODES[prior.coordinate_system],
         )
 
     def pose_priors(self) -> dict[int, PosePrior]:

@@ -73,6 +73,21 @@ INDEXES = (
     "CREATE UNIQUE INDEX pose_prior_data_assignment "
     "ON pose_priors(corr_data_id, corr_sensor_id, corr_sensor_type)",
 )
+# the columns that are written; later versions of COLMAP may have more
+COLUMNS = {
+    "cameras": "camera_id, model, width, height, params, prior_focal_length",
+    "rigs": "rig_id, ref_sensor_id, ref_sensor_type",
+    "images": "image_id, name, camera_id",
+    "frames": "frame_id, rig_id",
+    "frame_data": "frame_id, data_id, sensor_id, sensor_type",
+    "rig_sensors": "rig_id, sensor_id, sensor_type, sensor_from_rig",
+    "keypoints": "image_id, rows, cols, data",
+    "descriptors": "image_id, type, rows, cols, data",
+    "matches": "pair_id, rows, cols, data",
+    "pose_priors": "corr_data_id, corr_sensor_id, corr_sensor_type, position, position_covariance, gravity, "
+    "coordinate_system",
+    "two_view_geometries": "pair_id, rows, cols, data, config, F, E, H, qvec, tvec",
+}
 # what a database of any version must have to be COLMAP's
 OLDEST_TABLES = ("cameras", "images", "keypoints", "descriptors", "matches")
 
@@ -162,14 +177,15 @@ def pair_of(key: int) -> tuple[int, int]:
     return divmod(key, MAX_IMAGES)
 
 
-def unpack_matrix(rows: Any, cols: Any, data: Any, dtype: type, where: str) -> np.ndarray:
-    """(rows, cols) array, a copy; the blob must have exactly that size.
+def unpack_matrix(row: tuple[Any, ...], dtype: type, where: str) -> np.ndarray:
+    """(rows, cols) array, a copy, of a row (rows, cols, blob); the blob must have exactly that size.
 
     Raises
     ------
     ValueError
         If it has another size.
     """
+    rows, cols, data = row
     dtype_ = np.dtype(dtype).newbyteorder("<")
     blob = b"" if data is None else data
     whole = (
@@ -218,4 +234,4 @@ def unpack_geometry(config: Any, matches: np.ndarray, blobs: tuple[Any, ...], wh
         known = translation.any() or quaternion[1:].any()
         if known and np.isfinite(norm) and norm > 1e-12 and np.isfinite(translation).all():
             pose = SE3(SO3.from_quaternion(quaternion / norm).matrix, translation)
-    return TwoViewRecord(config, matches, *matrices, pose)
+    return TwoViewRecord(config, matches, matrices[0], matrices[1], matrices[2], pose)
