@@ -1,0 +1,61 @@
+"""Eight-point fundamental or essential matrix: linear in all correspondences, `x2^T F x1 = 0`, N >= 8.
+
+Pixels are normalised first (Hartley, PAMI 1997); rank two is enforced by the nearest singular matrix.
+"""
+
+import numpy as np
+
+from geo3d.estimation.checks import EstimationError, check_bearings, check_pair
+from geo3d.estimation.normalization import normalization
+
+
+def _linear(d1: np.ndarray, d2: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    equations = np.einsum("ni,nj->nij", d2, d1).reshape(-1, 9)
+    if weights is not None:
+        equations = equations * np.sqrt(np.asarray(weights, dtype=np.float64))[:, None]
+    _, s, vt = np.linalg.svd(equations, full_matrices=len(equations) < 9)
+    if s[7] < 1e-10 * s[0]:
+        raise EstimationError(
+            "the correspondences do not determine one matrix (on one plane, a pure rotation, or duplicates)"
+        )
+    return vt[8].reshape(3, 3)
+
+
+def solve_eight_point(x1: np.ndarray, x2: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Fundamental matrix (3, 3) of norm one from pixels (N, 2), N >= 8, least squares in the algebraic error.
+
+    Parameters
+    ----------
+    x1, x2 : (N, 2)
+    weights : (N,), optional
+        Of the squared errors.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, N < 8, or there are NaN.
+    EstimationError
+        If the correspondences leave more than one solution.
+    """
+    x1, x2 = check_pair(("x1", "x2"), x1, x2, (2, 2), 8)
+    n1, n2 = normalization(x1), normalization(x2)
+    u, s, vt = np.linalg.svd(_linear(n1.rays(x1), n2.rays(x2), weights))
+    F = n2.matrix.T @ (u * [s[0], s[1], 0.0]) @ vt @ n1.matrix
+    return F / np.linalg.norm(F)
+
+
+def solve_eight_point_essential(
+    bearings1: np.ndarray, bearings2: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Essential matrix (3, 3), singular values 1, 1, 0, from bearings (N, 3), N >= 8.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, N < 8, or there are NaN.
+    EstimationError
+        If the correspondences leave more than one solution.
+    """
+    d1, d2 = check_bearings(bearings1, bearings2, 8)
+    u, _, vt = np.linalg.svd(_linear(d1, d2, weights))
+    return (u * [1.0, 1.0, 0.0]) @ vt
