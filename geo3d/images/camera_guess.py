@@ -17,13 +17,11 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from geo3d.cameras import Camera
 from geo3d.images.exif import Exif, read_exif
 from geo3d.images.sensors import sensor_width_mm
-
-if TYPE_CHECKING:
-    from geo3d.cameras import Camera
 
 FocalSource = Literal["35 mm equivalent", "sensor table", "focal plane resolution", "guess"]
 GUESSED_FOCAL = 1.2  # times the longer side
@@ -65,8 +63,6 @@ def camera_from_exif(photo: str | os.PathLike | Exif, model: str = "SIMPLE_RADIA
     ValueError
         If there is no such model.
     """
-    from geo3d.cameras import Camera
-
     exif = photo if isinstance(photo, Exif) else read_exif(photo)
     focal, source = focal_from_exif(exif)
     camera = Camera.from_focal(model, exif.width, exif.height, focal)
