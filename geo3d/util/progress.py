@@ -217,7 +217,7 @@ class BarProgress(Progress):
         self.console = console or Console(stderr=True)
         self.bars = Bars(
             SpinnerColumn(),
-            TextColumn("{task.description:<10}"),
+            TextColumn("{task.description:<10}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),

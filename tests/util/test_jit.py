@@ -1,0 +1,108 @@
+"""A change in any kernel file starts a fresh cache folder; nothing else does."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import geo3d
+from geo3d.util import jit
+
+CALLEE = """
+from geo3d.util.jit import njit
+
+@njit(nogil=True)
+def value(x):
+    return x + {constant}
+"""
+CALLER = """
+import numpy as np
+from geo3d.callee import value
+from geo3d.util.jit import njit
+
+@njit(nogil=True)
+def total(x):
+    s = 0.0
+    for v in x:
+        s += value(v)
+    return s
+"""
+
+
+@pytest.fixture
+def small_package(tmp_path: Path) -> Path:
+    """A copy of the package with nothing but its util, to which kernels are added."""
+    root = tmp_path / "site" / "geo3d"
+    shutil.copytree(Path(geo3d.__file__).parent / "util", root / "util")
+    (root / "__init__.py").touch()
+    (root / "caller.py").write_text(CALLER)
+    return root
+
+
+def total(root: Path, cache: Path) -> tuple[float, str]:
+    """Result of the kernel, and the name of the cache folder, in a fresh process."""
+    code = (
+        "import numpy as np\nfrom geo3d.caller import total\nfrom geo3d.util.jit import kernel_cache_folder\n"
+        "print(total(np.zeros(3)), kernel_cache_folder().name)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(root.parent), "NUMBA_CACHE_DIR": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    value, folder = done.stdout.split()
+    return float(value), folder
+
+
+def test_a_changed_callee_in_another_file_is_noticed(small_package: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    (small_package / "callee.py").write_text(CALLEE.format(constant=1.0))
+    first, folder = total(small_package, cache)
+    again, same_folder = total(small_package, cache)
+    (small_package / "callee.py").write_text(CALLEE.format(constant=2.0))
+    changed, other_folder = total(small_package, cache)
+    assert (first, again, changed) == (3.0, 3.0, 6.0)
+    assert folder == same_folder != other_folder
+    assert any((cache / "geo3d" / folder).rglob("*.nbi")), "nothing was cached"
+
+
+def test_other_files_do_not_count(small_package: Path, tmp_path: Path) -> None:
+    (small_package / "callee.py").write_text(CALLEE.format(constant=1.0))
+    _, folder = total(small_package, tmp_path)
+    (small_package / "plain.py").write_text("x = 1\n")
+    assert total(small_package, tmp_path)[1] == folder
+
+
+def test_folders_unused_for_a_month_are_removed(tmp_path: Path) -> None:
+    names = ["kernels-current", "kernels-young", "kernels-old"]
+    current, young, old = (tmp_path / name for name in names)
+    for folder in (current, young, old):
+        folder.mkdir()
+    month = 31 * 24 * 3600
+    os.utime(old, (time.time() - month,) * 2)
+    jit._remove_old(current)
+    assert current.exists() and young.exists() and not old.exists()
+
+
+def test_an_unwritable_cache_goes_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+    jit.kernel_cache_folder.cache_clear()
+    try:
+        folder = jit.kernel_cache_folder()
+        assert folder.is_dir() and not folder.is_relative_to(tmp_path)
+    finally:
+        jit.kernel_cache_folder.cache_clear()
+
+
+def test_njit_compiles_when_called() -> None:
+    @jit.njit(nogil=True)
+    def twice(x):
+        return 2 * x
+
+    assert not twice.signatures  # pyright: ignore[reportFunctionMemberAccess]
+    assert np.array_equal(twice(np.arange(3.0)), [0, 2, 4])
