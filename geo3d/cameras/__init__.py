@@ -2,6 +2,22 @@
 
 from geo3d.cameras.camera import Camera, Projection
 from geo3d.cameras.models import MODELS, MODELS_BY_ID, CameraModel
-from geo3d.cameras.undistort import undistort_points
+from geo3d.cameras.nearest import ModelFit, nearest_colmap
+from geo3d.cameras.opencv import from_opencv, to_opencv
+from geo3d.cameras.undistort import pinhole_for, undistort_image, undistort_map, undistort_points
 
-__all__ = ["MODELS", "MODELS_BY_ID", "Camera", "CameraModel", "Projection", "undistort_points"]
+__all__ = [
+    "MODELS",
+    "MODELS_BY_ID",
+    "Camera",
+    "CameraModel",
+    "ModelFit",
+    "Projection",
+    "from_opencv",
+    "nearest_colmap",
+    "pinhole_for",
+    "to_opencv",
+    "undistort_image",
+    "undistort_map",
+    "undistort_points",
+]

@@ -167,9 +167,8 @@ class Camera:
             NaN where the point is not `valid`. Pixels outside the image are returned as they are.
         """
         flat, shape = _rows(points, 3, "points")
-        pixels, valid = evaluate.project(self._info, np.asarray(self.params), flat)
-        valid &= evaluate.angles(flat) <= self.max_angle
-        return np.where(valid[:, None], pixels, np.nan).reshape(*shape, 2)
+        pixels = evaluate.project(self._info, np.asarray(self.params), flat, self.max_angle)
+        return pixels.reshape(*shape, 2)
 
     def project_with_jacobians(self, points: Any) -> Projection:
         """`project`, with the derivatives by the point and by the parameters.
@@ -184,20 +183,17 @@ class Camera:
         """
         flat, shape = _rows(points, 3, "points")
         params = np.asarray(self.params)
-        pixels, valid, d_point, d_params = evaluate.project_with_jacobians(self._info, params, flat)
-        valid = valid & (evaluate.angles(flat) <= self.max_angle)
+        pixels, d_point, d_params = evaluate.project_with_jacobians(self._info, params, flat, self.max_angle)
         return Projection(
-            np.where(valid[:, None], pixels, np.nan).reshape(*shape, 2),
-            valid.reshape(shape),
-            np.where(valid[:, None, None], d_point, np.nan).reshape(*shape, 2, 3),
-            np.where(valid[:, None, None], d_params, np.nan).reshape(*shape, 2, len(params)),
+            pixels.reshape(*shape, 2),
+            ~np.isnan(pixels[:, 0]).reshape(shape),
+            d_point.reshape(*shape, 2, 3),
+            d_params.reshape(*shape, 2, len(params)),
         )
 
     def valid(self, points: Any) -> np.ndarray:
         """Whether points (..., 3) are in front of the camera and within `max_angle`; (...) bool."""
-        flat, shape = _rows(points, 3, "points")
-        _, valid = evaluate.project(self._info, np.asarray(self.params), flat)
-        return (valid & (evaluate.angles(flat) <= self.max_angle)).reshape(shape)
+        return ~np.isnan(self.project(points)[..., 0])
 
     def unproject(self, pixels: Any) -> np.ndarray:
         """Unit bearings of pixels.

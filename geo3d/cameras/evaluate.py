@@ -1,4 +1,4 @@
-"""Run a camera model on arrays of points with NumPy."""
+"""Run a camera model on arrays of points with NumPy; NaN where it is not defined or not one to one."""
 
 import numpy as np
 
@@ -8,30 +8,45 @@ from geo3d.cameras.models import CameraModel
 _CHUNK = 8192
 
 
-def project(model: CameraModel, params: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (N, 2) and where they are defined (N,), of points (N, 3)."""
-    pixels = np.empty((2, len(points)))
-    valid = np.empty(len(points), bool)
+def project(model: CameraModel, params: np.ndarray, points: np.ndarray, limit: float = np.pi) -> np.ndarray:
+    """Pixels (N, 2) of points (N, 3); NaN where not defined, or farther than `limit` radians from the axis."""
+    pixels = np.empty((len(points), 2))
+    buffer = np.empty((2, min(_CHUNK, len(points))))
     with np.errstate(all="ignore"):
         for start in range(0, len(points), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            x, y, z = np.ascontiguousarray(points[part].T)
-            valid[part] = model.project(x, y, z, params, pixels[:, part], None, None)
-    return pixels.T, valid
+            x, y, z = np.ascontiguousarray(points[start : start + _CHUNK].T)
+            uv = buffer[:, : len(x)]
+            valid = model.project(x, y, z, params, uv, None, None) & within(x, y, z, limit)
+            uv[:, ~valid] = np.nan
+            pixels[start : start + _CHUNK] = uv.T
+    return pixels
 
 
 def project_with_jacobians(
-    model: CameraModel, params: np.ndarray, points: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels (N, 2), where they are defined (N,), derivatives by the point (N, 2, 3) and parameters (N, 2, P)."""
+    model: CameraModel, params: np.ndarray, points: np.ndarray, limit: float = np.pi
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`project` with the derivatives by the point (N, 2, 3) and the parameters (N, 2, P), NaN like the pixels."""
     count = len(points)
     pixels = np.empty((2, count))
     d_point = np.empty((2, 3, count))
     d_params = np.empty((2, len(params), count))
     with np.errstate(all="ignore"):
         x, y, z = np.ascontiguousarray(points.T)
-        valid = np.asarray(model.project(x, y, z, params, pixels, d_point, d_params), bool)
-    return pixels.T, valid, np.moveaxis(d_point, 2, 0), np.moveaxis(d_params, 2, 0)
+        valid = model.project(x, y, z, params, pixels, d_point, d_params) & within(x, y, z, limit)
+    for result in (pixels, d_point, d_params):
+        result[..., ~valid] = np.nan
+    return pixels.T, np.moveaxis(d_point, 2, 0), np.moveaxis(d_params, 2, 0)
+
+
+def within(x: np.ndarray, y: np.ndarray, z: np.ndarray, limit: float) -> np.ndarray:
+    """Whether points lie at most `limit` radians from the optical axis, without a trigonometric function a point."""
+    if limit >= np.pi:
+        return np.isfinite(z)
+    if abs(limit - 0.5 * np.pi) < 1e-15:
+        return z >= 0.0
+    cone = np.tan(limit) ** 2 * z * z
+    rho2 = x * x + y * y
+    return (z > 0.0) & (rho2 <= cone) if limit < 0.5 * np.pi else (z >= 0.0) | (rho2 >= cone)
 
 
 def angles(points: np.ndarray) -> np.ndarray:

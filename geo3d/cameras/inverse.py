@@ -11,7 +11,7 @@ pixel has no ray.
 
 import numpy as np
 
-from geo3d.cameras.evaluate import angles, project, project_with_jacobians
+from geo3d.cameras.evaluate import project, project_with_jacobians, within
 from geo3d.cameras.models import CameraModel
 
 _AZIMUTHS = 48
@@ -53,7 +53,7 @@ def _orientation(
         np.broadcast_arrays(sine * np.cos(azimuth), sine * np.sin(azimuth), np.cos(theta)), axis=-1
     )
     flat = rays.reshape(-1, 3)
-    _, _, d_point, _ = project_with_jacobians(model, params, flat)
+    _, d_point, _ = project_with_jacobians(model, params, flat)
     turn = np.einsum("ni,ni->n", np.cross(d_point[:, 0], d_point[:, 1]), flat)
     return turn.reshape(rays.shape[:-1])
 
@@ -74,7 +74,7 @@ def unproject(
         rays = rays / np.linalg.norm(rays, axis=1, keepdims=True)
         if model.warped:
             rays = _unwarp(model, params, pixels, rays, limit)
-        inside = angles(rays) <= limit
+        inside = within(rays[:, 0], rays[:, 1], rays[:, 2], limit)
     return np.where(inside[:, None], rays, np.nan)
 
 
@@ -84,7 +84,7 @@ def _unwarp(
     """Rays (N, 3) of a warped model from a first guess whose rows may be NaN."""
     axis = np.array([0.0, 0.0, 1.0])
     # The guess may lie beyond the cone where the ray does not.
-    usable = angles(guess) <= limit
+    usable = within(guess[:, 0], guess[:, 1], guess[:, 2], limit)
     rays = np.where(usable[:, None], guess, axis)
     rays, solved = _newton(model, params, pixels, rays, limit, 50)
     missing = np.flatnonzero(~solved & np.isfinite(pixels).all(axis=1))
@@ -102,7 +102,7 @@ def _newton(
     solved = np.zeros(len(rays), bool)
     active = np.arange(len(rays))
     damping = np.ones(len(rays))
-    at, _, d_point, _ = project_with_jacobians(model, params, rays)
+    at, d_point, _ = project_with_jacobians(model, params, rays)
     residual = pixels - at
     tolerance = 1e-14 * (np.abs(pixels).sum(axis=1) + np.abs(params[:2]).max())
     for _ in range(steps):
@@ -114,10 +114,10 @@ def _newton(
         if not len(active):
             break
         trial = _step(rays[active], d_point, residual, damping[active])
-        at, _, d_trial, _ = project_with_jacobians(model, params, trial)
+        at, d_trial, _ = project_with_jacobians(model, params, trial)
         new = pixels[active] - at
         new_size = np.linalg.norm(new, axis=1)
-        better = (new_size < size) & (angles(trial) <= limit)
+        better = (new_size < size) & within(trial[:, 0], trial[:, 1], trial[:, 2], limit)
         # Rounding ends the descent a few units above the tolerance.
         stalled = ~better & (size <= 1e4 * tolerance[active])
         solved[active[stalled]] = True
@@ -143,7 +143,7 @@ def _step(rays: np.ndarray, d_point: np.ndarray, residual: np.ndarray, damping: 
 def _follow(model: CameraModel, params: np.ndarray, pixels: np.ndarray, limit: float) -> np.ndarray:
     """Rays (N, 3) by following the image's straight line from the optical axis; NaN where it leaves the cone."""
     rays = np.tile([0.0, 0.0, 1.0], (len(pixels), 1))
-    origin = project(model, params, rays[:1])[0]
+    origin = project(model, params, rays[:1])
     done = np.zeros(len(pixels))  # part of the line behind us
     stride = np.full(len(pixels), 0.25)
     active = np.arange(len(pixels))
