@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes.util
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil

@@ -82,9 +82,13 @@ def print_model(
     of = f" of {photos}" if photos else ""
     session.say(f"{path}")
     session.say(f"  photos        {summary.registered}{of} registered")
-    session.say(f"  points        {summary.points:,}, each seen in {summary.mean_track_length:.1f} photos (mean)")
+    session.say(
+        f"  points        {summary.points:,}, each seen in {summary.mean_track_length:.1f} photos (mean)"
+    )
     session.say(f"  observations  {summary.observations:,}")
-    session.say(f"  reprojection  {summary.mean_error_px:.2f} px mean, {summary.median_error_px:.2f} px median")
+    session.say(
+        f"  reprojection  {summary.mean_error_px:.2f} px mean, {summary.median_error_px:.2f} px median"
+    )
     if summary.behind_camera:
         session.say(f"  behind        {summary.behind_camera} observations of points behind their camera")
     session.say("  cameras")

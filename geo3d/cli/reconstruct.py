@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tyro.conf import arg
@@ -23,6 +23,11 @@ from geo3d.cli.common import (
     existing_path,
 )
 from geo3d.options import CameraPer, Matching, Quality, ReconstructOptions
+
+if TYPE_CHECKING:
+    from geo3d.pipeline import ReconstructReport
+
+_REASONS_SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,4 +125,42 @@ def run(options: Options, session: Session) -> int:
     from geo3d.pipeline import reconstruct
 
     report = reconstruct(options.photos, options.out, chosen, session.progress)
+    show_outcome(report, session)
+    if report.components:
+        session.say(f"Open {options.out / 'report.html'} in a browser to see it.")
     return 0
+
+
+def show_outcome(report: ReconstructReport, session: Session) -> None:
+    """A few lines about what came out, and what did not."""
+    from geo3d.viz.summary import summarize
+
+    models = [summarize(model) for model in report.components]
+    placed = sum(model.registered for model in models)
+    if models:
+        first = models[0]
+        session.say(
+            f"{placed} of {len(report.photos)} photos placed, {first.points:,} points, reprojection error "
+            f"{first.mean_error_px:.2f} px (mean), {first.mean_track_length:.1f} photos a point"
+        )
+    if len(models) > 1:
+        session.say(
+            f"The photos fall into {len(models)} models: {' + '.join(str(m.registered) for m in models)}."
+        )
+    for name, (reason, advice) in list(report.unregistered.items())[:_REASONS_SHOWN]:
+        session.say(f"  not placed: {name}: {reason} ({advice})")
+    if len(report.unregistered) > _REASONS_SHOWN:
+        session.say(f"  ... and {len(report.unregistered) - _REASONS_SHOWN} more; report.html lists them all")
+    for line in report.warnings:
+        session.progress.warn(line)
+    session.result(
+        scene=str(report.scene),
+        photos=len(report.photos),
+        registered=placed,
+        models=[
+            {"registered": m.registered, "points": m.points, "mean_error_px": m.mean_error_px} for m in models
+        ],
+        unregistered={name: {"reason": r, "advice": a} for name, (r, a) in report.unregistered.items()},
+        timings=report.timings,
+        warnings=report.warnings,
+    )
