@@ -22,10 +22,8 @@ from geo3d.util.jit import njit
 
 # Products of monomials in (x, y, z, 1). Quadratics are xx xy xz x yy yz y zz z 1, cubics in Nister's order.
 _QUADRATIC = [tuple(sorted(p)) for p in itertools.combinations_with_replacement(range(4), 2)]
-_CUBIC = [
-    tuple(sorted("xyz1".index(letter) for letter in m))
-    for m in ["xxx", "yyy", "xxy", "xyy", "xxz", "xx1", "yyz", "yy1", "xyz", "xy1", "xzz", "xz1", "x11", "yzz", "yz1", "y11", "zzz", "zz1", "z11", "111"]
-]
+_CUBIC_ORDER = "xxx yyy xxy xyy xxz xx1 yyz yy1 xyz xy1 xzz xz1 x11 yzz yz1 y11 zzz zz1 z11 111"
+_CUBIC = [tuple(sorted("xyz1".index(letter) for letter in m)) for m in _CUBIC_ORDER.split()]
 _LINEAR_TIMES_LINEAR = np.array(
     [[_QUADRATIC.index(tuple(sorted((a, b)))) for b in range(4)] for a in range(4)]
 )
@@ -268,15 +266,13 @@ def five_point_reference(bearings1: np.ndarray, bearings2: np.ndarray) -> np.nda
     action = np.zeros((10, 10))
     action[:6] = rest[:6]
     action[6, 0] = action[7, 1] = action[8, 2] = action[9, 6] = 1.0
-    values, vectors = np.linalg.eig(action)
-    real = np.abs(values.imag) < 1e-9 * (1 + np.abs(values))
+    roots, vectors = np.linalg.eig(action)
+    real = np.abs(np.imag(roots)) < 1e-9 * (1 + np.abs(roots))
     xyz1 = (vectors[6:] / vectors[9])[:, real].real
     E = np.einsum("ak,aij->kij", xyz1, basis)
     return E * (np.sqrt(2) / np.linalg.norm(E, axis=(1, 2)))[:, None, None]
 
 
 # Cubics with x first (x times the six quadratics, in their order), the other cubics, then the basis of the quotient.
-_ACTION_ORDER = [
-    ["xyz1".index(letter) for letter in m]
-    for m in ["xxx", "xxy", "xxz", "xyy", "xyz", "xzz", "yyy", "yyz", "yzz", "zzz", "xx1", "xy1", "xz1", "yy1", "yz1", "zz1", "x11", "y11", "z11", "111"]
-]
+_ACTION_NAMES = "xxx xxy xxz xyy xyz xzz yyy yyz yzz zzz xx1 xy1 xz1 yy1 yz1 zz1 x11 y11 z11 111"
+_ACTION_ORDER = [["xyz1".index(letter) for letter in m] for m in _ACTION_NAMES.split()]
