@@ -8,7 +8,8 @@ from geo3d.sfm.bundle_adjustment import (
     solve_bundle,
 )
 from geo3d.sfm.focal import FocalEstimate, estimate_focal
-from geo3d.sfm.incremental import MapperOptions, MappingResult, extend_model, map_incrementally
+from geo3d.sfm.incremental import MapperOptions, MappingResult, map_incrementally
+from geo3d.sfm.known_poses import register_photos, triangulate_known_poses
 from geo3d.sfm.match_graph import MatchGraph, PairMatches, load_match_graph
 from geo3d.sfm.tracks import TrackSet, build_tracks
 from geo3d.sfm.working_model import WorkingModel
@@ -27,8 +28,9 @@ __all__ = [
     "build_tracks",
     "bundle_adjust",
     "estimate_focal",
-    "extend_model",
     "load_match_graph",
     "map_incrementally",
+    "register_photos",
     "solve_bundle",
+    "triangulate_known_poses",
 ]

@@ -97,7 +97,7 @@ def map_incrementally(
         model = _start(graph, tracks, free, options)
         if model is None:
             break
-        _grow(model, free, options, lambda n, text, done=done: progress(done + n, text))
+        grow(model, free, options, lambda n, text, done=done: progress(done + n, text))
         members = np.flatnonzero(model.registered)
         if len(members) < options.min_component:
             break
@@ -107,11 +107,6 @@ def map_incrementally(
             reasons.pop(int(view), None)
     models.sort(key=lambda m: (-int(m.registered.sum()), -int(m.placed.sum())))
     return MappingResult(models, reasons)
-
-
-def extend_model(model: WorkingModel, options: MapperOptions, progress: Callable[[int, str], None]) -> None:
-    """Register what can be registered into a model that already has poses and points, in place."""
-    _grow(model, ~model.registered, options, progress)
 
 
 def _start(
@@ -140,10 +135,28 @@ def _two_view_model(
     return model
 
 
-def _grow(
-    model: WorkingModel, free: np.ndarray, options: MapperOptions, progress: Callable[[int, str], None]
+def grow(
+    model: WorkingModel,
+    free: np.ndarray,
+    options: MapperOptions,
+    progress: Callable[[int, str], None] = lambda done, text: None,
+    fixed_cameras: np.ndarray | None = None,
 ) -> None:
-    """Add views until none can be added, then adjust everything to convergence."""
+    """Add views until none can be added, then adjust everything to convergence; the model changes in place.
+
+    Parameters
+    ----------
+    model : WorkingModel
+        With at least two registered views and points between them.
+    free : (V,) bool
+        Views that may be added.
+    options : MapperOptions
+    progress : callable
+        Called with the number of registered views and a few words.
+    fixed_cameras : (C,) bool, optional
+        Cameras whose parameters stay.
+    """
+    fixed = np.zeros(len(model.cameras), bool) if fixed_cameras is None else fixed_cameras
     adjusted_views, adjusted_points = int(model.registered.sum()), int(model.placed.sum())
     attempts = np.zeros(len(model.graph), np.int64)  # points seen at the last failed resection
     retried = False
@@ -154,7 +167,7 @@ def _grow(
                 break
             retried = True  # once more after everything has been adjusted
             attempts[:] = 0
-            _adjust_all(model, options)
+            _adjust_all(model, options, fixed)
             continue
         retried = False
         seen = model.observations_of(view)
@@ -163,11 +176,11 @@ def _grow(
         progress(int(model.registered.sum()), f"{int(model.placed.sum())} points")
         views, points = int(model.registered.sum()), int(model.placed.sum())
         if views >= options.growth * adjusted_views or points >= options.growth * adjusted_points:
-            _adjust_all(model, options)
+            _adjust_all(model, options, fixed)
             adjusted_views, adjusted_points = int(model.registered.sum()), int(model.placed.sum())
         else:
-            _adjust_near(model, view, options)
-    _adjust_all(model, options, rounds=5, final=True)
+            _adjust_near(model, view, options, fixed)
+    _adjust_all(model, options, fixed, rounds=5, final=True)
 
 
 def _register_next(
@@ -218,7 +231,7 @@ def _resect(model: WorkingModel, view: int, rows: np.ndarray, options: MapperOpt
     return True
 
 
-def _adjust_near(model: WorkingModel, view: int, options: MapperOptions) -> None:
+def _adjust_near(model: WorkingModel, view: int, options: MapperOptions, fixed: np.ndarray) -> None:
     """Adjust a new view with those that share most points with it."""
     mine = model.obs_track[model.observations_of(view)][model.used[model.observations_of(view)]]
     shared = np.zeros(len(model.placed), bool)
@@ -233,7 +246,7 @@ def _adjust_near(model: WorkingModel, view: int, options: MapperOptions) -> None
     held = np.zeros(len(model.graph), bool)
     if len(near) == model.registered.sum():
         held[near[-2:]] = True
-    model.adjust(_local(options.bundle), near, held, fixed_cameras=total > inside)
+    model.adjust(_local(options.bundle), near, held, fixed | (total > inside))
     model.filter(options.max_error_px, options.min_angle)
     model.complete(options.max_error_px)
 
@@ -242,7 +255,9 @@ def _local(bundle: BundleOptions) -> BundleOptions:
     return replace(bundle, max_iterations=min(bundle.max_iterations, 15), function_tolerance=1e-4)
 
 
-def _adjust_all(model: WorkingModel, options: MapperOptions, rounds: int = 2, final: bool = False) -> None:
+def _adjust_all(
+    model: WorkingModel, options: MapperOptions, fixed: np.ndarray, rounds: int = 2, final: bool = False
+) -> None:
     """Adjust, filter and triangulate again, until little changes."""
     bundle = options.bundle if final else replace(options.bundle, function_tolerance=1e-5)
     for _ in range(rounds):
@@ -250,12 +265,13 @@ def _adjust_all(model: WorkingModel, options: MapperOptions, rounds: int = 2, fi
             model.split_contradictions()
         added = model.complete(options.max_error_px)
         added += 2 * model.triangulate(options.max_error_px, options.min_angle)
-        model.adjust(bundle)
+        model.adjust(bundle, fixed_cameras=fixed)
         dropped = model.filter(options.max_error_px, options.min_angle)
         for view in np.flatnonzero(model.registered & (model.used_counts() < options.min_points)):
-            if model.registered.sum() > 2:
+            if model.registered.sum() > 2 and not model.held[view]:
                 model.forget_view(int(view))
-        _normalize(model)
+        if not model.held.any():
+            _normalize(model)
         if added + dropped < 5e-4 * model.used.sum():
             break
 

@@ -34,6 +34,8 @@ class WorkingModel:
         Positions of the tracks, and which are known.
     used : (O,) bool
         Observations that support their point.
+    held : (V,) bool
+        Views whose pose is known and never moves.
     """
 
     def __init__(self, graph: MatchGraph, tracks: TrackSet):
@@ -44,6 +46,7 @@ class WorkingModel:
         self.rotations = np.tile(np.eye(3), (len(graph), 1, 1))
         self.translations = np.zeros((len(graph), 3))
         self.registered = np.zeros(len(graph), bool)
+        self.held = np.zeros(len(graph), bool)
         self._set_tracks(tracks)
 
     def _set_tracks(self, tracks: TrackSet) -> None:
@@ -229,10 +232,11 @@ class WorkingModel:
             Cameras whose parameters stay.
         """
         rows = self.used
-        moving = self.registered.copy()
+        moving = self.registered & ~self.held
         if views is not None:
-            moving[:] = False
-            moving[views] = True
+            chosen = np.zeros_like(moving)
+            chosen[views] = True
+            moving &= chosen
             seen = np.zeros_like(self.placed)
             seen[self.obs_track[self.used & moving[self.obs_view]]] = True
             rows = self.used & seen[self.obs_track]

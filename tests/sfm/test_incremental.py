@@ -1,0 +1,162 @@
+"""The mapper recovers synthetic scenes: exactly without noise, to the noise with it, every component, and no more."""
+
+import numpy as np
+import pytest
+
+from geo3d.cameras import Camera
+from geo3d.geometry import SE3, umeyama
+from geo3d.sfm import (
+    BundleOptions,
+    MapperOptions,
+    MatchGraph,
+    PairMatches,
+    map_incrementally,
+    register_photos,
+    triangulate_known_poses,
+)
+from geo3d.synthetic import make_scene
+
+FIXED = MapperOptions(bundle=BundleOptions(refine_focal=False, refine_distortion=False, threads=1))
+
+
+def graph_of(scene, views=None, cameras=None):
+    """The matches of a synthetic scene: all points that two views have in common."""
+    recon = scene.reconstruction
+    ids = sorted(recon.views) if views is None else views
+    pairs = []
+    for a, i in enumerate(ids):
+        for b in range(a + 1, len(ids)):
+            common, in_a, in_b = np.intersect1d(
+                scene.point_rows[i], scene.point_rows[ids[b]], return_indices=True
+            )
+            good = ~(scene.outliers[i][in_a] | scene.outliers[ids[b]][in_b])
+            if good.sum() >= 15:
+                pairs.append(PairMatches(a, b, np.column_stack([in_a, in_b])))
+            assert len(common) == len(in_a)
+    return MatchGraph(
+        view_ids=ids,
+        names=[recon.views[i].name for i in ids],
+        camera_ids=[recon.views[i].camera_id for i in ids],
+        cameras=dict(cameras or recon.cameras),
+        keypoints=[recon.views[i].keypoints for i in ids],
+        pairs=pairs,
+    )
+
+
+def pose_errors(model, scene):
+    """Rotation error in degrees and centre error in units of the scene, after a similarity alignment."""
+    rows = np.flatnonzero(model.registered)
+    truth = [scene.reconstruction.views[model.graph.view_ids[v]].cam_from_world for v in rows]
+    centres = np.array([pose.center() for pose in truth])
+    fit = umeyama(model.centres()[rows], centres)
+    rotation = []
+    for v, pose in zip(rows, truth):
+        difference = model.rotations[v] @ fit.rotation.T @ pose.rotation.T
+        rotation.append(np.degrees(np.arccos(np.clip((np.trace(difference) - 1) / 2, -1, 1))))
+    return np.array(rotation), np.linalg.norm(fit.act(model.centres()[rows]) - centres, axis=1)
+
+
+@pytest.mark.parametrize("kind", ["orbit", "grid", "walk", "forward"])
+def test_exact_recovery_without_noise(kind):
+    scene = make_scene(kind, views=8, points=400, seed=3)
+    result = map_incrementally(graph_of(scene), FIXED)
+    model = result.models[0]
+    assert model.registered.all() and not result.reasons
+    rotation, centre = pose_errors(model, scene)
+    assert rotation.max() < 1e-4 and centre.max() < 1e-5
+    assert model.mean_error_px() < 1e-4
+
+
+def test_noise_and_wrong_matches_are_survived():
+    scene = make_scene("orbit", views=10, points=600, noise_px=0.5, outlier_ratio=0.1, seed=5)
+    model = map_incrementally(graph_of(scene), FIXED).models[0]
+    assert model.registered.all()
+    rotation, centre = pose_errors(model, scene)
+    assert rotation.max() < 0.05 and centre.max() < 0.02
+    wrong = np.concatenate([scene.outliers[i] for i in sorted(scene.outliers)])
+    number = model.graph.keypoint_offsets()[model.obs_view] + model.obs_keypoint
+    assert wrong[number[model.used]].mean() < 0.005  # by chance on the epipolar line
+
+
+def test_focal_and_distortion_are_found_from_a_wrong_start():
+    scene = make_scene("orbit", views=10, points=600, noise_px=0.3, seed=6)
+    true = scene.reconstruction.cameras[1]
+    start = Camera(true.model, true.width, true.height, true.params * [0.9, 1, 1, 0])
+    model = map_incrementally(
+        graph_of(scene, cameras={1: start}), MapperOptions(bundle=BundleOptions(threads=1))
+    ).models[0]
+    assert model.registered.all()
+    np.testing.assert_allclose(model.cameras[0].params, true.params, rtol=2e-3, atol=2e-3)
+
+
+def test_every_component_is_reconstructed_and_strays_are_explained():
+    a = make_scene("orbit", views=6, points=300, seed=1)
+    b = make_scene("walk", views=5, points=300, seed=2)
+    ga, gb = graph_of(a), graph_of(b)
+    both = MatchGraph(
+        view_ids=list(range(1, 13)),
+        names=[f"a{n}" for n in ga.names] + [f"b{n}" for n in gb.names] + ["stray.jpg"],
+        camera_ids=[1] * 12,
+        cameras=ga.cameras,
+        keypoints=[*ga.keypoints, *gb.keypoints, np.zeros((3, 2))],
+        pairs=[*ga.pairs, *(PairMatches(p.first + 6, p.second + 6, p.matches) for p in gb.pairs)],
+    )
+    result = map_incrementally(both, FIXED)
+    assert [int(m.registered.sum()) for m in result.models] == [6, 5]
+    assert list(result.reasons) == [11] and "matches" in result.reasons[11]
+
+
+def test_nothing_to_reconstruct_gives_no_model():
+    scene = make_scene("orbit", views=3, points=60, seed=4)
+    graph = graph_of(scene)
+    graph.pairs = []
+    assert map_incrementally(graph, FIXED).models == []
+
+
+def test_same_seed_same_bits_whatever_the_threads():
+    scene = make_scene("orbit", views=8, points=400, noise_px=0.5, outlier_ratio=0.1, seed=8)
+    runs = []
+    for threads in (1, 2):
+        bundle = BundleOptions(refine_focal=False, refine_distortion=False, threads=threads)
+        model = map_incrementally(graph_of(scene), MapperOptions(bundle=bundle)).models[0]
+        runs.append((model.rotations, model.translations, model.points[model.placed]))
+    for first, second in zip(*runs):
+        assert np.array_equal(first, second)
+
+
+def test_known_poses_are_kept_and_their_points_found():
+    scene = make_scene("orbit", views=6, points=300, noise_px=0.3, seed=9)
+    model = triangulate_known_poses(graph_of(scene), scene.reconstruction, FIXED)
+    truth = scene.reconstruction
+    for row, view in enumerate(model.graph.view_ids):
+        assert np.array_equal(model.rotations[row], truth.views[view].cam_from_world.rotation)
+    made = model.to_reconstruction()
+    assert len(made.points) > 290
+    rows = {(int(v), int(k)): i for i, t in enumerate(truth.points) for v, k in zip(t.view_ids, t.keypoints)}
+    for track in made.points:
+        i = rows[int(track.view_ids[0]), int(track.keypoints[0])]
+        assert np.linalg.norm(track.xyz - truth.points.xyz[i]) < 0.05
+
+
+def test_new_photos_join_an_existing_model_without_moving_it():
+    scene = make_scene("orbit", views=8, points=400, noise_px=0.3, seed=10)
+    known = scene.reconstruction
+    for view in (3, 6):
+        known.views[view].cam_from_world, missing = None, known.views[view].cam_from_world
+        known.views[view].truth = missing
+    model = register_photos(graph_of(scene), known, FIXED)
+    assert model.registered.all()
+    for row, view in enumerate(model.graph.view_ids):
+        pose = SE3(model.rotations[row], model.translations[row])
+        if view in (3, 6):
+            assert np.linalg.norm(pose.center() - known.views[view].truth.center()) < 0.01
+        else:
+            assert np.array_equal(pose.translation, known.views[view].cam_from_world.translation)
+
+
+def test_photos_without_known_poses_are_refused():
+    scene = make_scene("orbit", views=4, points=100, seed=11)
+    graph = graph_of(scene)
+    graph.names = ["other.jpg"] * 4
+    with pytest.raises(ValueError, match="0 of the 4 photos have a pose"):
+        triangulate_known_poses(graph, scene.reconstruction, FIXED)
