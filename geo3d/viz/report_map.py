@@ -76,11 +76,12 @@ def upright(model: Reconstruction, up: np.ndarray | None = None) -> Upright:
 
 def map_section(data: ReportData) -> str:
     """Interactive map and plan of every component."""
-    if not data.components:
+    models = [model for model in data.components if model.registered()]
+    if not models:
         return ""
-    total = sum(len(m.points) for m in data.components) or 1
+    total = sum(len(m.points) for m in models) or 1
     packed, plans = [], []
-    for model in data.components:
+    for model in models:
         frame = upright(model, data.up)
         packed.append(_pack(model, frame, int(_MAX_POINTS * len(model.points) / total)))
         plans.append(_plan(model, frame))
