@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from geo3d.cameras import Camera
+from geo3d.cameras import Camera, from_opencv
 from geo3d.io.camera_json import read_camera_json
 from geo3d.io.colmap_binary import read_cameras as read_cameras_binary
 from geo3d.io.colmap_text import read_cameras as read_cameras_text
@@ -21,7 +21,8 @@ _MATRIX_KEYS = ("camera_matrix", "cameraMatrix", "K", "Camera_Matrix", "intrinsi
 _DISTORTION_KEYS = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "D", "Distortion_Coefficients")
 _WIDTH_KEYS = ("image_width", "image_Width", "width")
 _HEIGHT_KEYS = ("image_height", "image_Height", "height")
-_BROWN_MODELS = (("OPENCV", 4), ("FULL_OPENCV", 8), ("BROWN_CONRADY_12", 12))  # and how many coefficients
+_COUNTS = (0, 4, 8, 12, 14)  # of distortion coefficients; 5 are FULL_OPENCV with zeros, which COLMAP has
+_FISHEYE_COUNTS = (4,)
 _FISHEYE = ("fisheye", "equidistant", "kannala_brandt")
 
 
@@ -136,29 +137,17 @@ def _first_number(found: dict[str, Any], keys: tuple[str, ...]) -> float | None:
 def _from_opencv(
     matrix: np.ndarray, distortion: np.ndarray, size: tuple[int, int] | None, fisheye: bool, path: Path
 ) -> Camera:
-    """Camera of OpenCV's matrix and coefficients k1 k2 p1 p2 [k3 [k4 k5 k6 [s1 s2 s3 s4]]], or its fisheye's."""
+    """Camera of OpenCV's matrix and coefficients. Zeros at the end are dropped, so that COLMAP's models do."""
     if matrix.size != 9 or not np.isfinite(matrix).all() or not np.isfinite(distortion).all():
         raise ValueError(
             f"{path}: expected a camera matrix of 3x3 finite numbers, found shape {matrix.shape}"
         )
-    K = matrix.reshape(3, 3).astype(np.float64)
-    if K[0, 1] or K[1, 0] or K[2].tolist() != [0, 0, 1]:
-        raise ValueError(f"{path}: expected a camera matrix [fx 0 cx; 0 fy cy; 0 0 1], found {K.tolist()}")
     if size is None:
         raise ValueError(f"{path} does not tell the size of the images; give it")
-    base = [K[0, 0], K[1, 1], K[0, 2] + 0.5, K[1, 2] + 0.5]
-    k = np.trim_zeros(distortion.astype(np.float64), "b").tolist()
-    if fisheye and len(k) <= 4:
-        model, params = "OPENCV_FISHEYE", base + k + [0.0] * (4 - len(k))
-    elif fisheye or len(k) > 12:
-        limit = 4 if fisheye else 12
-        raise ValueError(f"{path}: expected at most {limit} coefficients that are not 0, found {len(k)}")
-    elif not k:
-        model, params = "PINHOLE", base
-    else:
-        model, count = next(m for m in _BROWN_MODELS if len(k) <= m[1])
-        params = base + k + [0.0] * (count - len(k))
+    trimmed = np.trim_zeros(distortion.astype(np.float64), "b")
+    counts = [n for n in (_FISHEYE_COUNTS if fisheye else _COUNTS) if n >= len(trimmed)]
+    padded = np.pad(trimmed, (0, counts[0] - len(trimmed))) if counts else trimmed
     try:
-        return Camera(model, size[0], size[1], params)
+        return from_opencv(matrix.reshape(3, 3), padded, size[0], size[1], fisheye)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

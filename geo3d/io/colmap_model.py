@@ -4,13 +4,14 @@ The files repeat themselves: a track names keypoints, and each keypoint names it
 and checked against the images; the ids of the keypoints are made from the tracks when writing.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
 
-from geo3d.cameras import MODELS, Camera
+from geo3d.cameras import MODELS, Camera, nearest_colmap
 from geo3d.geometry import SE3, matrix_to_quaternion
 from geo3d.io.names import check_photo_name
 from geo3d.scene import Frame, Points, Reconstruction, Rig, View
@@ -55,8 +56,8 @@ def make_pose(values: np.ndarray | list[float] | tuple[float, ...], source: str)
         If a number is not finite or the quaternion is zero.
     """
     pose = np.array(values, np.float64)
-    norm = np.linalg.norm(pose[:4])
-    if not np.isfinite(pose).all() or not norm > 1e-12:
+    norm = math.hypot(*pose[:4])
+    if not np.isfinite(pose).all() or not 1e-12 < norm < 1e12:
         raise ValueError(f"{source}: expected a rotation quaternion and a translation, found {pose.tolist()}")
     return SE3.from_quaternion_translation(pose[:4] / norm, pose[4:])
 
@@ -75,6 +76,8 @@ def make_camera(
     prior_focal: bool = False,
 ) -> Camera:
     """Camera of a file; what is wrong with it is told with the place where it stood."""
+    if not (isinstance(width, int) and isinstance(height, int) and max(width, height) < 2**31):
+        raise ValueError(f"{source}: expected a size in pixels, found {width!r} x {height!r}")
     try:
         return Camera(model, width, height, np.array(params, np.float64), prior_focal)
     except ValueError as error:
@@ -85,10 +88,11 @@ def check_colmap_camera(camera: Camera, source: str) -> None:
     """Raise ValueError where COLMAP has no such model, with the nearest one that it has."""
     if MODELS[camera.model].in_colmap:
         return
+    fit = nearest_colmap(camera)
     raise ValueError(
-        f"{source} has the model {camera.model}, which COLMAP lacks. Convert it to the "
-        "nearest model that COLMAP "
-        "has (geo3d.cameras.nearest_colmap), or keep it in geo3d's own camera.json."
+        f"{source} has the model {camera.model}, which COLMAP lacks. The nearest that it has is "
+        f"{fit.camera.model}, off by up to {fit.max_error_px:.2g} px; geo3d.cameras.nearest_colmap(camera).camera "
+        "gives it. geo3d's own camera.json keeps any model."
     )
 
 
@@ -215,10 +219,11 @@ def _rigs_and_frames(scene: Reconstruction, ids: list[int]) -> tuple[dict[int, R
     registered = set(ids)
     for frame_id, frame in scene.frames.items():
         views = tuple(i for i in frame.view_ids if i in registered)
-        pose = _rig_from_world(scene, frame, views)  # the poses of the views come first: they may be newer
+        frame = replace(frame, view_ids=views)
+        pose = _rig_from_world(scene, rigs, frame)  # the poses of the views come first: they may be newer
         pose = frame.rig_from_world if pose is None else pose
         if views and pose is not None:
-            frames[frame_id] = Frame(frame.rig_id, views, pose)
+            frames[frame_id] = replace(frame, rig_from_world=pose)
     rig_of = {}
     for rig_id, rig in rigs.items():
         rig_of |= dict.fromkeys((rig.ref_camera_id, *rig.sensor_from_rig), rig_id)
@@ -227,15 +232,14 @@ def _rigs_and_frames(scene: Reconstruction, ids: list[int]) -> tuple[dict[int, R
         rigs[rig_of[camera_id]] = Rig(camera_id)
     framed = {i for frame in frames.values() for i in frame.view_ids}
     for view_id in sorted(registered - framed):
-        view = scene.views[view_id]
-        rig_id = rig_of[view.camera_id]
-        if view.camera_id != rigs[rig_id].ref_camera_id:
+        frame = Frame(rig_of[scene.views[view_id].camera_id], (view_id,))
+        pose = _rig_from_world(scene, rigs, frame)
+        if pose is None:
             raise ValueError(
-                f"view {view_id} was taken by camera {view.camera_id} of rig {rig_id}, and no "
-                "frame with a known "
-                "pose holds it; add it to a frame, or write the scene without rigs"
+                f"view {view_id} was taken by camera {scene.views[view_id].camera_id}, whose place in rig "
+                f"{frame.rig_id} is not known, and no frame holds it; write the scene without rigs"
             )
-        frames[_free(view_id, frames)] = Frame(rig_id, (view_id,), view.cam_from_world)
+        frames[_free(view_id, frames)] = replace(frame, rig_from_world=pose)
     check_ids([*rigs, *frames], "rigs and frames")
     return dict(sorted(rigs.items())), dict(sorted(frames.items()))
 
@@ -245,10 +249,10 @@ def _free(wanted: int, used: dict) -> int:
     return wanted if wanted not in used else max(used) + 1
 
 
-def _rig_from_world(scene: Reconstruction, frame: Frame, views: tuple[int, ...]) -> SE3 | None:
-    """Pose of the rig from the first view whose place in the rig is known."""
-    rig = scene.rigs[frame.rig_id]
-    for view_id in views:
+def _rig_from_world(scene: Reconstruction, rigs: dict[int, Rig], frame: Frame) -> SE3 | None:
+    """Pose of the rig from the first view of the frame whose place in the rig is known."""
+    rig = rigs[frame.rig_id]
+    for view_id in frame.view_ids:
         view = scene.views[view_id]
         if view.camera_id == rig.ref_camera_id:
             return view.cam_from_world

@@ -23,6 +23,7 @@ from geo3d.io.text_file import TextFile
 from geo3d.scene import Frame, Points, Rig
 
 _SENSOR = "CAMERA"
+_NO_POINT = str(NO_POINT)
 
 
 def read_model(folder: Path) -> ColmapModel:
@@ -117,8 +118,8 @@ def read_images(path: Path) -> dict[int, ColmapImage]:
         if len(seen) % 3:
             raise file.error(f"expected X Y POINT3D_ID for each keypoint, found {len(seen)} items")
         xy = np.array([file.floats(seen[0::3], "x"), file.floats(seen[1::3], "y")]).T
-        ids = [NO_POINT if t == "-1" else t for t in seen[2::3]]
-        point_ids = np.array(file.integers(ids, "point ids", NO_POINT), np.uint64)  # type: ignore[arg-type]
+        ids = [_NO_POINT if t == "-1" else t for t in seen[2::3]]
+        point_ids = np.array(file.integers(ids, "point ids", NO_POINT), np.uint64)
         images[image_id] = ColmapImage(
             tokens[9], camera_id, np.array(pose[:4]), np.array(pose[4:]), xy.reshape(-1, 2), point_ids
         )

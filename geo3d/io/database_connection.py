@@ -13,6 +13,15 @@ from typing import Any, Self
 
 from geo3d.io.database_schema import COLUMNS, INDEXES, OLDEST_TABLES, TABLES, USER_VERSION
 
+# what SQLite says of a file that is damaged; ERROR: a table or column of the schema is not there
+_CORRUPT = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_SCHEMA,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_MISMATCH,
+}
 _REPLACED = {"keypoints", "descriptors", "matches", "two_view_geometries"}
 _SYSTEM_ERRORS = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
@@ -50,12 +59,12 @@ class DatabaseConnection:
 
     def _check_schema(self) -> dict[str, set[str]]:
         """Columns of each table; a new file gets COLMAP's tables first."""
+        self._check_size()
         try:
             found = self._read_columns()
         except OSError:
             # COLMAP leaves its files in WAL mode, which cannot be read in a folder that cannot be written
-            wal = self.path.with_name(self.path.name + "-wal")
-            if not self.readonly or (wal.exists() and wal.stat().st_size):
+            if not self.readonly or self._has_journal():
                 raise
             self._connection.close()
             self._connection = self._connect("mode=ro&immutable=1")
@@ -75,6 +84,24 @@ class DatabaseConnection:
             self._upgrade(found)
             found = self._read_columns()
         return found
+
+    def _has_journal(self) -> bool:
+        wal = self.path.with_name(self.path.name + "-wal")
+        return wal.exists() and wal.stat().st_size > 0
+
+    def _check_size(self) -> None:
+        """SQLite itself notices a missing end only when it reads there."""
+        with self.path.open("rb") as file:
+            head = file.read(100)
+        if len(head) < 100 or self._has_journal():
+            return
+        page = int.from_bytes(head[16:18], "big")  # the header's fields are big-endian; 1 means 65536
+        pages, counted, changed = (int.from_bytes(head[i : i + 4], "big") for i in (28, 92, 24))
+        size = pages * (65536 if page == 1 else page)
+        if counted == changed and self.path.stat().st_size < size:
+            raise ValueError(
+                f"{self.path}: expected {size} bytes, found {self.path.stat().st_size}; the file is truncated"
+            )
 
     def _upgrade(self, found: dict[str, set[str]]) -> None:
         """Give a database of an older COLMAP the tables and columns of the newest, as COLMAP does itself."""
@@ -147,6 +174,7 @@ class DatabaseConnection:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All writes in the block or none of them; one transaction at a time."""
+        assert not self._connection.in_transaction, "transactions do not nest"
         self._execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -163,14 +191,11 @@ class DatabaseConnection:
             raise ValueError(
                 f"{self.path}: {error}; an id or name is used twice, or one is not there"
             ) from error
+        except UnicodeDecodeError as error:  # of SQLite's own message
+            raise ValueError(f"{self.path}: {error}; the file is no database, or it is corrupt") from error
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in (
-                sqlite3.SQLITE_CORRUPT,
-                sqlite3.SQLITE_NOTADB,
-                sqlite3.SQLITE_SCHEMA,
-                sqlite3.SQLITE_TOOBIG,
-            ):
+            if code in _CORRUPT:
                 raise ValueError(
                     f"{self.path}: {error}; the file is no database, or it is corrupt"
                 ) from error
