@@ -7,6 +7,10 @@ def main() -> None:
 
     from geo3d.cli.app import run
 
+    for stream in (sys.stdout, sys.stderr):
+        # A photo's name that the terminal cannot show is shown escaped; it is no reason to stop.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -121,19 +121,23 @@ def _parse(command: ModuleType, name: str, words: list[str]) -> Any:
     """Options of the command, or None when its help was asked for and printed."""
     import tyro
 
-    answer = io.StringIO()
+    def parse() -> Any:
+        return tyro.cli(
+            command.Options, prog=f"geo3d {name}", args=words, config=(tyro.conf.FlagCreatePairsOff,)
+        )
+
+    if "-h" in words or "--help" in words:
+        with contextlib.suppress(SystemExit):
+            parse()
+        return None
+    # tyro draws by what sys.stdout can show; a plain UTF-8 stream makes its answer the same everywhere.
+    answer = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     try:
-        with contextlib.redirect_stderr(answer):
-            return tyro.cli(
-                command.Options,
-                prog=f"geo3d {name}",
-                args=words,
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            return None
-        line = _one_line(answer.getvalue(), _flags(command.Options))
+        with contextlib.redirect_stdout(answer), contextlib.redirect_stderr(answer):
+            return parse()
+    except SystemExit:
+        answer.seek(0)
+        line = _one_line(answer.read(), _flags(command.Options))
         raise UsageError(f"{line} (geo3d {name} --help)") from None
 
 
