@@ -1,6 +1,10 @@
 """Features of photos, their matches, and which pairs show the same place."""
 
+from geo3d.features.choose import choose_pairs
+from geo3d.features.extract_photos import extract_photos
 from geo3d.features.match import MatchOptions, match, match_reference
+from geo3d.features.match_photos import match_photos, verify_matches
+from geo3d.features.overlap import may_overlap
 from geo3d.features.pairs import (
     exhaustive_pairs,
     gps_pairs,
@@ -9,18 +13,28 @@ from geo3d.features.pairs import (
     sequential_pairs,
 )
 from geo3d.features.sift import Features, SiftOptions, extract, root_sift
+from geo3d.features.verify import TwoViewConfig, TwoViewGeometry, VerifyOptions, verify_pair
 
 __all__ = [
     "Features",
     "MatchOptions",
     "SiftOptions",
+    "TwoViewConfig",
+    "TwoViewGeometry",
+    "VerifyOptions",
+    "choose_pairs",
     "exhaustive_pairs",
     "extract",
+    "extract_photos",
     "gps_pairs",
     "match",
+    "match_photos",
     "match_reference",
+    "may_overlap",
     "natural_key",
     "read_pairs",
     "root_sift",
     "sequential_pairs",
+    "verify_matches",
+    "verify_pair",
 ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geo3d.features.match_kernels import top_two_both
 from geo3d.features.sift import DESCRIPTOR_LENGTH, QUANTUM
 
 
@@ -62,8 +63,6 @@ def match(d1: np.ndarray, d2: np.ndarray, options: MatchOptions | None = None) -
     ValueError
         If the descriptors have another shape or type.
     """
-    from geo3d.features.match_kernels import top_two_both
-
     options = options or MatchOptions()
     a, b = as_float("d1", d1), as_float("d2", d2)
     forward, backward = _neighbours(len(a)), _neighbours(len(b))

@@ -82,7 +82,7 @@ def gps_pairs(
     ValueError
         If `radius_m` or `max_neighbours` is not positive.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if radius_m is not None and not radius_m > 0:
         raise ValueError(f"radius_m must be positive metres, got {radius_m}")
@@ -94,12 +94,11 @@ def gps_pairs(
     if len(placed) > 1:
         where = np.array([(p.latitude_deg, p.longitude_deg) for n in placed if (p := places[n]) is not None])
         points = _on_ellipsoid(where)
-        distances, neighbours = cKDTree(points).query(points, k=min(max_neighbours + 1, len(placed)))
+        count = min(max_neighbours + 1, len(placed))
+        distances, neighbours = (np.asarray(f) for f in KDTree(points).query(points, k=count))
         near = np.isfinite(distances) if radius_m is None else distances <= radius_m
         rows, columns = np.nonzero(near)
-        found += [
-            (placed[i], placed[neighbours[i, j]]) for i, j in zip(rows, columns) if neighbours[i, j] != i
-        ]
+        found += [(placed[i], placed[j]) for i, j in zip(rows, neighbours[rows, columns]) if i != j]
     return _sorted_pairs(found)
 
 

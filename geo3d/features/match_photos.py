@@ -1,0 +1,175 @@
+"""Matches of many pairs of a database and their verification, written as they come.
+
+A killed run goes on where it was, and ends in the same database: each pair's result depends on the pair
+alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from geo3d.features.extract_photos import Progress
+from geo3d.features.match import MatchOptions, match
+from geo3d.features.overlap import may_overlap
+from geo3d.features.verify import TwoViewGeometry, VerifyOptions, verify_pair
+from geo3d.io import ColmapDatabase
+from geo3d.io.database_schema import pair_id
+from geo3d.util.threads import map_threads, single_threaded_blas
+
+MANY_PAIRS = 500  # from here on pairs are first checked for overlap
+_IN_MEMORY = 512  # photos; about a megabyte each
+_TILE = 128
+
+
+def match_photos(
+    database: ColmapDatabase,
+    pairs: Iterable[tuple[str, str]],
+    options: MatchOptions | None = None,
+    progress: Progress | None = None,
+    *,
+    precheck: bool | None = None,
+    threads: int | None = None,
+) -> int:
+    """Match the pairs that the database has no matches of yet.
+
+    Each pair is written in a transaction of its own, also when it has no matches.
+
+    Parameters
+    ----------
+    database : ColmapDatabase
+    pairs : iterable of (str, str)
+        Names of photos, as from `choose_pairs`. Pairs of photos without features are left out.
+    options : MatchOptions, optional
+    progress : callable, optional
+        Called as `progress(done, total, text)`.
+    precheck : bool, optional
+        First compare the strongest features only, and give up pairs that clearly do not overlap
+        (`may_overlap`). By default from 500 pairs on.
+    threads : int, optional
+        By default all cores.
+
+    Returns
+    -------
+    int
+        Number of pairs of `pairs` that have matches.
+
+    Raises
+    ------
+    ValueError
+        If a pair names an image that the database does not have.
+    """
+    options = options or MatchOptions()
+    wanted = _pair_ids(database, pairs)
+    check = len(wanted) >= MANY_PAIRS if precheck is None else precheck
+    done = set(database.pairs_with_matches())
+    todo = [pair for pair in wanted if pair not in done]
+    todo.sort(key=lambda pair: (pair[0] // _TILE, pair[1] // _TILE, pair))
+    names = {i: image.name for i, image in database.images().items()}
+    load = _Recent(database.descriptors, _IN_MEMORY)
+    report = progress or (lambda done, total, text: None)
+    report(len(wanted) - len(todo), len(wanted), "")
+
+    def jobs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for i, j in todo:
+            yield load(i), load(j)
+
+    def one(descriptors: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        d1, d2 = descriptors
+        if check and not may_overlap(d1, d2):
+            return np.zeros((0, 2), np.uint32)
+        return match(d1, d2, options)
+
+    with single_threaded_blas():
+        for n, ((i, j), found) in enumerate(zip(todo, map_threads(one, jobs(), threads)), 1):
+            with database.transaction():
+                database.write_matches(i, j, found)
+            report(len(wanted) - len(todo) + n, len(wanted), f"{names[i]} - {names[j]}: {len(found)}")
+    return sum(len(database.matches(i, j)) > 0 for i, j in wanted)
+
+
+def verify_matches(
+    database: ColmapDatabase,
+    options: VerifyOptions | None = None,
+    progress: Progress | None = None,
+    *,
+    threads: int | None = None,
+) -> int:
+    """Verify the pairs with matches that the database has no two-view geometry of yet.
+
+    The seed of a pair is `options.seed` plus COLMAP's id of the pair.
+
+    Parameters
+    ----------
+    database : ColmapDatabase
+    options : VerifyOptions, optional
+    progress : callable, optional
+        Called as `progress(done, total, text)`.
+    threads : int, optional
+        By default all cores.
+
+    Returns
+    -------
+    int
+        Number of pairs of the database that one geometry explains.
+    """
+    options = options or VerifyOptions()
+    images, cameras = database.images(), database.cameras()
+    matched, verified = database.pairs_with_matches(), database.two_view_geometries()
+    todo = [pair for pair in matched if pair not in verified]
+    good = sum(len(record.matches) > 0 for record in verified.values())
+    load = _Recent(database.keypoints, 8 * _IN_MEMORY)
+    report = progress or (lambda done, total, text: None)
+    report(len(matched) - len(todo), len(matched), "")
+
+    def jobs() -> Iterator[tuple[int, int, np.ndarray, np.ndarray, np.ndarray]]:
+        for i, j in todo:
+            yield i, j, load(i), load(j), database.matches(i, j)
+
+    def one(job: tuple[int, int, np.ndarray, np.ndarray, np.ndarray]) -> TwoViewGeometry:
+        i, j, keypoints1, keypoints2, matches = job
+        camera1, camera2 = cameras[images[i].camera_id], cameras[images[j].camera_id]
+        seeded = replace(options, seed=options.seed + pair_id(i, j))
+        return verify_pair(keypoints1, keypoints2, matches, camera1, camera2, seeded)
+
+    with single_threaded_blas():
+        for n, ((i, j), geometry) in enumerate(zip(todo, map_threads(one, jobs(), threads)), 1):
+            with database.transaction():
+                database.write_two_view_geometry(i, j, geometry)
+            good += len(geometry.matches) > 0
+            text = f"{images[i].name} - {images[j].name}: {len(geometry.matches)}"
+            report(len(matched) - len(todo) + n, len(matched), text)
+    return good
+
+
+def _pair_ids(database: ColmapDatabase, pairs: Iterable[tuple[str, str]]) -> list[tuple[int, int]]:
+    """Pairs of image ids, ascending, each once, of images that have features."""
+    ids = {image.name: image_id for image_id, image in database.images().items()}
+    usable = {image_id for image_id, count in database.keypoint_counts().items() if count > 0}
+    found = set()
+    for a, b in pairs:
+        if a not in ids or b not in ids or a == b:
+            raise ValueError(f"pairs: expected two different images of {database.path}, got {a!r} and {b!r}")
+        if ids[a] in usable and ids[b] in usable:
+            found.add((min(ids[a], ids[b]), max(ids[a], ids[b])))
+    return sorted(found)
+
+
+class _Recent:
+    """What `load` gave for the last `size` ids."""
+
+    def __init__(self, load: Callable[[int], np.ndarray], size: int) -> None:
+        self._load, self._size = load, size
+        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    def __call__(self, image_id: int) -> np.ndarray:
+        if image_id in self._kept:
+            self._kept.move_to_end(image_id)
+            return self._kept[image_id]
+        self._kept[image_id] = self._load(image_id)
+        if len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+        return self._kept[image_id]
