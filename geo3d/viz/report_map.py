@@ -66,10 +66,10 @@ def upright(model: Reconstruction, up: np.ndarray | None = None) -> Upright:
         away = np.cross(z, [1.0, 0.0, 0.0] if abs(z[0]) < 0.9 else [0.0, 1.0, 0.0])
     y = away / np.linalg.norm(away)
     rotation = np.stack([np.cross(y, z), y, z])
-    flat = (
-        np.concatenate([xyz, np.repeat(centres, max(1, len(xyz) // (4 * len(centres))), axis=0)]) @ rotation.T
-    )
-    low, high = np.percentile(flat, [3, 97], axis=0)
+    # What was looked at and where from; far points of the background may lie outside.
+    seen, places = xyz @ rotation.T, centres @ rotation.T
+    low = np.minimum(np.percentile(seen, 10, axis=0), np.percentile(places, 5, axis=0))
+    high = np.maximum(np.percentile(seen, 90, axis=0), np.percentile(places, 95, axis=0))
     radius = float(np.linalg.norm(high - low)) / 2 or 1.0
     return Upright(rotation, rotation.T @ ((low + high) / 2), radius)
 
