@@ -138,9 +138,11 @@ def _from_opencv(
     matrix: np.ndarray, distortion: np.ndarray, size: tuple[int, int] | None, fisheye: bool, path: Path
 ) -> Camera:
     """Camera of OpenCV's matrix and coefficients. Zeros at the end are dropped, so that COLMAP's models do."""
-    if matrix.size != 9 or not np.isfinite(matrix).all() or not np.isfinite(distortion).all():
+    whole = matrix.size == 9 and np.isfinite(matrix).all() and matrix.flat[8] == 1
+    if not whole or not np.isfinite(distortion).all():
+        found = matrix.tolist() if matrix.size <= 12 else f"shape {matrix.shape}"
         raise ValueError(
-            f"{path}: expected a camera matrix of 3x3 finite numbers, found shape {matrix.shape}"
+            f"{path}: expected a 3x3 camera matrix that ends in 1 and finite coefficients, found {found}"
         )
     if size is None:
         raise ValueError(f"{path} does not tell the size of the images; give it")

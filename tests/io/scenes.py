@@ -18,6 +18,8 @@ NAMES = [
     "Ωmega#1.jpg",
 ]
 
+CAMERA = {4: Camera("PINHOLE", 640, 480, [500, 500, 320, 240])}
+
 
 def make_pose(rng: np.random.Generator) -> SE3:
     return SE3(SO3.exp(rng.normal(size=3)).matrix, rng.normal(size=3) * 10)
@@ -51,10 +53,16 @@ def make_tracks(rng: np.random.Generator, views: dict[int, View], points: int) -
     )
 
 
-def make_scene(seed: int, views: int = 4, points: int = 20, rigged: bool = False) -> Reconstruction:
+def make_scene(
+    seed: int,
+    views: int = 4,
+    points: int = 20,
+    rigged: bool = False,
+    cameras: dict[int, Camera] | None = None,
+) -> Reconstruction:
     """Some cameras of COLMAP's, views of which the last may be unregistered, tracks, maybe a rig of two cameras."""
     rng = np.random.default_rng(seed)
-    cameras = {
+    cameras = cameras or {
         int(i): make_camera(rng, str(rng.choice(COLMAP_NAMES))) for i in rng.choice(50, 3, replace=False) + 1
     }
     ids = sorted((rng.choice(1000, views, replace=False) + 1).tolist())

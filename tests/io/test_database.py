@@ -1,5 +1,6 @@
 """COLMAP's database: read back by us and by pycolmap, also those of older versions; broken ones are refused."""
 
+import itertools
 import os
 import sqlite3
 import subprocess
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo3d.cameras import Camera
-from geo3d.io import ColmapDatabase, PosePrior, TwoViewRecord, pair_id, pair_of
+from geo3d.geometry import SE3, SO3, skew, umeyama
+from geo3d.io import ColmapDatabase, PosePrior, TwoViewRecord, pair_id, pair_of, read_colmap
 from geo3d.scene import Frame, Rig
 
 from .scenes import NAMES, assert_same_pose, make_camera, make_pose
@@ -460,3 +462,36 @@ def test_a_database_of_colmap_in_a_folder_that_cannot_be_written(path):
             ColmapDatabase(path)
     finally:
         path.parent.chmod(0o755)
+
+
+@pytest.mark.slow
+def test_colmap_reconstructs_from_it(path, tmp_path):
+    """COLMAP's incremental mapper on exact keypoints and matches of ours finds the poses up to a similarity."""
+    pycolmap = pytest.importorskip("pycolmap")
+    rng = np.random.default_rng(0)
+    camera = Camera("PINHOLE", 640, 480, [500, 500, 320, 240], prior_focal=True)
+    points = rng.uniform(-1, 1, (300, 3))
+    poses = []
+    for angle in np.linspace(-0.6, 0.6, 8):
+        rotation = SO3.exp(np.array([0, angle, 0])).matrix
+        poses.append(SE3(rotation, np.array([0.0, 0.1 * angle, 4.0])))
+    with ColmapDatabase(path) as database, database.transaction():
+        camera_id = database.add_camera(camera)
+        ids = [database.add_image(f"{i}.jpg", camera_id) for i in range(len(poses))]
+        for i, pose in zip(ids, poses, strict=True):
+            database.write_keypoints(i, camera.project(pose.act(points)))
+        same = np.stack([np.arange(len(points))] * 2, axis=1)
+        for a, b in itertools.combinations(ids, 2):
+            database.write_matches(a, b, same)
+            relative = poses[b - 1] @ poses[a - 1].inverse()
+            unit = SE3(relative.rotation, relative.translation / np.linalg.norm(relative.translation))
+            E = skew(unit.translation) @ unit.rotation
+            database.write_two_view_geometry(a, b, TwoViewRecord(2, same, None, E, None, unit))
+    options = pycolmap.IncrementalPipelineOptions()
+    options.extract_colors = False
+    models = pycolmap.incremental_mapping(str(path), str(tmp_path), str(tmp_path / "sparse"), options)
+    assert models[0].num_reg_images() == len(ids) and models[0].num_points3D() > 290
+    found = read_colmap(tmp_path / "sparse" / "0")
+    truth = np.array([p.center() for p in poses])
+    fit = umeyama(found.centres(), truth)
+    np.testing.assert_allclose(fit.act(found.centres()), truth, atol=1e-3)
