@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import geo3d
-from geo3d.cameras import Camera
+from geo3d.cameras import MODELS, Camera
 from geo3d.images import Gps, ScannedPhoto, bring_photos, hash_photos, list_photos, read_photo, scan_photos
 from geo3d.io import (
     ColmapDatabase,
@@ -235,7 +235,7 @@ def known_camera(options: ReconstructOptions, photos: list[ScannedPhoto]) -> Cam
         raise ValueError(f"one calibration cannot fit photos of {text}: reconstruct each size by itself")
     width, height = sizes[-1]
     if options.calib is not None:
-        camera = read_calibration(options.calib, size=(width, height))
+        camera = read_calibration(options.calib, (width, height))
     else:
         camera = Camera(options.camera_model or DEFAULT_MODEL, width, height, np.array(options.camera_params))
     if abs(camera.width * height - camera.height * width) > 0.01 * camera.width * height:
@@ -320,7 +320,8 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     refine = not job.options.fix_intrinsics
     bundle = BundleOptions(refine_focal=refine, refine_distortion=refine, threads=job.threads)
     stage.update(0, len(graph))
-    result = map_incrementally(graph, MapperOptions(bundle=bundle, seed=job.options.seed), stage.update)
+    show = lambda done, text: stage.update(done, len(graph), text)  # noqa: E731
+    result = map_incrementally(graph, MapperOptions(bundle=bundle, seed=job.options.seed), show)
     if not result.models:
         raise ValueError(
             f"no two of the {len(graph)} photos share enough to start from. Photos must overlap by half, show "
@@ -348,7 +349,9 @@ def _guess_focals(graph: MatchGraph) -> list[str]:
             continue
         estimate = estimate_focal(graph, camera_id)
         if estimate is not None:
-            graph.cameras[camera_id] = camera.with_focal(estimate.focal_px)
+            params = camera.params.copy()
+            params[list(MODELS[camera.model].focal_params)] = estimate.focal_px
+            graph.cameras[camera_id] = camera.with_params(params)
         else:
             warnings.append(
                 f"the focal length of camera {camera_id} is a guess ({camera.mean_focal:.0f} px): the photos have no "
