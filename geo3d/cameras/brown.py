@@ -213,7 +213,8 @@ def max_angle(p: np.ndarray) -> float:
     slope = polynomial.polysub(
         slope, polynomial.polymul(s, polynomial.polymul(numerator, polynomial.polyder(denominator)))
     )
-    square = min(first_positive_root(slope), first_positive_root(denominator))
+    pole = first_positive_root(denominator) * (1.0 - 1e-12)  # this side of it, in spite of rounding
+    square = min(first_positive_root(slope), pole)
     return float(np.arctan(np.sqrt(square)))
 
 

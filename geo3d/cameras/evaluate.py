@@ -39,14 +39,16 @@ def project_with_jacobians(
 
 
 def within(x: np.ndarray, y: np.ndarray, z: np.ndarray, limit: float) -> np.ndarray:
-    """Whether points lie at most `limit` radians from the optical axis, without a trigonometric function a point."""
+    """Whether points are finite and at most `limit` radians from the optical axis, without trigonometry a point."""
+    finite = np.isfinite(x + y + z)
     if limit >= np.pi:
-        return np.isfinite(z)
+        return finite
     if abs(limit - 0.5 * np.pi) < 1e-15:
-        return z >= 0.0
+        return finite & (z >= 0.0)
     cone = np.tan(limit) ** 2 * z * z
     rho2 = x * x + y * y
-    return (z > 0.0) & (rho2 <= cone) if limit < 0.5 * np.pi else (z >= 0.0) | (rho2 >= cone)
+    inside = (z > 0.0) & (rho2 <= cone) if limit < 0.5 * np.pi else (z >= 0.0) | (rho2 >= cone)
+    return finite & inside
 
 
 def angles(points: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from geo3d.cameras.models import CameraModel
 
 _AZIMUTHS = 48
 _ANGLES = 128
+_CHUNK = 16384  # pixels a pass, to bound the memory
 
 
 def max_angle(model: CameraModel, params: np.ndarray) -> float:
@@ -25,7 +26,7 @@ def max_angle(model: CameraModel, params: np.ndarray) -> float:
     """
     with np.errstate(all="ignore"):
         radial = model.max_angle(params)
-    if not model.warped:
+    if not model.warped(params):
         return radial
     azimuth = np.linspace(0.0, 2.0 * np.pi, _AZIMUTHS, endpoint=False)
     theta = np.linspace(0.0, radial, _ANGLES + 1)[1:-1]
@@ -67,15 +68,20 @@ def unproject(
     limit: float,
 ) -> np.ndarray:
     """Unit rays (N, 3) of pixels (N, 2); NaN for a pixel that no direction within `limit` of the axis reaches."""
+    warped = model.warped(params)
+    radial_limit = model.max_angle(params) if warped else limit
+    result = np.empty((len(pixels), 3))
     with np.errstate(all="ignore"):
-        a, b = ((pixels - principal_point) / focal).T
-        bent = model.max_angle(params) if model.warped else limit
-        rays = model.lift(params, a, b, bent).T
-        rays = rays / np.linalg.norm(rays, axis=1, keepdims=True)
-        if model.warped:
-            rays = _unwarp(model, params, pixels, rays, limit)
-        inside = within(rays[:, 0], rays[:, 1], rays[:, 2], limit)
-    return np.where(inside[:, None], rays, np.nan)
+        for start in range(0, len(pixels), _CHUNK):
+            part = pixels[start : start + _CHUNK]
+            a, b = ((part - principal_point) / focal).T
+            rays = model.lift(params, a, b, radial_limit).T
+            rays = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+            if warped:
+                rays = _unwarp(model, params, part, rays, limit)
+            inside = within(rays[:, 0], rays[:, 1], rays[:, 2], limit)
+            result[start : start + _CHUNK] = np.where(inside[:, None], rays, np.nan)
+    return result
 
 
 def _unwarp(

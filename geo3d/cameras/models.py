@@ -36,7 +36,8 @@ class CameraModel:
     project : the definition.
     lift : (params, a, b, max_angle) to rays (3, N); a, b are pixels less the principal point, over the focal length.
     max_angle : (params) to the angle from the axis up to which `lift` is one to one, radians.
-    warped : there is more than `lift` inverts (a tangential or prism part), so that it is a first guess.
+    warp_params : indices of what bends the radii (tangential, prism); unless these are zero, `lift` and `max_angle`
+        know the rest only and are a first guess.
     """
 
     name: str
@@ -49,7 +50,11 @@ class CameraModel:
     project: Callable[..., Any]
     lift: Lift
     max_angle: MaxAngle
-    warped: bool = False
+    warp_params: tuple[int, ...]
+
+    def warped(self, params: np.ndarray) -> bool:
+        """Whether these parameters bend the radii."""
+        return bool(np.any(params[list(self.warp_params)]))
 
     @property
     def in_colmap(self) -> bool:
@@ -63,7 +68,6 @@ def _model(
     param_names: str,
     project: Callable[..., Any],
     inverse: tuple[Lift, MaxAngle],
-    warped: bool = False,
     no_distortion: tuple[float, ...] | None = None,
 ) -> CameraModel:
     names = tuple(param_names.split())
@@ -71,7 +75,8 @@ def _model(
     principal = tuple(names.index(n) for n in ("cx", "cy") if n in names)
     rest = tuple(range(len(focals) + len(principal), len(names))) if focals else ()
     none = no_distortion if no_distortion is not None else (0.0,) * len(rest)
-    return CameraModel(name, number, names, focals, principal, rest, none, project, *inverse, warped=warped)
+    warp = tuple(i for i in rest if names[i][0] in "ps")
+    return CameraModel(name, number, names, focals, principal, rest, none, project, *inverse, warp)
 
 
 def _angular(columns: slice | list[int]) -> tuple[Lift, MaxAngle]:
@@ -96,9 +101,9 @@ _ALL = (
     _model("PINHOLE", 1, "fx fy cx cy", pinhole.pinhole, _PINHOLE),
     _model("SIMPLE_RADIAL", 2, "f cx cy k", brown.simple_radial, _BROWN),
     _model("RADIAL", 3, "f cx cy k1 k2", brown.radial, _BROWN),
-    _model("OPENCV", 4, "fx fy cx cy k1 k2 p1 p2", brown.opencv, _BROWN, True),
+    _model("OPENCV", 4, "fx fy cx cy k1 k2 p1 p2", brown.opencv, _BROWN),
     _model("OPENCV_FISHEYE", 5, "fx fy cx cy k1 k2 k3 k4", fisheye.opencv_fisheye, _angular(slice(4, 8))),
-    _model("FULL_OPENCV", 6, "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6", brown.full_opencv, _BROWN, True),
+    _model("FULL_OPENCV", 6, "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6", brown.full_opencv, _BROWN),
     _model(
         "FOV", 7, "fx fy cx cy omega", wide.fov, (wide.fov_lift, wide.fov_max_angle), no_distortion=(0.01,)
     ),
@@ -110,7 +115,6 @@ _ALL = (
         "fx fy cx cy k1 k2 p1 p2 k3 k4 sx1 sy1",
         fisheye.thin_prism_fisheye,
         _angular([4, 5, 8, 9]),
-        True,
     ),
     _model(
         "RAD_TAN_THIN_PRISM_FISHEYE",
@@ -118,7 +122,6 @@ _ALL = (
         "fx fy cx cy k0 k1 k2 k3 k4 k5 p0 p1 s0 s1 s2 s3",
         fisheye.rad_tan_thin_prism_fisheye,
         _angular(slice(4, 10)),
-        True,
     ),
     _model("SIMPLE_DIVISION", 12, "f cx cy k", division.simple_division, _DIVISION),
     _model("DIVISION", 13, "fx fy cx cy k", division.division, _DIVISION),
@@ -140,14 +143,13 @@ _ALL = (
         wide.double_sphere,
         (wide.double_sphere_lift, wide.double_sphere_max_angle),
     ),
-    _model("BROWN_CONRADY_5", 1001, "fx fy cx cy k1 k2 p1 p2 k3", brown.brown_conrady_5, _BROWN, True),
+    _model("BROWN_CONRADY_5", 1001, "fx fy cx cy k1 k2 p1 p2 k3", brown.brown_conrady_5, _BROWN),
     _model(
         "BROWN_CONRADY_12",
         1002,
         "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4",
         brown.brown_conrady_12,
         _BROWN,
-        True,
     ),
 )
 

@@ -15,14 +15,13 @@ FARTHEST = 1e9
 
 
 def first_positive_root(coefficients: np.ndarray) -> float:
-    """Smallest positive real root of c0 + c1 t + c2 t^2 + ...; infinity when there is none."""
-    used = np.trim_zeros(np.asarray(coefficients, np.float64), "b")
-    if len(used) < 2:
-        return np.inf
-    roots = polynomial.polyroots(used)
+    """Smallest positive real root of 1 + c1 t + c2 t^2 + ...; infinity when there is none."""
+    # In 1 / t the leading coefficient is the 1, however small the others are, and the first root is the largest.
+    inverse = polynomial.polyroots(coefficients[::-1])
     # A double root comes out as a pair with a small imaginary part.
-    real = roots.real[(np.abs(roots.imag) <= 1e-7 * np.abs(roots)) & (roots.real > 0.0)]
-    return float(real.min()) if len(real) else np.inf
+    real = inverse.real[np.abs(inverse.imag) <= 1e-7 * np.abs(inverse)]
+    largest = float(real.max(initial=0.0))
+    return 1.0 / largest if largest > FARTHEST**-2 else np.inf
 
 
 def invert_increasing(
@@ -42,6 +41,13 @@ def invert_increasing(
     -------
     (N,) float64, NaN where the function does not reach the target.
     """
+    with np.errstate(all="ignore"):  # a slope of zero, values beyond the largest number
+        return _invert(function, target, limit)
+
+
+def _invert(
+    function: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], target: np.ndarray, limit: float
+) -> np.ndarray:
     low = np.zeros_like(target)
     high = _upper_bracket(function, target, limit)
     reached = ~np.isnan(high)

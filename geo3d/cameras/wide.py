@@ -8,7 +8,9 @@ With rho = sqrt(x^2 + y^2), and u = fx a + cx, v = fy b + cy:
         d1 = sqrt(rho^2 + z^2), g = xi d1 + z, d2 = sqrt(rho^2 + g^2)
         (a, b) = (x, y) / (alpha d2 + (1 - alpha) g)
 
-FOV is continued behind z = 0 (COLMAP stops there), and tends to the pinhole as omega tends to 0.
+FOV is continued behind z = 0 (COLMAP stops there), and tends to the pinhole as omega tends to 0. The double sphere's
+bound is the exact one, g > -w d2 with w = alpha / (1 - alpha) or its inverse, whichever is less than 1; the z > -w2 d1
+of the paper leaves some of it out and lets some more in.
 
 Devernay and Faugeras 2001; Khomutenko 2016; Usenko 2018.
 The form of the functions is explained in `models`. Compiled through geo3d.util.jit.
@@ -112,11 +114,10 @@ def double_sphere(x, y, z, p, uv, d_point, d_params):
         d_params[1, 4] = p[1] * b * by_xi
         d_params[0, 5] = p[0] * a * by_alpha
         d_params[1, 5] = p[1] * b * by_alpha
-    # Usenko 2018, eq. 43 to 45: the half space in which the projection is one to one.
+    # One to one from the first sphere to the second (which |xi| < 1 always is), and from that to the image.
     steep = alpha > 0.5
-    w1 = select(steep, (1.0 - alpha) / select(steep, alpha, 1.0), alpha / select(steep, 1.0, 1.0 - alpha))
-    w2 = (w1 + xi) / np.sqrt(2.0 * w1 * xi + xi * xi + 1.0)
-    return (denominator > 0.0) & (z > -w2 * d1)
+    bound = select(steep, (1.0 - alpha) / select(steep, alpha, 1.0), alpha / select(steep, 1.0, 1.0 - alpha))
+    return (denominator > 0.0) & (g > -bound * d2) & (d1 + xi * z > 0.0)
 
 
 def fov_max_angle(p: np.ndarray) -> float:
@@ -153,9 +154,13 @@ def eucm_lift(p: np.ndarray, a: np.ndarray, b: np.ndarray, limit: float) -> np.n
 def double_sphere_max_angle(p: np.ndarray) -> float:
     """Edge of the half space in which the projection is one to one. Radians."""
     xi, alpha = p[4:6]
-    w1 = (1.0 - alpha) / alpha if alpha > 0.5 else alpha / (1.0 - alpha)
-    w2 = (w1 + xi) / np.sqrt(2.0 * w1 * xi + xi * xi + 1.0)
-    return float(np.arccos(np.clip(-w2, -1.0, 1.0)))
+    bound = (1.0 - alpha) / alpha if alpha > 0.5 else alpha / (1.0 - alpha)
+    # The direction of cosine -bound from the second centre, (0, 0, -xi), meets the first sphere at this cosine.
+    inside = 1.0 - xi * xi * (1.0 - bound * bound)
+    cosine = -xi - bound * (np.sqrt(inside) - xi * bound) if inside >= 0.0 else -1.0
+    if abs(xi) > 1.0:
+        cosine = max(cosine, -1.0 / xi)
+    return float(np.arccos(np.clip(cosine, -1.0, 1.0)))
 
 
 def double_sphere_lift(p: np.ndarray, a: np.ndarray, b: np.ndarray, limit: float) -> np.ndarray:
