@@ -38,7 +38,8 @@ class ColmapDatabase(DatabaseScene):
     Parameters
     ----------
     path : path-like
-        The SQLite file. Made with COLMAP 4.2's tables if missing or empty.
+        The SQLite file. Made with COLMAP 4.2's tables if missing or empty; one of an older COLMAP gets the tables
+        and columns of 4.2, as COLMAP itself would do.
     readonly : bool
         Change nothing; databases of any COLMAP from 3.0 on can be read so.
 
@@ -47,7 +48,7 @@ class ColmapDatabase(DatabaseScene):
     FileNotFoundError
         If it is missing and `readonly`.
     ValueError
-        If the file is not a COLMAP database, or is one of an older COLMAP and not opened read-only.
+        If the file is not a COLMAP database.
     OSError
         If it cannot be opened or written, or another process has locked it.
 
@@ -68,12 +69,7 @@ class ColmapDatabase(DatabaseScene):
         keypoints = np.asarray(keypoints, np.float32)
         if keypoints.ndim != 2 or keypoints.shape[1] not in (2, 4, 6) or not np.isfinite(keypoints).all():
             raise ValueError(f"keypoints: expected finite (N, 2), (N, 4) or (N, 6), got {keypoints.shape}")
-        self._insert(
-            "keypoints",
-            image_id,
-            *keypoints.shape,
-            pack(keypoints, np.float32),
-        )
+        self._insert("keypoints", image_id, *keypoints.shape, pack(keypoints, np.float32))
 
     def keypoints(self, image_id: int) -> np.ndarray:
         """(N, 2), (N, 4) or (N, 6) float32; (0, 2) where the image has none."""
@@ -88,7 +84,10 @@ class ColmapDatabase(DatabaseScene):
 
     def keypoint_counts(self) -> dict[int, int]:
         """Number of keypoints of each image whose features are stored (also where it is 0), by image id."""
-        counts = dict(self._rows("SELECT image_id, rows FROM keypoints ORDER BY image_id"))
+        return self._counts("ORDER BY image_id")
+
+    def _counts(self, which: str, values: tuple[int, ...] = ()) -> dict[int, int]:
+        counts = dict(self._rows(f"SELECT image_id, rows FROM keypoints {which}", values))
         if not all(isinstance(count, int) for count in counts.values()):
             raise ValueError(f"{self.path}: expected integers in the column rows of keypoints; it is corrupt")
         return counts
@@ -129,19 +128,15 @@ class ColmapDatabase(DatabaseScene):
         """Set the matches of a pair, (M, 2) rows of the keypoints of `id1` and `id2`."""
         found = _check_matches(matches)
         found = found if id1 < id2 else found[:, ::-1]
-        self._insert(
-            "matches",
-            pair_id(id1, id2),
-            *found.shape,
-            pack(found, np.uint32),
-        )
+        self._insert("matches", pair_id(id1, id2), *found.shape, pack(found, np.uint32))
 
     def matches(self, id1: int, id2: int) -> np.ndarray:
         """(M, 2) uint32, first column of `id1`; (0, 2) where the pair has none."""
         rows = self._rows("SELECT rows, cols, data FROM matches WHERE pair_id=?", (pair_id(id1, id2),))
         if not rows:
             return np.zeros((0, 2), np.uint32)
-        found = self._unpack_matches(rows[0], pair_of(pair_id(id1, id2)), self.keypoint_counts())
+        counts = self._counts("WHERE image_id IN (?, ?)", (id1, id2))
+        found = self._unpack_matches(rows[0], pair_of(pair_id(id1, id2)), counts)
         return found if id1 < id2 else np.ascontiguousarray(found[:, ::-1])
 
     def pairs_with_matches(self) -> list[tuple[int, int]]:
@@ -186,13 +181,14 @@ class ColmapDatabase(DatabaseScene):
 
     def two_view_geometry(self, id1: int, id2: int) -> TwoViewRecord | None:
         """What was found about a pair, in this order; None where nothing is stored."""
-        for _, record in self._geometries(" WHERE pair_id=?", (pair_id(id1, id2),)):
+        counts = self._counts("WHERE image_id IN (?, ?)", (id1, id2))
+        for _, record in self._geometries("WHERE pair_id=?", (pair_id(id1, id2),), counts):
             return record if id1 < id2 else record.inverted()
         return None
 
     def two_view_geometries(self) -> dict[tuple[int, int], TwoViewRecord]:
         """What was found about each pair, by (id1, id2) with id1 < id2, ascending."""
-        return dict(self._geometries(" ORDER BY pair_id", ()))
+        return dict(self._geometries("ORDER BY pair_id", (), self.keypoint_counts()))
 
     def delete_matches(self, id1: int, id2: int) -> None:
         """Remove the matches of a pair and what was found from them."""
@@ -224,19 +220,20 @@ class ColmapDatabase(DatabaseScene):
                     self._execute(f"DELETE FROM {table} WHERE pair_id=?", (key,))
         self._execute("DELETE FROM images WHERE image_id=?", (image_id,))
 
-    def _geometries(self, where: str, values: tuple) -> Iterator[tuple[tuple[int, int], TwoViewRecord]]:
+    def _geometries(
+        self, which: str, values: tuple[int, ...], counts: dict[int, int]
+    ) -> Iterator[tuple[tuple[int, int], TwoViewRecord]]:
         if not self._has("two_view_geometries"):
             return
         names = [
             n if self._has("two_view_geometries", n) else "NULL" for n in ("F", "E", "H", "qvec", "tvec")
         ]
-        counts = self.keypoint_counts()
-        for key, rows, columns, data, config, *blobs in self._rows(
-            f"SELECT pair_id, rows, cols, data, config, {', '.join(names)} FROM two_view_geometries{where}",
-            values,
+        columns = ", ".join(["pair_id", "rows", "cols", "data", "config", *names])
+        for key, rows, cols, data, config, *blobs in self._rows(
+            f"SELECT {columns} FROM two_view_geometries {which}", values
         ):
             pair = pair_of(key)
-            found = self._unpack_matches((rows, columns, data), pair, counts)
+            found = self._unpack_matches((rows, cols, data), pair, counts)
             yield pair, unpack_geometry(config, found, tuple(blobs), f"{self.path}, pair {pair}")
 
     def _unpack_matches(self, row: tuple, pair: tuple[int, int], counts: dict[int, int]) -> np.ndarray:

@@ -82,14 +82,15 @@ class DatabaseScene(DatabaseConnection):
 
     def images(self) -> dict[int, DatabaseImage]:
         """Names and camera ids by image id, ascending; names are checked to lie inside the images folder."""
+        cameras = {row[0] for row in self._rows("SELECT camera_id FROM cameras")}
         images = {}
         for image_id, name, camera_id in self._rows(
             "SELECT image_id, name, camera_id FROM images ORDER BY image_id"
         ):
             where = f"{self.path}, image {image_id}"
-            if not isinstance(name, str) or not isinstance(camera_id, int):
+            if not isinstance(name, str) or camera_id not in cameras:
                 raise ValueError(
-                    f"{where}: expected a name and a camera id, found {name!r} and {camera_id!r}"
+                    f"{where}: expected a name and the id of a camera, found {name!r} and {camera_id!r}"
                 )
             images[image_id] = DatabaseImage(check_photo_name(name, where), camera_id)
         return images

@@ -75,7 +75,7 @@ def read_transforms(path: str | os.PathLike) -> TransformsScene:
         listed = frame.get("file_path")
         if not isinstance(listed, str):
             raise ValueError(f"{where}: expected file_path, found {str(listed)[:60]!r}")
-        name = _existing(path.parent, listed)
+        name = _existing(path.parent, listed, where)
         if name is None:
             missing.append(listed)
             continue
@@ -101,11 +101,16 @@ def _scene(found: dict[str, tuple[Camera, SE3]], folder: Path, missing: list[str
     return TransformsScene(Reconstruction(cameras, views), folder / prefix, tuple(missing))
 
 
-def _existing(folder: Path, listed: str) -> str | None:
+def _existing(folder: Path, listed: str, where: str) -> str | None:
     """Name of the photo relative to `folder`, None where there is no such file."""
     for extension in _EXTENSIONS:
-        if path_inside(folder, listed + extension).is_file():
-            return PurePosixPath(os.path.normpath(listed + extension)).as_posix()
+        try:
+            if path_inside(folder, listed + extension).is_file():
+                return PurePosixPath(os.path.normpath(listed + extension)).as_posix()
+        except OSError:  # longer than a name can be
+            return None
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
     return None
 
 

@@ -141,6 +141,8 @@ def test_frames_without_a_file_are_counted_and_named(tmp_path):
     assert [v.name for v in found.reconstruction.views.values()] == ["a.jpg", "c.jpg"]
     with pytest.raises(FileNotFoundError, match="none of the 1 photos"):
         read_transforms(store(tmp_path, {"fl_x": 9, "w": 9, "h": 9, "frames": frames[1:2]}))
+    frames.append({"file_path": "x" * 5000, "transform_matrix": IDENTITY})
+    assert len(read_transforms(store(tmp_path, {"fl_x": 9, "w": 9, "h": 9, "frames": frames})).missing) == 3
     assert read_transforms(store(tmp_path, {"frames": []})).reconstruction.views == {}
 
 
