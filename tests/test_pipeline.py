@@ -1,0 +1,336 @@
+"""The main job as a user meets it: good photos, bad photos, and being interrupted."""
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from geo3d.cameras import Camera
+from geo3d.geometry import umeyama
+from geo3d.io import ColmapDatabase, read_colmap, read_transforms
+from geo3d.options import ReconstructOptions
+from geo3d.pipeline import reconstruct
+from geo3d.synthetic import HabitatOptions, render_habitat
+
+QUICK = ReconstructOptions(quality="low", threads=2)
+SCAN = ReconstructOptions(until_stage="scan")
+
+
+@pytest.fixture(scope="session")
+def habitat(tmp_path_factory):
+    """Eight small photos of one place, and what is true of them."""
+    folder = tmp_path_factory.mktemp("habitat") / "photos"
+    camera = Camera("SIMPLE_RADIAL", 480, 360, [380.0, 240, 180, -0.05])
+    truth = render_habitat(folder, HabitatOptions(path="drone", photos=8, camera=camera, samples=2))
+    return folder, truth
+
+
+@pytest.fixture(scope="session")
+def finished(habitat, tmp_path_factory):
+    """A scene of them, done without interruption."""
+    scene = tmp_path_factory.mktemp("finished") / "scene"
+    return scene, reconstruct(habitat[0], scene, QUICK)
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """A folder of two intact photos of nothing in particular, to put bad ones beside."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(2):
+        save(folder / f"good{i}.jpg", i)
+    return folder
+
+
+def save(path, seed, size=(120, 90), mode="RGB", **options):
+    rng = np.random.default_rng(seed)
+    pixels = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3)).astype(np.uint8))
+    pixels.convert(mode).save(path, **options)
+
+
+def digest(folder):
+    """Hash of every file of the sparse models."""
+    files = sorted(path for path in (folder / "sparse").rglob("*") if path.is_file())
+    return [(str(f.relative_to(folder)), hashlib.sha256(f.read_bytes()).hexdigest()) for f in files]
+
+
+# ------------------------------------------------------------------------------------------------------------ good
+
+
+def test_poses_of_the_habitat_are_right(habitat, finished):
+    _, truth = habitat
+    _, report = finished
+    (model,) = report.components
+    assert len(model.registered()) == 8 and not report.unregistered
+    true = dict(zip(truth.names, truth.poses))
+    views = [model.views[i] for i in model.registered()]
+    fit = umeyama(model.centres(), np.array([true[v.name].center() for v in views]))
+    off = np.linalg.norm(fit.act(model.centres()) - [true[v.name].center() for v in views], axis=1)
+    assert off.max() < 0.15  # metres, flying at 17
+    assert np.nanmean(model.points.error_px) < 0.8
+
+
+def test_the_scene_holds_what_it_promises(finished):
+    scene, _ = finished
+    for name in (
+        "images",
+        "database.db",
+        "sparse/0/cameras.bin",
+        "points.ply",
+        "transforms.json",
+        "report.html",
+    ):
+        assert (scene / name).exists(), name
+    page = (scene / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "") and "8" in page
+    assert len(read_transforms(scene / "transforms.json").reconstruction.views) == 8
+    assert not list(scene.rglob("*-wal"))
+
+
+def test_a_second_run_repeats_nothing(habitat, finished):
+    scene, report = finished
+    before = digest(scene), (scene / "report.html").stat().st_mtime_ns
+    again = reconstruct(habitat[0], scene, QUICK)
+    assert (digest(scene), (scene / "report.html").stat().st_mtime_ns) == before
+    assert len(again.components[0].points) == len(report.components[0].points)
+
+
+def test_a_database_made_elsewhere_is_taken(habitat, finished, tmp_path):
+    scene = tmp_path / "scene"
+    scene.mkdir()
+    shutil.copy(finished[0] / "database.db", scene / "database.db")
+    report = reconstruct(habitat[0], scene, QUICK)
+    assert digest(scene) == digest(finished[0])
+    assert len(report.components[0].registered()) == 8
+
+
+def test_known_intrinsics_are_kept(habitat, tmp_path):
+    folder, truth = habitat
+    options = ReconstructOptions(
+        camera_model="SIMPLE_RADIAL",
+        camera_params=tuple(truth.camera.params),
+        fix_intrinsics=True,
+        quality="low",
+    )
+    report = reconstruct(folder, tmp_path / "scene", options)
+    (camera,) = report.components[0].cameras.values()
+    assert np.array_equal(camera.params, truth.camera.params)
+    assert len(report.components[0].registered()) == 8
+
+
+# ------------------------------------------------------------------------------------------------------------- bad
+
+
+def test_no_photos(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing to see")
+    with pytest.raises(ValueError, match=r"no photos in .*1 other files"):
+        reconstruct(tmp_path, tmp_path / "scene")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        reconstruct(tmp_path / "nowhere", tmp_path / "scene")
+    assert not (tmp_path / "scene").exists()
+
+
+def test_one_photo(tmp_path):
+    save(tmp_path / "a.jpg", 0)
+    with pytest.raises(ValueError, match="only one photo"):
+        reconstruct(tmp_path, tmp_path / "scene")
+
+
+def test_damaged_photos_are_named_and_the_others_used(noise, tmp_path):
+    whole = (noise / "good0.jpg").read_bytes()
+    (noise / "zero.jpg").write_bytes(b"")
+    (noise / "text.jpg").write_text("not a photo")
+    (noise / "cut.jpg").write_bytes(whole[: len(whole) // 2][:-7])
+    (noise / "twin.jpg").write_bytes(whole)
+    scene = tmp_path / "scene"
+    report = reconstruct(noise, scene, ReconstructOptions(until_stage="features", quality="low"))
+    assert set(report.unregistered) == {"zero.jpg", "text.jpg", "cut.jpg", "twin.jpg"}
+    assert "same file as good0.jpg" in report.unregistered["twin.jpg"][0]
+    for name in ("zero.jpg", "text.jpg", "cut.jpg"):
+        assert name in report.unregistered[name][0]
+
+
+def test_all_photos_damaged(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.jpg").write_bytes(name.encode() * 10)
+    with pytest.raises(ValueError, match=r"0 of the 2 photos .* two are needed"):
+        reconstruct(tmp_path, tmp_path / "scene")
+
+
+def test_every_kind_of_pixel_and_name(noise, tmp_path):
+    save(noise / "grey.png", 3, mode="L")
+    save(noise / "cmyk.jpg", 4, mode="CMYK")
+    save(noise / "alpha.png", 5, mode="RGBA")
+    Image.fromarray((np.arange(120 * 90).reshape(90, 120) * 6).astype(np.uint16)).save(noise / "deep.png")
+    (noise / "ein Ordner").mkdir()
+    save(noise / "ein Ordner" / "Höhle 洞穴 01.jpg", 6)
+    save(noise / "large.jpg", 7, size=(200, 100))
+    report = reconstruct(
+        noise,
+        tmp_path / "scene",
+        ReconstructOptions(until_stage="features", quality="low", camera_per="exif"),
+    )
+    assert not report.unregistered and len(report.photos) == 8
+    with ColmapDatabase(tmp_path / "scene" / "database.db") as database:
+        assert {image.name for image in database.images().values()} == set(report.photos)
+        assert len(database.cameras()) == 2  # by size
+
+
+def test_nothing_in_common_is_said(noise, tmp_path):
+    with pytest.raises(ValueError, match="no two of the 2 photos share enough"):
+        reconstruct(noise, tmp_path / "scene", ReconstructOptions(quality="low"))
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(noise, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match=r"thesis\.tex"):
+        reconstruct(noise, other)
+    assert [path.name for path in other.iterdir()] == ["thesis.tex"]
+    with pytest.raises(ValueError, match="same folder"):
+        reconstruct(noise, noise)
+    with pytest.raises(ValueError, match="is a file"):
+        reconstruct(noise, other / "thesis.tex")
+
+
+def test_a_scene_inside_of_the_photos_is_not_taken_for_photos(noise):
+    for _ in range(2):
+        report = reconstruct(noise, noise / "scene", SCAN)
+        assert report.photos == ["good0.jpg", "good1.jpg"]
+
+
+def test_a_calibration_that_cannot_fit(noise, tmp_path):
+    with pytest.raises(ValueError, match="--fix-intrinsics needs a calibration"):
+        reconstruct(noise, tmp_path / "scene", ReconstructOptions(fix_intrinsics=True, until_stage="scan"))
+    save(noise / "tall.jpg", 9, size=(90, 160))
+    options = ReconstructOptions(camera_model="PINHOLE", camera_params=(100, 100, 60, 45), until_stage="scan")
+    with pytest.raises(ValueError, match="one calibration cannot fit photos of"):
+        reconstruct(noise, tmp_path / "scene", options)
+
+
+def test_photos_added_later_are_taken_up(noise, tmp_path):
+    scene = tmp_path / "scene"
+    assert len(reconstruct(noise, scene, SCAN).photos) == 2
+    save(noise / "new.jpg", 5)
+    assert reconstruct(noise, scene, SCAN).photos == ["good0.jpg", "good1.jpg", "new.jpg"]
+    (noise / "good1.jpg").unlink()
+    assert reconstruct(noise, scene, SCAN).photos == ["good0.jpg", "new.jpg"]
+    assert not (scene / "images" / "good1.jpg").exists()
+
+
+# ----------------------------------------------------------------------------------------- interrupted, no room left
+
+
+def command(folder, scene, *more):
+    return [
+        sys.executable,
+        "-m",
+        "geo3d",
+        "reconstruct",
+        folder,
+        "-o",
+        scene,
+        "--quality",
+        "low",
+        "--json",
+        *more,
+    ]
+
+
+def test_an_output_that_cannot_be_written(noise, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    run = subprocess.run(command(noise, blocked / "scene"), capture_output=True, text=True)
+    assert run.returncode == 1 and not run.stderr
+    assert str(blocked) in json.loads(run.stdout.splitlines()[-1])["message"]
+
+
+def test_no_room_left(noise, tmp_path):
+    # A limit on the size of files stands in for a full disk: writing fails in the midst of the database.
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # noqa: E731
+    run = subprocess.run(
+        command(noise, tmp_path / "scene"),
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        env=no_cache_writes(),
+    )
+    assert run.returncode == 1 and not run.stderr
+    assert json.loads(run.stdout.splitlines()[-1])["event"] == "error"
+    report = reconstruct(noise, tmp_path / "scene", ReconstructOptions(until_stage="features", quality="low"))
+    assert len(report.photos) == 2
+
+
+def no_cache_writes():
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+def test_killed_at_any_moment_and_resumed_the_result_is_the_same(habitat, finished, tmp_path, signal_number):
+    scene = tmp_path / "scene"
+    for lines in (3, 9, 20, 30, 36, 41, 46, 52):
+        process = subprocess.Popen(
+            command(habitat[0], scene), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        for _ in range(lines):
+            if not process.stdout.readline():
+                break
+        process.send_signal(signal_number)
+        process.communicate()
+    events = subprocess.run(command(habitat[0], scene), capture_output=True, text=True, check=True).stdout
+    assert [json.loads(line) for line in events.splitlines()]
+    assert digest(scene) == digest(finished[0])
+    assert {p.name for p in scene.iterdir()} == {p.name for p in finished[0].iterdir()}
+
+
+# ------------------------------------------------------------------------------------------------------- real photos
+
+
+@pytest.mark.realdata
+def test_real_photos_of_a_church_portal(real_data, tmp_path):
+    source = real_data / "sfm" / "Herz-Jesus-P8"
+    K = np.loadtxt(source / "K.txt")
+    camera = (K[0, 0], K[1, 1], K[0, 2] + 0.5, K[1, 2] + 0.5)
+    report = reconstruct(
+        source / "images",
+        tmp_path / "scene",
+        ReconstructOptions(camera_model="PINHOLE", camera_params=camera, fix_intrinsics=True, max_size=768),
+    )
+    model = read_colmap(tmp_path / "scene" / "sparse" / "0")
+    assert len(model.registered()) == 8 and not report.unregistered
+    assert pose_auc(model, source / "gt_cameras", 0.5) > 0.75
+
+
+def pose_auc(model, truth_folder: Path, limit_deg: float) -> float:
+    """Area under the curve of pairwise pose errors: the larger of rotation and translation direction, in degrees."""
+    poses = {v.name: v.cam_from_world for v in model.views.values() if v.cam_from_world is not None}
+    true = {}
+    for file in sorted(truth_folder.glob("*.camera")):
+        rows = [list(map(float, line.split())) for line in file.read_text().splitlines() if line.strip()]
+        rotation = np.array(rows[4:7]).T
+        true[file.name.removesuffix(".camera")] = rotation, -rotation @ np.array(rows[7])
+    errors = []
+    names = sorted(true)
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            relative = poses[b] @ poses[a].inverse()
+            R = true[b][0] @ true[a][0].T
+            t = true[b][1] - R @ true[a][1]
+            turned = np.degrees(np.arccos(np.clip((np.trace(relative.rotation @ R.T) - 1) / 2, -1, 1)))
+            cos = relative.translation @ t / np.linalg.norm(relative.translation) / np.linalg.norm(t)
+            errors.append(max(turned, np.degrees(np.arccos(np.clip(cos, -1, 1)))))
+    e = np.sort(errors)
+    e = np.concatenate([[0], e[e < limit_deg], [limit_deg]])
+    recall = np.minimum(np.arange(len(e)), len(e) - 2) / len(errors)
+    return float(np.trapezoid(recall, e) / limit_deg)
