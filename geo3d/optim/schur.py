@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from geo3d.optim import schur_kernels as kernels
-from geo3d.optim.levenberg_marquardt import MAX_DIAGONAL, MIN_DIAGONAL, Step
+from geo3d.optim.levenberg_marquardt import MAX_DIAGONAL, MIN_DIAGONAL
 from geo3d.optim.parallel import Workers, balanced_bounds
+from geo3d.optim.simd import LANE
 
 
 class SchurSystem:
@@ -157,4 +158,4 @@ class SchurSystem:
 
 def lane_count(widths: np.ndarray) -> int:
     """Doubles that hold a block's columns: the widest, rounded up to whole vectors."""
-    return -(-max(int(np.max(widths, initial=1)), 1) // kernels.LANE) * kernels.LANE
+    return -(-max(int(np.max(widths, initial=1)), 1) // LANE) * LANE

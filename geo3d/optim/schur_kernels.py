@@ -15,9 +15,9 @@ depend on their number.
 import numpy as np
 
 from geo3d.optim.levenberg_marquardt import MAX_DIAGONAL, MIN_DIAGONAL
+from geo3d.optim.simd import rank3_subtract
 from geo3d.util.jit import njit
 
-LANE = 8
 _SINGULAR = 1e-14  # a pivot below this fraction of its diagonal: the point does not move in that direction
 _FAST = {"nsz", "contract", "reassoc", "arcp"}  # fastmath, without the promise that NaN never comes
 
@@ -25,6 +25,36 @@ _FAST = {"nsz", "contract", "reassoc", "arcp"}  # fastmath, without the promise 
 @njit(nogil=True, inline="always")
 def clip_diagonal(value):
     return min(max(value, MIN_DIAGONAL), MAX_DIAGONAL)
+
+
+@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+def _factor_point(damping, v00, v10, v11, v20, v21, v22):
+    """Cholesky factor 00, 10, 11, 20, 21, 22 of `V + damping D`; see `eliminate`."""
+    v00 += damping * clip_diagonal(v00)
+    v11 += damping * clip_diagonal(v11)
+    v22 += damping * clip_diagonal(v22)
+    i00 = 1.0 / np.sqrt(v00)
+    c10 = v10 * i00
+    c20 = v20 * i00
+    d1 = v11 - c10 * c10
+    i11 = 1.0 / np.sqrt(d1) if d1 > _SINGULAR * v11 else 0.0
+    c21 = (v21 - c20 * c10) * i11
+    d2 = v22 - c20 * c20 - c21 * c21
+    i22 = 1.0 / np.sqrt(d2) if d2 > _SINGULAR * v22 else 0.0
+    return i00, c10, i11, c20, c21, i22
+
+
+@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+def solve_point(damping, v00, v10, v11, v20, v21, v22, g0, g1, g2):
+    """`(-g.d, d0, d1, d2)` for the step d of one point by itself, from its V and gradient."""
+    i00, c10, i11, c20, c21, i22 = _factor_point(damping, v00, v10, v11, v20, v21, v22)
+    h0 = g0 * i00
+    h1 = (g1 - c10 * h0) * i11
+    h2 = (g2 - c20 * h0 - c21 * h1) * i22
+    d2 = -h2 * i22
+    d1 = (-h1 - c21 * d2) * i11
+    d0 = (-h0 - c10 * d1 - c20 * d2) * i00
+    return h0 * h0 + h1 * h1 + h2 * h2, d0, d1, d2
 
 
 @njit(nogil=True, error_model="numpy", fastmath=_FAST)
@@ -36,28 +66,14 @@ def eliminate(first, last, damping, V, gp, W, point_entries, factor, h, B):
     """
     lanes = W.shape[2]
     for p in range(first, last):
-        v00 = V[p, 0] + damping * clip_diagonal(V[p, 0])
-        v11 = V[p, 2] + damping * clip_diagonal(V[p, 2])
-        v22 = V[p, 5] + damping * clip_diagonal(V[p, 5])
-        i00 = 1.0 / np.sqrt(v00)
-        c10 = V[p, 1] * i00
-        c20 = V[p, 3] * i00
-        d1 = v11 - c10 * c10
-        i11 = 1.0 / np.sqrt(d1) if d1 > _SINGULAR * v11 else 0.0
-        c21 = (V[p, 4] - c20 * c10) * i11
-        d2 = v22 - c20 * c20 - c21 * c21
-        i22 = 1.0 / np.sqrt(d2) if d2 > _SINGULAR * v22 else 0.0
-        factor[p, 0] = i00
-        factor[p, 1] = c10
-        factor[p, 2] = i11
-        factor[p, 3] = c20
-        factor[p, 4] = c21
-        factor[p, 5] = i22
+        i00, c10, i11, c20, c21, i22 = _factor_point(
+            damping, V[p, 0], V[p, 1], V[p, 2], V[p, 3], V[p, 4], V[p, 5]
+        )
+        factor[p, 0], factor[p, 1], factor[p, 2] = i00, c10, i11
+        factor[p, 3], factor[p, 4], factor[p, 5] = c20, c21, i22
         h0 = gp[p, 0] * i00
         h1 = (gp[p, 1] - c10 * h0) * i11
-        h[p, 0] = h0
-        h[p, 1] = h1
-        h[p, 2] = (gp[p, 2] - c20 * h0 - c21 * h1) * i22
+        h[p, 0], h[p, 1], h[p, 2] = h0, h1, (gp[p, 2] - c20 * h0 - c21 * h1) * i22
         for e in range(point_entries[p], point_entries[p + 1]):
             for j in range(lanes):
                 b0 = W[e, 0, j] * i00
@@ -78,7 +94,9 @@ def reduce_rows(
     `cross_block[b]` < b (or -1) by `cross[b]`, rows of b. gc (blocks, lanes).
     """
     lanes = U.shape[1]
-    panel = np.empty((lanes, columns[-1] + lanes))
+    stride = columns[-1] + lanes
+    panel = np.empty((lanes, stride))
+    rows, B_flat = panel.reshape(-1), B.reshape(-1)
     sums = np.empty(lanes)
     for b in range(first, last):
         width = columns[b + 1] - columns[b]
@@ -98,16 +116,19 @@ def reduce_rows(
                 other = entry_block[f]
                 if other > b:
                     break
-                column = columns[other]
-                other_lanes = (columns[other + 1] - column + LANE - 1) // LANE
-                for lane in range(other_lanes):
-                    part = B[f, :, LANE * lane : LANE * lane + LANE]
-                    start = column + LANE * lane
-                    for i in range(width):
-                        b0, b1, b2 = B[e, 0, i], B[e, 1, i], B[e, 2, i]
-                        row = panel[i, start : start + LANE]
-                        for j in range(LANE):
-                            row[j] -= b0 * part[0, j] + b1 * part[1, j] + b2 * part[2, j]
+                rank3_subtract(
+                    rows,
+                    columns[other],
+                    stride,
+                    width,
+                    lanes,
+                    B_flat,
+                    3 * lanes * e,
+                    lanes,
+                    B_flat,
+                    3 * lanes * f,
+                    lanes,
+                )
         if cross_block[b] >= 0:
             column = columns[cross_block[b]]
             for i in range(width):

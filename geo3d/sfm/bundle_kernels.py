@@ -14,12 +14,14 @@ import numpy as np
 
 from geo3d.cameras.kernels import MAX_PARAMS, project, project_with_jacobians
 from geo3d.optim.losses import evaluate_loss
-from geo3d.optim.schur_kernels import LANE
+from geo3d.optim.schur_kernels import solve_point
+from geo3d.optim.simd import rank2_add
 from geo3d.util.jit import njit
 
 FULL = 6 + MAX_PARAMS  # columns of an observation's full row: rotation, translation, camera parameters
 _FAST = {"nsz", "contract", "reassoc", "arcp"}
-_STEP_FRACTIONS = np.array([1.0, 0.5, 0.25, 0.125, 0.0])
+_POINT_STEPS = 2  # of each point on its own, after the common step
+_POINT_GAIN = 1e-5  # and only while the model promises to lower the point's cost by this fraction
 
 
 @njit(nogil=True)
@@ -84,69 +86,62 @@ def list_entries(point_obs, obs_view, view_camera, free_point, view_block, camer
 
 
 @njit(nogil=True, error_model="numpy", fastmath=_FAST)
-def _pick(full0, full1, columns, row0, row1):
-    for j in range(len(columns)):
-        row0[j] = full0[columns[j]]
-        row1[j] = full1[columns[j]]
+def _to_camera(rotations, translations, v, x, y, z):
+    return (
+        rotations[v, 0, 0] * x + rotations[v, 0, 1] * y + rotations[v, 0, 2] * z + translations[v, 0],
+        rotations[v, 1, 0] * x + rotations[v, 1, 1] * y + rotations[v, 1, 2] * z + translations[v, 1],
+        rotations[v, 2, 0] * x + rotations[v, 2, 1] * y + rotations[v, 2, 2] * z + translations[v, 2],
+    )
 
 
 @njit(nogil=True, error_model="numpy", fastmath=_FAST)
-def _add_square(row0, row1, width, U):
-    for i in range(width):
-        a, b = row0[i], row1[i]
-        for lane in range(0, len(row0), LANE):
-            out, x, y = U[i, lane : lane + LANE], row0[lane : lane + LANE], row1[lane : lane + LANE]
-            for j in range(LANE):
-                out[j] += a * x[j] + b * y[j]
-
-
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
-def _add_gradient(row0, row1, r0, r1, gradient):
-    for j in range(len(row0)):
-        gradient[j] += row0[j] * r0 + row1[j] * r1
-
-
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
-def _add_coupling(row0, row1, point0, point1, W):
-    for q in range(3):
-        a, b = point0[q], point1[q]
-        for lane in range(0, len(row0), LANE):
-            out, x, y = W[q, lane : lane + LANE], row0[lane : lane + LANE], row1[lane : lane + LANE]
-            for j in range(LANE):
-                out[j] += a * x[j] + b * y[j]
+def _times_rotation(a0, a1, a2, rotations, v):
+    return (
+        a0 * rotations[v, 0, 0] + a1 * rotations[v, 1, 0] + a2 * rotations[v, 2, 0],
+        a0 * rotations[v, 0, 1] + a1 * rotations[v, 1, 1] + a2 * rotations[v, 2, 1],
+        a0 * rotations[v, 0, 2] + a1 * rotations[v, 1, 2] + a2 * rotations[v, 2, 2],
+    )
 
 
 @njit(nogil=True, error_model="numpy", fastmath=_FAST)
 def linearize(
     first, last, rotations, translations, params, points, view_camera, model_ids, point_obs, obs_view, obs_xy,
-    loss_id, loss_scale, free_point, view_block, camera_block, block_columns, widths, point_entries, view_entry,
-    camera_entry, U, cross, gc, V, gp, W, obs_cost,
+    loss_id, loss_scale, free_point, view_block, camera_block, block_columns, widths, point_entries,
+    view_entry, camera_entry, U, cross, gc, V, gp, W, obs_cost,
 ):  # fmt: skip
     """Normal equations of points first..last; returns their cost.
 
-    U, cross and gc are added to (clear them first), the rest is written over. `block_columns` (blocks, lanes) says
-    which of an observation's FULL columns a block has; its surplus points to one more column, which is zero.
+    U, cross and gc are added to (clear them first), the rest is written over. `block_columns` (blocks, lanes)
+    says which columns of an observation's full row (six of the pose, then the camera's parameters) a block has.
     """
     lanes = block_columns.shape[1]
     uv, A, K = np.empty(2), np.empty((2, 3)), np.empty((2, MAX_PARAMS))
-    full0, full1 = np.zeros(FULL + 1), np.zeros(FULL + 1)
-    view0, view1, camera0, camera1 = np.empty(lanes), np.empty(lanes), np.empty(lanes), np.empty(lanes)
-    point0, point1 = np.empty(3), np.empty(3)
+    rows = np.empty(
+        4 * lanes
+    )  # an observation's two rows in the columns of its view's block, of its camera's
+    pose, J, residual = np.empty(12), np.empty(6), np.empty(2)
+    intrinsics, current = np.empty(MAX_PARAMS), -1
+    U_flat, cross_flat, gc_flat, W_flat = U.reshape(-1), cross.reshape(-1), gc.reshape(-1), W.reshape(-1)
     total = 0.0
     for p in range(first, last):
         x, y, z = points[p, 0], points[p, 1], points[p, 2]
         free = free_point[p]
         v00 = v10 = v11 = v20 = v21 = v22 = g0 = g1 = g2 = 0.0
-        W[point_entries[p] : point_entries[p + 1]] = 0.0
+        # Unsigned: an index that cannot be negative needs no wrap-around, and the loop becomes one memset.
+        for k in range(np.uint64(3 * lanes * point_entries[p]), np.uint64(3 * lanes * point_entries[p + 1])):
+            W_flat[k] = 0.0
         for o in range(point_obs[p], point_obs[p + 1]):
             v = obs_view[o]
             c = view_camera[v]
-            R = rotations[v]
-            rx = R[0, 0] * x + R[0, 1] * y + R[0, 2] * z
-            ry = R[1, 0] * x + R[1, 1] * y + R[1, 2] * z
-            rz = R[2, 0] * x + R[2, 1] * y + R[2, 2] * z
+            rx = rotations[v, 0, 0] * x + rotations[v, 0, 1] * y + rotations[v, 0, 2] * z
+            ry = rotations[v, 1, 0] * x + rotations[v, 1, 1] * y + rotations[v, 1, 2] * z
+            rz = rotations[v, 2, 0] * x + rotations[v, 2, 1] * y + rotations[v, 2, 2] * z
             xc, yc, zc = rx + translations[v, 0], ry + translations[v, 1], rz + translations[v, 2]
-            if not project_with_jacobians(model_ids[c], params[c], xc, yc, zc, uv, A, K):
+            if c != current:
+                for q in range(MAX_PARAMS):
+                    intrinsics[q] = params[c, q]
+                current = c
+            if not project_with_jacobians(model_ids[c], intrinsics, xc, yc, zc, uv, A, K):
                 obs_cost[o] = -1.0
                 continue
             r0, r1 = uv[0] - obs_xy[o, 0], uv[1] - obs_xy[o, 1]
@@ -161,45 +156,52 @@ def linearize(
             a0, a1, a2 = root * A[0, 0], root * A[0, 1], root * A[0, 2]
             b0, b1, b2 = root * A[1, 0], root * A[1, 1], root * A[1, 2]
             if free:
-                for q in range(3):
-                    point0[q] = a0 * R[0, q] + a1 * R[1, q] + a2 * R[2, q]
-                    point1[q] = b0 * R[0, q] + b1 * R[1, q] + b2 * R[2, q]
-                v00 += point0[0] * point0[0] + point1[0] * point1[0]
-                v10 += point0[1] * point0[0] + point1[1] * point1[0]
-                v11 += point0[1] * point0[1] + point1[1] * point1[1]
-                v20 += point0[2] * point0[0] + point1[2] * point1[0]
-                v21 += point0[2] * point0[1] + point1[2] * point1[1]
-                v22 += point0[2] * point0[2] + point1[2] * point1[2]
-                g0 += point0[0] * r0 + point1[0] * r1
-                g1 += point0[1] * r0 + point1[1] * r1
-                g2 += point0[2] * r0 + point1[2] * r1
+                j0, j1, j2 = _times_rotation(a0, a1, a2, rotations, v)
+                k0, k1, k2 = _times_rotation(b0, b1, b2, rotations, v)
+                J[0], J[1], J[2], J[3], J[4], J[5] = j0, j1, j2, k0, k1, k2
+                v00 += j0 * j0 + k0 * k0
+                v10 += j1 * j0 + k1 * k0
+                v11 += j1 * j1 + k1 * k1
+                v20 += j2 * j0 + k2 * k0
+                v21 += j2 * j1 + k2 * k1
+                v22 += j2 * j2 + k2 * k2
+                g0 += j0 * r0 + k0 * r1
+                g1 += j1 * r0 + k1 * r1
+                g2 += j2 * r0 + k2 * r1
             of_view, of_camera = view_block[v], camera_block[c]
             if of_view < 0 and of_camera < 0:
                 continue
-            full0[0], full0[1], full0[2] = a2 * ry - a1 * rz, a0 * rz - a2 * rx, a1 * rx - a0 * ry
-            full1[0], full1[1], full1[2] = b2 * ry - b1 * rz, b0 * rz - b2 * rx, b1 * rx - b0 * ry
-            full0[3], full0[4], full0[5] = a0, a1, a2
-            full1[3], full1[4], full1[5] = b0, b1, b2
-            for q in range(MAX_PARAMS):
-                full0[6 + q] = root * K[0, q]
-                full1[6 + q] = root * K[1, q]
-            if of_view >= 0:
-                _pick(full0, full1, block_columns[of_view], view0, view1)
-                _add_square(view0, view1, widths[of_view], U[of_view])
-                _add_gradient(view0, view1, r0, r1, gc[of_view])
+            residual[0], residual[1] = r0, r1
+            pose[0], pose[1], pose[2] = a2 * ry - a1 * rz, a0 * rz - a2 * rx, a1 * rx - a0 * ry
+            pose[3], pose[4], pose[5] = a0, a1, a2
+            pose[6], pose[7], pose[8] = b2 * ry - b1 * rz, b0 * rz - b2 * rx, b1 * rx - b0 * ry
+            pose[9], pose[10], pose[11] = b0, b1, b2
+            for side in range(2):
+                block = of_view if side == 0 else of_camera
+                if block < 0:
+                    continue
+                entry = view_entry[o] if side == 0 else camera_entry[o]
+                width, at = widths[block], 2 * lanes * side
+                for j in range(width):
+                    column = block_columns[block, j]
+                    if column < 6:
+                        rows[at + j] = pose[column]
+                        rows[at + lanes + j] = pose[6 + column]
+                    else:
+                        rows[at + j] = root * K[0, column - 6]
+                        rows[at + lanes + j] = root * K[1, column - 6]
+                for j in range(width, lanes):
+                    rows[at + j] = 0.0
+                    rows[at + lanes + j] = 0.0
+                rank2_add(
+                    U_flat, block * lanes * lanes, lanes, width, lanes, rows, at, lanes, rows, at, lanes
+                )
+                rank2_add(gc_flat, block * lanes, lanes, 1, lanes, residual, 0, 1, rows, at, lanes)
                 if free:
-                    _add_coupling(view0, view1, point0, point1, W[view_entry[o]])
-            if of_camera >= 0:
-                _pick(full0, full1, block_columns[of_camera], camera0, camera1)
-                _add_square(camera0, camera1, widths[of_camera], U[of_camera])
-                _add_gradient(camera0, camera1, r0, r1, gc[of_camera])
-                if free:
-                    _add_coupling(camera0, camera1, point0, point1, W[camera_entry[o]])
-                if of_view >= 0:
-                    block = cross[of_view]
-                    for i in range(widths[of_view]):
-                        for j in range(lanes):
-                            block[i, j] += view0[i] * camera0[j] + view1[i] * camera1[j]
+                    rank2_add(W_flat, 3 * lanes * entry, lanes, 3, lanes, J, 0, 3, rows, at, lanes)
+            if of_view >= 0 and of_camera >= 0:
+                at, width = lanes * lanes * of_view, widths[of_view]
+                rank2_add(cross_flat, at, lanes, width, lanes, rows, 0, lanes, rows, 2 * lanes, lanes)
         V[p, 0], V[p, 1], V[p, 2], V[p, 3], V[p, 4], V[p, 5] = v00, v10, v11, v20, v21, v22
         gp[p, 0], gp[p, 1], gp[p, 2] = g0, g1, g2
     return 0.5 * total
@@ -207,43 +209,78 @@ def linearize(
 
 @njit(nogil=True, error_model="numpy", fastmath=_FAST)
 def trial_cost(
-    first, last, rotations, translations, params, points, point_step, view_camera, model_ids, point_obs, obs_view,
-    obs_xy, loss_id, loss_scale, obs_cost, moved,
+    first, last, damping, rotations, translations, params, points, point_step, free_point, view_camera,
+    model_ids, point_obs, obs_view, obs_xy, loss_id, loss_scale, obs_cost, moved,
 ):  # fmt: skip
     """Cost of points first..last after their steps, written to `moved` (P, 3), at poses and cameras after theirs.
 
     A point that its step would take out of sight of a view that saw it goes only a fraction of the way. Where no
     fraction helps, the observation keeps its old cost: losing sight is neither rewarded nor punished.
+
+    From there the point, which depends on no other, takes Gauss-Newton steps of its own while they pay.
     """
-    uv = np.empty(2)
+    uv, A, K, intrinsics = np.empty(2), np.empty((2, 3)), np.empty((2, MAX_PARAMS)), np.empty(MAX_PARAMS)
     total = 0.0
     for p in range(first, last):
-        for fraction in _STEP_FRACTIONS:
-            x = points[p, 0] + fraction * point_step[p, 0]
-            y = points[p, 1] + fraction * point_step[p, 1]
-            z = points[p, 2] + fraction * point_step[p, 2]
+        fraction, own_steps = 1.0, -1  # -1: still looking for the fraction
+        x, y, z = (
+            points[p, 0] + point_step[p, 0],
+            points[p, 1] + point_step[p, 1],
+            points[p, 2] + point_step[p, 2],
+        )
+        best = 0.0
+        current = -1
+        while True:
             cost = 0.0
             lost = False
+            v00 = v10 = v11 = v20 = v21 = v22 = g0 = g1 = g2 = 0.0
             for o in range(point_obs[p], point_obs[p + 1]):
                 if obs_cost[o] < 0.0:
                     continue
                 v = obs_view[o]
                 c = view_camera[v]
-                R = rotations[v]
-                xc = R[0, 0] * x + R[0, 1] * y + R[0, 2] * z + translations[v, 0]
-                yc = R[1, 0] * x + R[1, 1] * y + R[1, 2] * z + translations[v, 1]
-                zc = R[2, 0] * x + R[2, 1] * y + R[2, 2] * z + translations[v, 2]
-                if project(model_ids[c], params[c], xc, yc, zc, uv):
-                    r0, r1 = uv[0] - obs_xy[o, 0], uv[1] - obs_xy[o, 1]
-                    rho, _ = evaluate_loss(loss_id, loss_scale, r0 * r0 + r1 * r1)
-                    cost += rho
-                else:
+                if c != current:
+                    for q in range(MAX_PARAMS):
+                        intrinsics[q] = params[c, q]
+                    current = c
+                xc, yc, zc = _to_camera(rotations, translations, v, x, y, z)
+                if not project_with_jacobians(model_ids[c], intrinsics, xc, yc, zc, uv, A, K):
                     lost = True
                     cost += obs_cost[o]
-            if not lost:
+                    continue
+                r0, r1 = uv[0] - obs_xy[o, 0], uv[1] - obs_xy[o, 1]
+                rho, weight = evaluate_loss(loss_id, loss_scale, r0 * r0 + r1 * r1)
+                cost += rho
+                j0, j1, j2 = _times_rotation(A[0, 0], A[0, 1], A[0, 2], rotations, v)
+                k0, k1, k2 = _times_rotation(A[1, 0], A[1, 1], A[1, 2], rotations, v)
+                v00 += weight * (j0 * j0 + k0 * k0)
+                v10 += weight * (j1 * j0 + k1 * k0)
+                v11 += weight * (j1 * j1 + k1 * k1)
+                v20 += weight * (j2 * j0 + k2 * k0)
+                v21 += weight * (j2 * j1 + k2 * k1)
+                v22 += weight * (j2 * j2 + k2 * k2)
+                g0 += weight * (j0 * r0 + k0 * r1)
+                g1 += weight * (j1 * r0 + k1 * r1)
+                g2 += weight * (j2 * r0 + k2 * r1)
+            if own_steps < 0:
+                if lost and free_point[p] and fraction > 0.0:
+                    fraction = 0.5 * fraction if fraction > 0.2 else 0.0
+                    x = points[p, 0] + fraction * point_step[p, 0]
+                    y = points[p, 1] + fraction * point_step[p, 1]
+                    z = points[p, 2] + fraction * point_step[p, 2]
+                    continue
+            elif lost or not cost < best:
                 break
-        moved[p, 0], moved[p, 1], moved[p, 2] = x, y, z
-        total += cost
+            moved[p, 0], moved[p, 1], moved[p, 2] = x, y, z
+            best = cost
+            own_steps += 1
+            if own_steps == _POINT_STEPS or not free_point[p]:
+                break
+            gain, d0, d1, d2 = solve_point(damping, v00, v10, v11, v20, v21, v22, g0, g1, g2)
+            if not gain > _POINT_GAIN * cost:
+                break
+            x, y, z = x + d0, y + d1, z + d2
+        total += best
     return 0.5 * total
 
 
@@ -255,11 +292,9 @@ def errors(
     uv = np.empty(2)
     for o in range(len(obs_point)):
         v = obs_view[o]
-        R, X, t = rotations[v], points[obs_point[o]], translations[v]
+        p = obs_point[o]
         c = view_camera[v]
-        xc = R[0, 0] * X[0] + R[0, 1] * X[1] + R[0, 2] * X[2] + t[0]
-        yc = R[1, 0] * X[0] + R[1, 1] * X[1] + R[1, 2] * X[2] + t[1]
-        zc = R[2, 0] * X[0] + R[2, 1] * X[1] + R[2, 2] * X[2] + t[2]
+        xc, yc, zc = _to_camera(rotations, translations, v, points[p, 0], points[p, 1], points[p, 2])
         squared[o] = np.nan
         if project(model_ids[c], params[c], xc, yc, zc, uv):
             squared[o] = (uv[0] - obs_xy[o, 0]) ** 2 + (uv[1] - obs_xy[o, 1]) ** 2

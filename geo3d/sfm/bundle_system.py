@@ -184,6 +184,7 @@ class BundleSystem:
         return self.normal.gradient_norm()
 
     def solve(self, damping: float) -> Step | None:
+        self._damping = damping
         solved = self.normal.solve(damping)
         if solved is None:
             return None
@@ -203,9 +204,9 @@ class BundleSystem:
 
         def chunk(_: int, first: int, last: int) -> float:
             return kernels.trial_cost(
-                first, last, rotations, translations, params, self.points, n.point_step, self._view_camera,
-                self._model_ids, self._point_obs, self._obs_view, self._obs_xy, self._loss.id, self._loss.scale,
-                self._obs_cost, points,
+                first, last, self._damping, rotations, translations, params, self.points, n.point_step,
+                self._free_point, self._view_camera, self._model_ids, self._point_obs, self._obs_view,
+                self._obs_xy, self._loss.id, self._loss.scale, self._obs_cost, points,
             )  # fmt: skip
 
         return float(sum(self._workers.run(chunk, n.point_bounds)))
