@@ -85,7 +85,7 @@ def write_colmap(
     folder : path-like
         Made if missing. Must hold nothing but a COLMAP model.
     format : "bin" or "txt"
-        Binary or text.
+        COLMAP's own reader of text cuts the names of photos at the first space; ours does not.
 
     Raises
     ------
