@@ -1,7 +1,7 @@
 """Least squares: robust losses, Levenberg-Marquardt, Schur complement."""
 
 from geo3d.optim.dense import DenseProblem
-from geo3d.optim.levenberg_marquardt import (
+from geo3d.optim.least_squares import (
     LeastSquaresProblem,
     LMOptions,
     LMResult,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from geo3d.optim.levenberg_marquardt import MAX_DIAGONAL, MIN_DIAGONAL, Step
+from geo3d.optim.least_squares import MAX_DIAGONAL, MIN_DIAGONAL, Step
 from geo3d.optim.losses import RobustLoss
 
 State = np.ndarray

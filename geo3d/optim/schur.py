@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from geo3d.optim import schur_kernels as kernels
-from geo3d.optim.levenberg_marquardt import MAX_DIAGONAL, MIN_DIAGONAL
+from geo3d.optim.least_squares import MAX_DIAGONAL, MIN_DIAGONAL
 from geo3d.optim.parallel import Workers, balanced_bounds
 from geo3d.optim.simd import LANE
 

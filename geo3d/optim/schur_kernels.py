@@ -14,7 +14,7 @@ depend on their number.
 
 import numpy as np
 
-from geo3d.optim.levenberg_marquardt import MAX_DIAGONAL, MIN_DIAGONAL
+from geo3d.optim.least_squares import MAX_DIAGONAL, MIN_DIAGONAL
 from geo3d.optim.simd import rank3_subtract
 from geo3d.util.jit import njit
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ import numpy as np
 from geo3d.cameras import MODELS, Camera
 from geo3d.cameras.kernels import MAX_PARAMS
 from geo3d.geometry import SE3
-from geo3d.optim.levenberg_marquardt import LMOptions, LMTrace, Termination, levenberg_marquardt
+from geo3d.optim.least_squares import LMOptions, LMTrace, Termination, levenberg_marquardt
 from geo3d.optim.losses import LossKind, RobustLoss
 from geo3d.optim.parallel import Workers, single_threaded_lapack
 from geo3d.sfm.bundle_system import BundleSystem

@@ -13,7 +13,7 @@ import numpy as np
 
 from geo3d.cameras import MODELS
 from geo3d.cameras.kernels import MAX_PARAMS
-from geo3d.optim.levenberg_marquardt import Step
+from geo3d.optim.least_squares import Step
 from geo3d.optim.losses import RobustLoss
 from geo3d.optim.parallel import Workers
 from geo3d.optim.schur import SchurSystem, lane_count
