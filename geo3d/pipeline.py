@@ -15,20 +15,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import geo3d
-from geo3d.cameras import MODELS, Camera
-from geo3d.images import Gps, ScannedPhoto, bring_photos, hash_photos, list_photos, read_photo, scan_photos
+from geo3d.features import (
+    SiftOptions,
+    VerifyOptions,
+    choose_pairs,
+    extract_photos,
+    match_photos,
+    verify_matches,
+)
+from geo3d.images import Gps, bring_photos, hash_photos, list_photos, scan_photos
 from geo3d.io import (
     ColmapDatabase,
     PosePrior,
-    read_calibration,
     read_colmap,
     write_colmap,
     write_points_ply,
@@ -36,19 +42,25 @@ from geo3d.io import (
 )
 from geo3d.options import ReconstructOptions
 from geo3d.scene import Reconstruction
+from geo3d.sfm import (
+    BundleOptions,
+    MapperOptions,
+    first_cameras,
+    keypoint_colors,
+    known_camera,
+    load_match_graph,
+    map_incrementally,
+    replace_guessed_focals,
+)
 from geo3d.util.files import atomic_path
 from geo3d.util.progress import Progress, StageProgress
 from geo3d.util.stages import Stage, StageRunner
-from geo3d.util.threads import cpu_count, map_threads
-
-if TYPE_CHECKING:
-    from geo3d.sfm import MatchGraph
+from geo3d.util.threads import cpu_count
+from geo3d.viz import report_data
+from geo3d.viz.report import write_report
 
 QUALITY = {"low": (1000, 4096), "medium": (1600, 8192), "high": (3200, 8192)}
 """Quality to the longest side at which features are sought and the most features of a photo."""
-
-DEFAULT_MODEL = "SIMPLE_RADIAL"
-"""Lens model of a camera of which nothing is known: one focal length, one radial term."""
 
 
 @dataclass
@@ -187,7 +199,7 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
     bring_photos(job.source, found.photos, job.images)
     if job.foreign:
         return _scan_foreign(job, found.rejected, stage)
-    cameras, notes = _cameras(job.options, found.photos)
+    cameras, notes = first_cameras(job.options, found.photos)
     with job.database() as database, database.transaction():
         ids = {group: database.add_camera(camera) for group, camera in cameras.items()}
         for photo in found.photos:
@@ -200,50 +212,6 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
         "rejected": found.rejected,
         "notes": {str(ids[group]): note for group, note in notes.items()},
     }
-
-
-def _cameras(
-    options: ReconstructOptions, photos: list[ScannedPhoto]
-) -> tuple[dict[str, Camera], dict[str, str]]:
-    """A camera for each group of photos, and a word on where its intrinsics come from."""
-    known = known_camera(options, photos)
-    cameras, notes = {}, {}
-    for photo in photos:
-        if photo.group in cameras:
-            continue
-        if known is not None:
-            cameras[photo.group] = known.rescaled(photo.width, photo.height)
-            notes[photo.group] = "given and kept" if options.fix_intrinsics else "given, refined"
-        else:
-            model = options.camera_model or DEFAULT_MODEL
-            camera = Camera.from_focal(model, photo.width, photo.height, photo.focal_px)
-            cameras[photo.group] = replace(camera, prior_focal=photo.focal_source != "guess")
-            notes[photo.group] = f"focal length from {photo.focal_source}, refined"
-    return cameras, notes
-
-
-def known_camera(options: ReconstructOptions, photos: list[ScannedPhoto]) -> Camera | None:
-    """The calibration that the options give, for photos of the size of these; None when they give none."""
-    sizes = sorted({(photo.width, photo.height) for photo in photos})
-    if options.calib is None and options.camera_params is None:
-        if options.fix_intrinsics:
-            raise ValueError("--fix-intrinsics needs a calibration: give --calib FILE, or --camera-params")
-        return None
-    aspects = {round(width / height, 2) for width, height in sizes}
-    if len(aspects) > 1:
-        text = ", ".join(f"{w}x{h}" for w, h in sizes)
-        raise ValueError(f"one calibration cannot fit photos of {text}: reconstruct each size by itself")
-    width, height = sizes[-1]
-    if options.calib is not None:
-        camera = read_calibration(options.calib, (width, height))
-    else:
-        camera = Camera(options.camera_model or DEFAULT_MODEL, width, height, np.array(options.camera_params))
-    if abs(camera.width * height - camera.height * width) > 0.01 * camera.width * height:
-        raise ValueError(
-            f"the calibration is for {camera.width}x{camera.height}, the photos are {width}x{height}: "
-            "their proportions differ"
-        )
-    return replace(camera, prior_focal=True)
 
 
 def _gps_prior(gps: Gps) -> PosePrior:
@@ -274,7 +242,6 @@ def _scan_foreign(job: Job, rejected: dict[str, str], stage: StageProgress) -> d
 
 def features(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Detect and describe keypoints in every photo."""
-    from geo3d.features import SiftOptions, extract_photos
 
     size, count = QUALITY[job.options.quality]
     options = SiftOptions(max_features=count, max_size=job.options.max_size or size)
@@ -293,7 +260,6 @@ def features(job: Job, stage: StageProgress) -> dict[str, Any]:
 
 def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Choose pairs of photos, match their features, and keep what one rigid scene explains."""
-    from geo3d.features import VerifyOptions, choose_pairs, match_photos, verify_matches
 
     with job.database() as database:
         if not (job.foreign and database.pairs_with_matches()):
@@ -312,11 +278,9 @@ def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
 
 def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Find the pose of every photo and the position of every track; one model a component."""
-    from geo3d.sfm import BundleOptions, MapperOptions, load_match_graph, map_incrementally
-
     with job.database() as database:
         graph = load_match_graph(database)
-    warnings = _guess_focals(graph)
+    warnings = replace_guessed_focals(graph)
     refine = not job.options.fix_intrinsics
     bundle = BundleOptions(refine_focal=refine, refine_distortion=refine, threads=job.threads)
     stage.update(0, len(graph))
@@ -327,9 +291,7 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
             f"no two of the {len(graph)} photos share enough to start from. Photos must overlap by half, show "
             "texture, and be taken from different places (turning on the spot gives no depth)"
         )
-    colors = list(
-        map_threads(lambda v: _keypoint_colors(job.images, graph, v), range(len(graph)), job.threads)
-    )
+    colors = keypoint_colors(job.images, graph, job.threads)
     with atomic_path(job.scene / "sparse") as folder:
         for number, model in enumerate(result.models):
             write_colmap(model.to_reconstruction(colors), folder / str(number))
@@ -339,40 +301,11 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     return {"reasons": reasons, "warnings": warnings}
 
 
-def _guess_focals(graph: MatchGraph) -> list[str]:
-    """Replace focal lengths that are mere guesses by what the pairs of photos say."""
-    from geo3d.sfm import estimate_focal
-
-    warnings = []
-    for camera_id, camera in graph.cameras.items():
-        if camera.prior_focal:
-            continue
-        estimate = estimate_focal(graph, camera_id)
-        if estimate is not None:
-            params = camera.params.copy()
-            params[list(MODELS[camera.model].focal_params)] = estimate.focal_px
-            graph.cameras[camera_id] = camera.with_params(params)
-        else:
-            warnings.append(
-                f"the focal length of camera {camera_id} is a guess ({camera.mean_focal:.0f} px): the photos have no "
-                "EXIF. Calibrate the camera, or keep the original files"
-            )
-    return warnings
-
-
-def _keypoint_colors(images: Path, graph: MatchGraph, view: int) -> np.ndarray:
-    """(N, 3) uint8 RGB at the keypoints of a view."""
-    pixels = read_photo(images / graph.names[view]).pixels
-    x, y = np.floor(graph.keypoints[view]).astype(np.int64).T
-    return pixels[np.clip(y, 0, pixels.shape[0] - 1), np.clip(x, 0, pixels.shape[1] - 1)]
-
-
 # ------------------------------------------------------------------------------------------------------- export
 
 
 def export(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Write the files that people and other programs open."""
-    from geo3d.viz.report import write_report
 
     components = read_components(job.scene)
     write_points_ply(job.scene / "points.ply", components[0].points)
@@ -389,9 +322,6 @@ def read_components(scene: Path) -> list[Reconstruction]:
 
 
 def _report_data(job: Job, components: list[Reconstruction]):
-    from geo3d.sfm import load_match_graph
-    from geo3d.viz import report_data
-
     with job.database() as database:
         graph = load_match_graph(database)
     outcome = _report(job, components)

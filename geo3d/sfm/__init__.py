@@ -7,7 +7,9 @@ from geo3d.sfm.bundle_adjustment import (
     bundle_adjust,
     solve_bundle,
 )
-from geo3d.sfm.focal import FocalEstimate, estimate_focal
+from geo3d.sfm.colors import keypoint_colors
+from geo3d.sfm.first_cameras import first_cameras, known_camera
+from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
 from geo3d.sfm.incremental import MapperOptions, MappingResult, map_incrementally
 from geo3d.sfm.known_poses import register_photos, triangulate_known_poses
 from geo3d.sfm.match_graph import MatchGraph, PairMatches, load_match_graph
@@ -28,9 +30,13 @@ __all__ = [
     "build_tracks",
     "bundle_adjust",
     "estimate_focal",
+    "first_cameras",
+    "keypoint_colors",
+    "known_camera",
     "load_match_graph",
     "map_incrementally",
     "register_photos",
+    "replace_guessed_focals",
     "solve_bundle",
     "triangulate_known_poses",
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo3d.cameras import Camera
+from geo3d.cameras import MODELS, Camera
 from geo3d.sfm.match_graph import MatchGraph
 
 RANGE = (0.35, 4.0)
@@ -84,3 +84,28 @@ def _cost(F: np.ndarray, weight: np.ndarray, camera: Camera, focal: float) -> fl
     difference = (s[:, 0] - s[:, 1]) / (s[:, 0] + s[:, 1])
     # Cauchy: a pair whose F is of a plane or of a pure rotation is wrong anywhere, and should not decide.
     return float(weight @ np.log1p((difference / 0.03) ** 2))
+
+
+def replace_guessed_focals(graph: MatchGraph) -> list[str]:
+    """Replace focal lengths that are mere guesses by what the pairs of photos say, in place.
+
+    Returns
+    -------
+    list of str
+        A warning for each camera whose focal length stays a guess.
+    """
+    warnings = []
+    for camera_id, camera in graph.cameras.items():
+        if camera.prior_focal:
+            continue
+        estimate = estimate_focal(graph, camera_id)
+        if estimate is not None:
+            params = np.array(camera.params)
+            params[list(MODELS[camera.model].focal_params)] = estimate.focal_px
+            graph.cameras[camera_id] = camera.with_params(params)
+        else:
+            warnings.append(
+                f"the focal length of camera {camera_id} is a guess ({camera.mean_focal:.0f} px): the photos have no "
+                "EXIF. Calibrate the camera, or keep the original files"
+            )
+    return warnings

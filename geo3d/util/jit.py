@@ -66,7 +66,7 @@ def njit(**options: Any) -> Callable[[F], F]:
         before = config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]
         config.CACHE_DIR = str(kernel_cache_folder())  # pyright: ignore[reportAttributeAccessIssue]
         try:
-            return numba.njit(cache=True, **options)(function)
+            return numba.njit(cache=True, **options)(function)  # pyright: ignore[reportReturnType]
         finally:
             config.CACHE_DIR = before  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -1,0 +1,65 @@
+"""The camera that each group of photos starts with: given by the user, or from EXIF, or a guess."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from geo3d.cameras import Camera
+from geo3d.images import ScannedPhoto
+from geo3d.io import read_calibration
+from geo3d.options import ReconstructOptions
+
+DEFAULT_MODEL = "SIMPLE_RADIAL"
+"""Lens model of a camera of which nothing is known: one focal length, one radial term."""
+
+
+def first_cameras(
+    options: ReconstructOptions, photos: list[ScannedPhoto]
+) -> tuple[dict[str, Camera], dict[str, str]]:
+    """A camera for each group of photos, and a word on where its intrinsics come from."""
+    known = known_camera(options, photos)
+    cameras, notes = {}, {}
+    for photo in photos:
+        if photo.group in cameras:
+            continue
+        if known is not None:
+            cameras[photo.group] = known.rescaled(photo.width, photo.height)
+            notes[photo.group] = "given and kept" if options.fix_intrinsics else "given, refined"
+        else:
+            model = options.camera_model or DEFAULT_MODEL
+            camera = Camera.from_focal(model, photo.width, photo.height, photo.focal_px)
+            cameras[photo.group] = replace(camera, prior_focal=photo.focal_source != "guess")
+            notes[photo.group] = f"focal length from {photo.focal_source}, refined"
+    return cameras, notes
+
+
+def known_camera(options: ReconstructOptions, photos: list[ScannedPhoto]) -> Camera | None:
+    """The calibration that the options give, of the size of the largest photos; None when they give none.
+
+    Raises
+    ------
+    ValueError
+        If it does not fit the photos, or is to be kept but not given.
+    """
+    sizes = sorted({(photo.width, photo.height) for photo in photos})
+    if options.calib is None and options.camera_params is None:
+        if options.fix_intrinsics:
+            raise ValueError("--fix-intrinsics needs a calibration: give --calib FILE, or --camera-params")
+        return None
+    aspects = {round(width / height, 2) for width, height in sizes}
+    if len(aspects) > 1:
+        text = ", ".join(f"{w}x{h}" for w, h in sizes)
+        raise ValueError(f"one calibration cannot fit photos of {text}: reconstruct each size by itself")
+    width, height = sizes[-1]
+    if options.calib is not None:
+        camera = read_calibration(options.calib, (width, height))
+    else:
+        camera = Camera(options.camera_model or DEFAULT_MODEL, width, height, np.array(options.camera_params))
+    if abs(camera.width * height - camera.height * width) > 0.01 * camera.width * height:
+        raise ValueError(
+            f"the calibration is for {camera.width}x{camera.height}, the photos are {width}x{height}: "
+            "their proportions differ"
+        )
+    return replace(camera, prior_focal=True)
