@@ -310,7 +310,7 @@ def _distinct(x1: np.ndarray, x2: np.ndarray, chosen: np.ndarray) -> int:
     """Number of different places: a blob with two orientations is two keypoints at one place."""
     if not chosen.any():
         return 0
-    return min(len(np.unique(x, axis=0)) for x in (x1[chosen], x2[chosen]))
+    return min(len(np.unique(x @ [1, 1j])) for x in (x1[chosen], x2[chosen]))
 
 
 def _check_matches(matches: np.ndarray, count1: int, count2: int) -> np.ndarray:
