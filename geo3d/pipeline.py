@@ -13,6 +13,7 @@ workspace; a `database.db` made elsewhere that lies in it is taken as it is, wit
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ from geo3d.sfm import (
     map_incrementally,
     replace_guessed_focals,
 )
-from geo3d.util.files import atomic_path
+from geo3d.util.files import atomic_path, write_text
 from geo3d.util.progress import Progress, StageProgress
 from geo3d.util.stages import Stage, StageRunner
 from geo3d.util.threads import cpu_count
@@ -98,7 +99,7 @@ class Job:
     hashes: dict[str, str]  # of their contents
     scene: Path
     options: ReconstructOptions
-    foreign: bool = False  # the database was made elsewhere
+    given: dict[str, bool] | None = None  # what a database made elsewhere held
     results: dict[str, Any] = field(default_factory=dict)  # of the stages so far
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -148,11 +149,11 @@ def reconstruct(
     photos, scene = Path(photos), Path(scene)
     names = _photo_names(photos, scene)
     _check_scene_folder(scene)
-    foreign = _has_foreign_database(scene)
+    given = _given(scene)
     runner = StageRunner(scene, progress, geo3d.__version__)
     with progress.stage("photos", len(names)) as stage:
         hashes = hash_photos(photos, names, scene / ".geo3d" / "hashes.json", stage.update)
-    job = Job(photos, names, hashes, scene, options, foreign)
+    job = Job(photos, names, hashes, scene, options, given)
     again = False
     for stage in _stages(job):
         again = again or stage.name == options.from_stage
@@ -197,7 +198,7 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
     if len(found.photos) < 2:
         raise ValueError(_too_few(job, found.rejected))
     bring_photos(job.source, found.photos, job.images)
-    if job.foreign:
+    if job.given is not None:
         return _scan_foreign(job, found.rejected, stage)
     cameras, notes = first_cameras(job.options, found.photos)
     with job.database() as database, database.transaction():
@@ -242,13 +243,12 @@ def _scan_foreign(job: Job, rejected: dict[str, str], stage: StageProgress) -> d
 
 def features(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Detect and describe keypoints in every photo."""
-
+    if job.given and job.given["features"]:
+        stage.summary = "taken from the database"
+        return {"failed": {}}
     size, count = QUALITY[job.options.quality]
     options = SiftOptions(max_features=count, max_size=job.options.max_size or size)
     with job.database() as database:
-        if job.foreign and any(database.keypoint_counts().values()):
-            stage.summary = "taken from the database"
-            return {"failed": {}}
         failed = extract_photos(database, job.images, options, progress=stage.update, threads=job.threads)
         counts = database.keypoint_counts()
     stage.summary = f"{np.mean(list(counts.values())):.0f} keypoints a photo"
@@ -260,12 +260,12 @@ def features(job: Job, stage: StageProgress) -> dict[str, Any]:
 
 def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Choose pairs of photos, match their features, and keep what one rigid scene explains."""
-
+    given = job.given or {"matches": False, "geometries": False}
     with job.database() as database:
-        if not (job.foreign and database.pairs_with_matches()):
+        if not given["matches"] and not given["geometries"]:
             pairs = choose_pairs(database, job.options.matching, job.options.pairs)
             match_photos(database, pairs, progress=stage.update, threads=job.threads)
-        if not (job.foreign and database.two_view_geometries()):
+        if not given["geometries"]:
             options = VerifyOptions(seed=job.options.seed)
             verify_matches(database, options, progress=stage.update, threads=job.threads)
         verified = sum(len(record.matches) >= 15 for record in database.two_view_geometries().values())
@@ -404,33 +404,41 @@ def _too_few(job: Job, rejected: dict[str, str]) -> str:
     )
 
 
-def _has_foreign_database(scene: Path) -> bool:
-    """The scene held a database before the first run; a marker remembers it."""
-    marker = scene / ".geo3d" / "foreign-database"
+def _given(scene: Path) -> dict[str, bool] | None:
+    """What a database that was there before the first run held; None when there was none. A file remembers it."""
+    memory = scene / ".geo3d" / "given-database.json"
     if (scene / "database.db").exists() and not (scene / ".geo3d").exists():
-        marker.parent.mkdir()
-        marker.touch()
-    return marker.exists()
+        with ColmapDatabase(scene / "database.db") as database:
+            held = {
+                "features": any(database.keypoint_counts().values()),
+                "matches": bool(database.pairs_with_matches()),
+                "geometries": bool(database.two_view_geometries()),
+            }
+        write_text(memory, json.dumps(held))
+    return json.loads(memory.read_text()) if memory.exists() else None
 
 
 def _clear_scan(job: Job) -> None:
-    if job.foreign:
+    if job.given is not None:
         return
     for suffix in ("", "-wal", "-shm", "-journal"):
         (job.scene / f"database.db{suffix}").unlink(missing_ok=True)
 
 
 def _clear_features(job: Job) -> None:
-    if not job.foreign:
+    if not (job.given and job.given["features"]):
         with job.database() as database, database.transaction():
             database.clear_matches()
             database.clear_features()
 
 
 def _clear_matches(job: Job) -> None:
-    if not job.foreign:
+    given = job.given or {"matches": False, "geometries": False}
+    if not given["geometries"]:
         with job.database() as database, database.transaction():
-            database.clear_matches()
+            database.clear_two_view_geometries()
+            if not given["matches"]:
+                database.clear_matches()
 
 
 def _remove(path: Path) -> None:
