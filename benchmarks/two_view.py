@@ -79,9 +79,13 @@ def true_inliers(x1, x2, K, R, t) -> int:
 
 def make_pairs(data: Path) -> list[dict]:
     """All pairs of all scenes below `data` that qualify."""
-    scenes = [f for f in (data, *sorted(data.iterdir())) if (f / "K.txt").is_file() and (f / "gt_cameras").is_dir()]
+    scenes = [
+        f for f in (data, *sorted(data.iterdir())) if (f / "K.txt").is_file() and (f / "gt_cameras").is_dir()
+    ]
     if not scenes:
-        raise SystemExit(f"{data}: no folder here holds K.txt and gt_cameras; give --data a folder of such scenes")
+        raise SystemExit(
+            f"{data}: no folder here holds K.txt and gt_cameras; give --data a folder of such scenes"
+        )
     pairs = []
     for scene in scenes:
         K = np.loadtxt(scene / "K.txt")
@@ -96,7 +100,9 @@ def make_pairs(data: Path) -> list[dict]:
                 R = truth[second][0] @ truth[first][0].T
                 t = truth[second][1] - R @ truth[first][1]
                 if len(x1) >= 40 and true_inliers(x1, x2, K, R, t) >= 40:
-                    pairs.append({"name": f"{scene.name}/{first}-{second}", "x1": x1, "x2": x2, "K": K, "R": R, "t": t})
+                    pairs.append(
+                        {"name": f"{scene.name}/{first}-{second}", "x1": x1, "x2": x2, "K": K, "R": R, "t": t}
+                    )
     return pairs
 
 
@@ -187,7 +193,12 @@ def pose_of_fundamental(F, x1, x2, K, inliers):
 
 def worker(implementation: str, case: str, pairs_file: Path, out: Path) -> None:
     """Run one implementation over all pairs; write errors (degrees) and seconds."""
-    makers = {"geo3d": geo3d_solver, "poselib": poselib_solver, "opencv": opencv_solver, "pycolmap": pycolmap_solver}
+    makers = {
+        "geo3d": geo3d_solver,
+        "poselib": poselib_solver,
+        "opencv": opencv_solver,
+        "pycolmap": pycolmap_solver,
+    }
     solve = makers[implementation.removesuffix("-fast")](case, implementation.endswith("-fast"))
     pairs = np.load(pairs_file, allow_pickle=True)["pairs"]
     first = pairs[0]
@@ -239,7 +250,15 @@ def main() -> None:
             print(f"\n{case:12s} {'AUC@5':>7s} {'AUC@10':>7s} {'ms':>8s} {'ms ratio':>9s}")
             figures[case] = {}
             for implementation in options.only:
-                command = [sys.executable, __file__, "--worker", implementation, case, str(pairs_file), str(out)]
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--worker",
+                    implementation,
+                    case,
+                    str(pairs_file),
+                    str(out),
+                ]
                 subprocess.run(command, check=True)
                 result = json.loads(out.read_text())
                 row = {

@@ -70,6 +70,9 @@ class AbsolutePoseEstimator:
     def squared_residuals(self, model: np.ndarray) -> np.ndarray:
         return reprojection_squared(model, self.data) / self.max_error_px**2
 
+    def escapes(self, model: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.zeros((0, 12))
+
     def refine(self, model: np.ndarray, iterations: int) -> np.ndarray:
         return refine_reprojection(model, self.data, self.coefficients, self.max_error_px, iterations)
 

@@ -95,6 +95,9 @@ class HomographyEstimator:
     def squared_residuals(self, model: np.ndarray) -> np.ndarray:
         return transfer_squared(model, self.data) / self.max_error**2
 
+    def escapes(self, model: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.zeros((0, 9))
+
     def refine(self, model: np.ndarray, iterations: int) -> np.ndarray:
         return refine_transfer(model, self.data, self.coefficients, self.max_error, iterations)
 

@@ -91,6 +91,10 @@ class Estimator(Protocol):
         """The model after reweighted least squares on all data; its cost is never higher."""
         ...
 
+    def escapes(self, model: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Further models (K, P) to try where this best one may rest on degenerate data; none for most problems."""
+        ...
+
 
 @dataclass(frozen=True)
 class RansacResult:
@@ -124,6 +128,11 @@ def ransac(estimator: Estimator, options: RansacOptions) -> RansacResult:
                 model, cost = models[k], best_sampled
                 if options.local_optimization:
                     model, cost = _refined(estimator, model, 5)
+                    others = estimator.escapes(model, rng)
+                    if len(others):
+                        costs = estimator.costs(others, cost)
+                        if costs.min() < cost:
+                            model, cost = _refined(estimator, others[int(np.argmin(costs))], 5)
                 if cost < best_cost:
                     best_model, best_cost = model, cost
                     inliers = int(np.count_nonzero(estimator.squared_residuals(model) < 1))

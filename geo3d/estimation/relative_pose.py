@@ -51,8 +51,11 @@ class RelativePoseResult:
 
 def essential_rows(poses: np.ndarray) -> np.ndarray:
     """Essential matrices (K, 9) of poses (K, 12)."""
-    rotations, t = poses[:, :9].reshape(-1, 3, 3), poses[:, 9:]
-    return np.cross(t[:, :, None], rotations, axis=1).reshape(-1, 9)
+    (r0, r1, r2), (t0, t1, t2) = (
+        poses[:, :9].reshape(-1, 3, 3).transpose(1, 0, 2),
+        poses[:, 9:, None].transpose(1, 0, 2),
+    )
+    return np.concatenate([t1 * r2 - t2 * r1, t2 * r0 - t0 * r2, t0 * r1 - t1 * r0], axis=1)
 
 
 class RelativePoseEstimator:
@@ -75,6 +78,9 @@ class RelativePoseEstimator:
 
     def squared_residuals(self, model: np.ndarray) -> np.ndarray:
         return sampson_squared(essential_rows(model[None])[0], self.data) / self.max_error_px**2
+
+    def escapes(self, model: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.zeros((0, 12))
 
     def refine(self, model: np.ndarray, iterations: int) -> np.ndarray:
         state = np.concatenate([model, np.zeros(7)])

@@ -48,3 +48,9 @@ def rho_weight(c, s):
     for k in range(5, -1, -1):
         value = value * s + (k + 1) * c[k]
     return max(value, 0.0)
+
+
+def polynomial_weights(c: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """`rho_weight` of an array, in NumPy."""
+    value = np.polynomial.polynomial.polyval(s, np.arange(1, DEGREE + 1) * c)
+    return np.where(s < 1.0, np.maximum(value, 0.0), 0.0)
