@@ -8,7 +8,8 @@
 
 Each stage is a plain function of a `Job` and gives back what the later ones and the report need, as JSON.
 `util.stages.StageRunner` skips what is done and goes on with what was cut short. The scene folder is a COLMAP
-workspace; a `database.db` made elsewhere that lies in it is taken as it is, with its features and matches.
+workspace. A `database.db` made elsewhere that lies in it is taken as it is, with its features and matches; so are
+hloc's `features.h5` and `matches.h5`.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ from geo3d.features import (
     match_photos,
     verify_matches,
 )
-from geo3d.images import Gps, bring_photos, hash_photos, list_photos, scan_photos
+from geo3d.images import Gps, bring_photos, find_mask_folder, hash_photos, list_photos, scan_photos
 from geo3d.io import (
     ColmapDatabase,
     PosePrior,
+    import_hloc,
     read_colmap,
     write_colmap,
     write_points_ply,
@@ -108,6 +110,10 @@ class Job:
         return self.scene / "images"
 
     @property
+    def masks(self) -> Path | None:
+        return find_mask_folder(self.source) or find_mask_folder(self.images)
+
+    @property
     def threads(self) -> int:
         return self.options.threads or cpu_count()
 
@@ -169,6 +175,8 @@ def _stages(job: Job) -> list[Stage]:
     o, scene = job.options, job.scene
     calibration = o.calib and o.calib.read_text(errors="replace")
     pairs = o.pairs and o.pairs.read_text(errors="replace")
+    files = sorted(path for path in job.masks.rglob("*") if path.is_file()) if job.masks else []
+    masks = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
 
     def stage(name: str, function: Callable, inputs: list, clear: Callable, *outputs: str) -> Stage:
         return Stage(name, inputs, partial(function, job), clear, tuple(scene / output for output in outputs))
@@ -182,7 +190,7 @@ def _stages(job: Job) -> list[Stage]:
             "database.db",
             "images",
         ),
-        stage("features", features, [o.quality, o.max_size], lambda: _clear_features(job)),
+        stage("features", features, [o.quality, o.max_size, masks], lambda: _clear_features(job)),
         stage("matches", matches, [o.matching, pairs, o.seed], lambda: _clear_matches(job)),
         stage("poses", poses, [o.fix_intrinsics, o.seed], lambda: _remove(scene / "sparse"), "sparse"),
         stage("export", export, [], lambda: None, "points.ply", "transforms.json", "report.html"),
@@ -198,8 +206,8 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
     if len(found.photos) < 2:
         raise ValueError(_too_few(job, found.rejected))
     bring_photos(job.source, found.photos, job.images)
-    if job.given is not None:
-        return _scan_foreign(job, found.rejected, stage)
+    if job.given and job.given["database"]:
+        return _scan_given(job, found.rejected, stage)
     cameras, notes = first_cameras(job.options, found.photos)
     with job.database() as database, database.transaction():
         ids = {group: database.add_camera(camera) for group, camera in cameras.items()}
@@ -207,6 +215,10 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
             image = database.add_image(photo.name, ids[photo.group])
             if photo.gps is not None:
                 database.write_pose_prior(image, _gps_prior(photo.gps))
+    if job.given:
+        matches_file = job.scene / "matches.h5" if job.given["matches"] else None
+        with job.database() as database:
+            import_hloc(job.scene / "features.h5", matches_file, database)
     stage.summary = f"{len(found.photos)} photos, {len(cameras)} camera{'s' * (len(cameras) > 1)}"
     return {
         "photos": [photo.name for photo in found.photos],
@@ -220,7 +232,7 @@ def _gps_prior(gps: Gps) -> PosePrior:
     return PosePrior(np.array([gps.latitude_deg, gps.longitude_deg, altitude]), "WGS84")
 
 
-def _scan_foreign(job: Job, rejected: dict[str, str], stage: StageProgress) -> dict[str, Any]:
+def _scan_given(job: Job, rejected: dict[str, str], stage: StageProgress) -> dict[str, Any]:
     """Take a database that another program made: its photos must be here, all else is accepted."""
     with job.database() as database:
         names = sorted(image.name for image in database.images().values())
@@ -249,7 +261,9 @@ def features(job: Job, stage: StageProgress) -> dict[str, Any]:
     size, count = QUALITY[job.options.quality]
     options = SiftOptions(max_features=count, max_size=job.options.max_size or size)
     with job.database() as database:
-        failed = extract_photos(database, job.images, options, progress=stage.update, threads=job.threads)
+        failed = extract_photos(
+            database, job.images, options, stage.update, masks_folder=job.masks, threads=job.threads
+        )
         counts = database.keypoint_counts()
     stage.summary = f"{np.mean(list(counts.values())):.0f} keypoints a photo"
     return {"failed": failed}
@@ -388,7 +402,10 @@ def _check_scene_folder(scene: Path) -> None:
         raise ValueError(f"{scene} is a file: give a folder for the scene")
     if not scene.is_dir() or (scene / ".geo3d").exists():
         return
-    strangers = sorted({path.name for path in scene.iterdir()} - {"database.db", "images", "masks"})
+    strangers = sorted(
+        {path.name for path in scene.iterdir()}
+        - {"database.db", "features.h5", "matches.h5", "images", "masks"}
+    )
     if strangers:
         raise ValueError(
             f"{scene} holds other files (e.g. {strangers[0]!r}) and no scene of geo3d: choose an empty or new folder"
@@ -405,21 +422,27 @@ def _too_few(job: Job, rejected: dict[str, str]) -> str:
 
 
 def _given(scene: Path) -> dict[str, bool] | None:
-    """What a database that was there before the first run held; None when there was none. A file remembers it."""
-    memory = scene / ".geo3d" / "given-database.json"
-    if (scene / "database.db").exists() and not (scene / ".geo3d").exists():
-        with ColmapDatabase(scene / "database.db") as database:
-            held = {
-                "features": any(database.keypoint_counts().values()),
-                "matches": bool(database.pairs_with_matches()),
-                "geometries": bool(database.two_view_geometries()),
-            }
-        write_text(memory, json.dumps(held))
+    """What files made elsewhere held before the first run; None when there were none. A file remembers it."""
+    memory = scene / ".geo3d" / "given.json"
+    if not (scene / ".geo3d").exists():
+        if (scene / "database.db").exists():
+            with ColmapDatabase(scene / "database.db") as database:
+                held = {
+                    "database": True,
+                    "features": any(database.keypoint_counts().values()),
+                    "matches": bool(database.pairs_with_matches()),
+                    "geometries": bool(database.two_view_geometries()),
+                }
+            write_text(memory, json.dumps(held))
+        elif (scene / "features.h5").exists():
+            matched = (scene / "matches.h5").exists()
+            held = {"database": False, "features": True, "matches": matched, "geometries": False}
+            write_text(memory, json.dumps(held))
     return json.loads(memory.read_text()) if memory.exists() else None
 
 
 def _clear_scan(job: Job) -> None:
-    if job.given is not None:
+    if job.given and job.given["database"]:
         return
     for suffix in ("", "-wal", "-shm", "-journal"):
         (job.scene / f"database.db{suffix}").unlink(missing_ok=True)

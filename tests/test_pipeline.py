@@ -113,6 +113,44 @@ def test_a_database_made_elsewhere_is_taken(habitat, finished, tmp_path):
     assert len(report.components[0].registered()) == 8
 
 
+def test_hloc_files_are_taken(habitat, finished, tmp_path):
+    import h5py
+
+    scene = tmp_path / "scene"
+    scene.mkdir()
+    with (
+        ColmapDatabase(finished[0] / "database.db") as database,
+        h5py.File(scene / "features.h5", "w") as features,
+        h5py.File(scene / "matches.h5", "w") as matched,
+    ):
+        names = {i: image.name for i, image in database.images().items()}
+        for i, name in names.items():
+            keypoints, descriptors = database.keypoints(i)[:, :2], database.descriptors(i)
+            features[f"{name}/keypoints"] = keypoints - 0.5
+            features[f"{name}/descriptors"] = descriptors.T.astype(np.float32)
+        for i, j in database.pairs_with_matches():
+            row = np.full(len(database.keypoints(i)), -1)
+            pair = database.matches(i, j)
+            row[pair[:, 0]] = pair[:, 1]
+            matched[f"{names[i]}/{names[j]}/matches0"] = row
+    report = reconstruct(habitat[0], scene, QUICK)
+    assert len(report.components[0].registered()) == 8
+    assert len(report.components[0].points) == pytest.approx(len(finished[1].components[0].points), rel=0.02)
+
+
+def test_masks_keep_features_out(noise, tmp_path):
+    masks = noise / "masks"
+    masks.mkdir()
+    half = np.zeros((90, 120), np.uint8)
+    half[:, :60] = 255
+    Image.fromarray(half).save(masks / "good0.jpg.png")
+    reconstruct(noise, tmp_path / "scene", ReconstructOptions(until_stage="features", quality="low"))
+    with ColmapDatabase(tmp_path / "scene" / "database.db") as database:
+        row = {image.name: i for i, image in database.images().items()}
+        assert database.keypoints(row["good0.jpg"])[:, 0].max() < 61
+        assert database.keypoints(row["good1.jpg"])[:, 0].max() > 61
+
+
 def test_known_intrinsics_are_kept(habitat, tmp_path):
     folder, truth = habitat
     options = ReconstructOptions(
