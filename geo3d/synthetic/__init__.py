@@ -1,17 +1,37 @@
 """Scenes with exact ground truth: for the property tests, the examples and `geo3d demo`."""
 
+from geo3d.synthetic.boards import BoardOptions, BoardPhoto, board_points, board_poses, render_board
 from geo3d.synthetic.pairs import ResectionData, TwoViewData, make_resection, make_two_view
+from geo3d.synthetic.photos import (
+    HabitatOptions,
+    HabitatTruth,
+    habitat_depth,
+    habitat_poses,
+    habitat_view,
+    render_habitat,
+)
 from geo3d.synthetic.poses import look_at
 from geo3d.synthetic.scenes import SyntheticScene, default_camera, make_scene, perturbed
 
 __all__ = [
+    "BoardOptions",
+    "BoardPhoto",
+    "HabitatOptions",
+    "HabitatTruth",
     "ResectionData",
     "SyntheticScene",
     "TwoViewData",
+    "board_points",
+    "board_poses",
     "default_camera",
+    "habitat_depth",
+    "habitat_poses",
+    "habitat_view",
     "look_at",
     "make_resection",
     "make_scene",
     "make_two_view",
     "perturbed",
+    "render_board",
+    "render_habitat",
 ]
