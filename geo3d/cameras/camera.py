@@ -6,12 +6,12 @@ pixel is (0.5, 0.5). Angles in radians.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from geo3d.cameras import evaluate, inverse
 from geo3d.cameras.models import MODELS, CameraModel
@@ -27,7 +27,7 @@ class Projection:
     d_params: np.ndarray  # (..., 2, P)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Camera:
     """A camera model with its parameters and image size.
 
@@ -60,34 +60,25 @@ class Camera:
     model: str
     width: int
     height: int
-    params: np.ndarray | Sequence[float]
+    params: np.ndarray
     prior_focal: bool = False
 
-    def __post_init__(self) -> None:
-        if self.model not in MODELS:
-            raise ValueError(
-                f"model: {self.model!r} is not a camera model; choose one of {', '.join(MODELS)}"
-            )
-        for name, size in (("width", self.width), ("height", self.height)):
+    def __init__(
+        self, model: str, width: int, height: int, params: ArrayLike, prior_focal: bool = False
+    ) -> None:
+        values = _checked(model, params)
+        for name, size in (("width", width), ("height", height)):
             if int(size) != size or size <= 0:
                 raise ValueError(f"{name}: expected a positive whole number of pixels, got {size!r}")
-            object.__setattr__(self, name, int(size))
-        params = np.array(self.params, np.float64)
-        expected = self._info.param_names
-        if params.shape != (len(expected),):
-            raise ValueError(
-                f"params: {self.model} takes {len(expected)} ({', '.join(expected)}), got shape {params.shape}"
-            )
-        if not np.isfinite(params).all():
-            raise ValueError(
-                f"params: expected finite numbers for {', '.join(expected)}, got {params.tolist()}"
-            )
-        if np.any(self._focal_of(params) <= 0.0):
-            raise ValueError(
-                f"params: the focal length of {self.model} has to be positive, got {params.tolist()}"
-            )
-        params.flags.writeable = False
-        object.__setattr__(self, "params", params)
+        values.flags.writeable = False
+        for name, value in (
+            ("model", model),
+            ("width", int(width)),
+            ("height", int(height)),
+            ("params", values),
+            ("prior_focal", bool(prior_focal)),
+        ):
+            object.__setattr__(self, name, value)
 
     @staticmethod
     def from_focal(model: str, width: int, height: int, focal: float, prior_focal: bool = False) -> Camera:
@@ -95,9 +86,7 @@ class Camera:
 
         FOV starts at omega = 0.01 as COLMAP's does; EQUIRECTANGULAR has no focal length and takes the size.
         """
-        if model not in MODELS:
-            raise ValueError(f"model: {model!r} is not a camera model; choose one of {', '.join(MODELS)}")
-        info = MODELS[model]
+        info = _known(model)
         if not info.focal_params:
             return Camera(model, width, height, [width, height], prior_focal)
         params = [focal] * len(info.focal_params) + [0.5 * width, 0.5 * height, *info.no_distortion]
@@ -106,11 +95,6 @@ class Camera:
     @property
     def _info(self) -> CameraModel:
         return MODELS[self.model]
-
-    def _focal_of(self, params: np.ndarray) -> np.ndarray:
-        if not self._info.focal_params:
-            return params / [2.0 * np.pi, np.pi]
-        return params[list(self._info.focal_params)] * np.ones(2)
 
     @property
     def param_names(self) -> tuple[str, ...]:
@@ -125,7 +109,9 @@ class Camera:
     @property
     def focal(self) -> np.ndarray:
         """(2,) fx, fy, pixels; of an EQUIRECTANGULAR camera pixels per radian."""
-        return self._focal_of(np.asarray(self.params))
+        if not self._info.focal_params:
+            return self.params / [2.0 * np.pi, np.pi]
+        return self.params[list(self._info.focal_params)] * np.ones(2)
 
     @property
     def mean_focal(self) -> float:
@@ -135,10 +121,9 @@ class Camera:
     @property
     def principal_point(self) -> np.ndarray:
         """(2,) cx, cy, pixels; of an EQUIRECTANGULAR camera the middle."""
-        params = np.asarray(self.params)
         if not self._info.principal_params:
-            return 0.5 * params
-        return params[list(self._info.principal_params)]
+            return 0.5 * self.params
+        return self.params[list(self._info.principal_params)]
 
     @property
     def K(self) -> np.ndarray:
@@ -152,7 +137,7 @@ class Camera:
 
         There the distortion stops to increase, or the formula ends; pi / 2 for perspective models that do neither.
         """
-        return inverse.max_angle(self._info, np.asarray(self.params))
+        return inverse.max_angle(self._info, self.params)
 
     def project(self, points: Any) -> np.ndarray:
         """Pixels of points in the camera frame.
@@ -167,7 +152,7 @@ class Camera:
             NaN where the point is not `valid`. Pixels outside the image are returned as they are.
         """
         flat, shape = _rows(points, 3, "points")
-        pixels = evaluate.project(self._info, np.asarray(self.params), flat, self.max_angle)
+        pixels = evaluate.project(self._info, self.params, flat, self.max_angle)
         return pixels.reshape(*shape, 2)
 
     def project_with_jacobians(self, points: Any) -> Projection:
@@ -182,13 +167,14 @@ class Camera:
         Projection
         """
         flat, shape = _rows(points, 3, "points")
-        params = np.asarray(self.params)
-        pixels, d_point, d_params = evaluate.project_with_jacobians(self._info, params, flat, self.max_angle)
+        pixels, d_point, d_params = evaluate.project_with_jacobians(
+            self._info, self.params, flat, self.max_angle
+        )
         return Projection(
             pixels.reshape(*shape, 2),
             ~np.isnan(pixels[:, 0]).reshape(shape),
             d_point.reshape(*shape, 2, 3),
-            d_params.reshape(*shape, 2, len(params)),
+            d_params.reshape(*shape, 2, len(self.params)),
         )
 
     def valid(self, points: Any) -> np.ndarray:
@@ -209,13 +195,13 @@ class Camera:
         """
         flat, shape = _rows(pixels, 2, "pixels")
         rays = inverse.unproject(
-            self._info, np.asarray(self.params), flat, self.focal, self.principal_point, self.max_angle
+            self._info, self.params, flat, self.focal, self.principal_point, self.max_angle
         )
         return rays.reshape(*shape, 3)
 
-    def with_params(self, params: np.ndarray | Sequence[float]) -> Camera:
+    def with_params(self, params: ArrayLike) -> Camera:
         """The same camera with other parameters."""
-        return replace(self, params=params)
+        return Camera(self.model, self.width, self.height, params, self.prior_focal)
 
     def rescaled(self, width: int, height: int) -> Camera:
         """The camera of the image resized to (width, height): pixel (u, v) becomes (u width / w, v height / h).
@@ -226,7 +212,7 @@ class Camera:
             When the model has one focal length and the sizes differ in shape by more than rounding.
         """
         sx, sy = width / self.width, height / self.height
-        params = np.array(self.params)
+        params = self.params.copy()
         focal = list(self._info.focal_params)
         if len(focal) == 1 and abs(self.height * sx - height) > 1.0 and abs(self.width * sy - width) > 1.0:
             raise ValueError(
@@ -250,7 +236,7 @@ class Camera:
         """
         if not self._info.principal_params:
             raise ValueError(f"model: {self.model} is always the whole sphere and can't be cropped")
-        params = np.array(self.params)
+        params = self.params.copy()
         params[list(self._info.principal_params)] -= [x, y]
         return replace(self, width=width, height=height, params=params)
 
@@ -285,7 +271,28 @@ class Camera:
         return hash(self._key())
 
     def _key(self) -> tuple[object, ...]:
-        return self.model, self.width, self.height, tuple(np.asarray(self.params).tolist()), self.prior_focal
+        return self.model, self.width, self.height, tuple(self.params.tolist()), self.prior_focal
+
+
+def _known(model: str) -> CameraModel:
+    if model not in MODELS:
+        raise ValueError(f"model: {model!r} is not a camera model; choose one of {', '.join(MODELS)}")
+    return MODELS[model]
+
+
+def _checked(model: str, params: ArrayLike) -> np.ndarray:
+    """A copy of the parameters, if they can be those of the model."""
+    info = _known(model)
+    values = np.array(params, np.float64)
+    names = ", ".join(info.param_names)
+    if values.shape != (len(info.param_names),):
+        raise ValueError(f"params: {model} takes {len(info.param_names)} ({names}), got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"params: expected finite numbers for {names}, got {values.tolist()}")
+    lengths = values[list(info.focal_params)] if info.focal_params else values
+    if np.any(lengths <= 0.0):
+        raise ValueError(f"params: the focal length of {model} has to be positive, got {values.tolist()}")
+    return values
 
 
 def _rows(array: Any, size: int, name: str) -> tuple[np.ndarray, tuple[int, ...]]:

@@ -159,6 +159,10 @@ def test_monotone_range_is_the_root_of_the_slope():
     assert np.isclose(camera.max_angle, np.sqrt(1 / 0.3), rtol=1e-14)
     camera = Camera("DIVISION", 640, 480, [300, 300, 320, 240, 0.25])
     assert np.isclose(camera.max_angle, np.pi / 4, rtol=1e-14)
+    # A pole of the rational factor ends the range as well, and every radius lies before it.
+    camera = Camera("FULL_OPENCV", 640, 480, [500, 500, 320, 240, 0, 0, 0, 0, 0, 0, 0, -0.125])
+    assert np.isclose(np.tan(camera.max_angle) ** 2, 2.0, rtol=1e-11)
+    assert np.isfinite(camera.unproject([[640.0, 480.0], [1e6, 240.0]])).all()
     # Farther from the principal point than the fold reaches, no direction has that pixel.
     camera = Camera("SIMPLE_RADIAL", 640, 480, [200, 320, 240, -0.2])
     assert np.isnan(camera.unproject([640.0, 480.0])).all()
