@@ -104,9 +104,14 @@ def run(options: Options, session: Session) -> int:
     session.say(f"   directions         off by {result.mean_rotation_deg:.3f} degrees on average")
     session.say(f"   focal length       {result.focal_px:.1f} px, in truth {result.true_focal_px:.1f} px")
     session.say(f"\nDone in {time.monotonic() - start:.0f} s. Look at")
-    session.say(f"   {folder / 'photos'}            the photos")
-    session.say(f"   {folder / 'scene' / 'report.html'}  open it in a browser: map, photos, errors")
-    session.say(f"   {folder / 'scene' / 'points.ply'}   the points, for MeshLab or CloudCompare")
+    places = {
+        folder / "photos": "the photos",
+        folder / "scene" / "report.html": "open it in a browser: map, photos, errors",
+        folder / "scene" / "points.ply": "the points, for MeshLab or CloudCompare",
+    }
+    width = max(len(str(path)) for path in places)
+    for path, text in places.items():
+        session.say(f"   {path!s:<{width}}  {text}")
     session.say("Then your own: geo3d reconstruct my-photos/ -o my-scene/")
     session.result(folder=str(folder), seconds=round(time.monotonic() - start, 1), **asdict(result))
     return 0 if result.registered == result.photos else FAILURE
