@@ -14,7 +14,6 @@ hloc's `features.h5` and `matches.h5`.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,9 +35,12 @@ from geo3d.features import (
 from geo3d.images import Gps, bring_photos, find_mask_folder, hash_photos, list_photos, scan_photos
 from geo3d.io import (
     ColmapDatabase,
+    GivenFiles,
     PosePrior,
+    check_scene_folder,
+    given_files,
     import_hloc,
-    read_colmap,
+    read_components,
     write_colmap,
     write_points_ply,
     write_transforms,
@@ -55,7 +57,7 @@ from geo3d.sfm import (
     map_incrementally,
     replace_guessed_focals,
 )
-from geo3d.util.files import atomic_path, write_text
+from geo3d.util.files import atomic_path
 from geo3d.util.progress import Progress, StageProgress
 from geo3d.util.stages import Stage, StageRunner
 from geo3d.util.threads import cpu_count
@@ -101,7 +103,7 @@ class Job:
     hashes: dict[str, str]  # of their contents
     scene: Path
     options: ReconstructOptions
-    given: dict[str, bool] | None = None  # what a database made elsewhere held
+    given: GivenFiles | None = None  # made elsewhere, taken as they are
     results: dict[str, Any] = field(default_factory=dict)  # of the stages so far
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -154,8 +156,8 @@ def reconstruct(
     options, progress = options or ReconstructOptions(), progress or Progress()
     photos, scene = Path(photos), Path(scene)
     names = _photo_names(photos, scene)
-    _check_scene_folder(scene)
-    given = _given(scene)
+    check_scene_folder(scene)
+    given = given_files(scene)
     runner = StageRunner(scene, progress, geo3d.__version__)
     with progress.stage("photos", len(names)) as stage:
         hashes = hash_photos(photos, names, scene / ".geo3d" / "hashes.json", stage.update)
@@ -206,7 +208,7 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
     if len(found.photos) < 2:
         raise ValueError(_too_few(job, found.rejected))
     bring_photos(job.source, found.photos, job.images)
-    if job.given and job.given["database"]:
+    if job.given and job.given.database:
         return _scan_given(job, found.rejected, stage)
     cameras, notes = first_cameras(job.options, found.photos)
     with job.database() as database, database.transaction():
@@ -216,7 +218,7 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
             if photo.gps is not None:
                 database.write_pose_prior(image, _gps_prior(photo.gps))
     if job.given:
-        matches_file = job.scene / "matches.h5" if job.given["matches"] else None
+        matches_file = job.scene / "matches.h5" if job.given.matches else None
         with job.database() as database:
             import_hloc(job.scene / "features.h5", matches_file, database)
     stage.summary = f"{len(found.photos)} photos, {len(cameras)} camera{'s' * (len(cameras) > 1)}"
@@ -255,7 +257,7 @@ def _scan_given(job: Job, rejected: dict[str, str], stage: StageProgress) -> dic
 
 def features(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Detect and describe keypoints in every photo."""
-    if job.given and job.given["features"]:
+    if job.given and job.given.features:
         stage.summary = "taken from the database"
         return {"failed": {}}
     size, count = QUALITY[job.options.quality]
@@ -274,12 +276,12 @@ def features(job: Job, stage: StageProgress) -> dict[str, Any]:
 
 def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Choose pairs of photos, match their features, and keep what one rigid scene explains."""
-    given = job.given or {"matches": False, "geometries": False}
+    given = job.given or GivenFiles()
     with job.database() as database:
-        if not given["matches"] and not given["geometries"]:
+        if not given.matches and not given.geometries:
             pairs = choose_pairs(database, job.options.matching, job.options.pairs)
             match_photos(database, pairs, progress=stage.update, threads=job.threads)
-        if not given["geometries"]:
+        if not given.geometries:
             options = VerifyOptions(seed=job.options.seed)
             verify_matches(database, options, progress=stage.update, threads=job.threads)
         verified = sum(len(record.matches) >= 15 for record in database.two_view_geometries().values())
@@ -327,12 +329,6 @@ def export(job: Job, stage: StageProgress) -> dict[str, Any]:
     write_report(job.scene / "report.html", _report_data(job, components))
     stage.summary = str(job.scene / "report.html")
     return {}
-
-
-def read_components(scene: Path) -> list[Reconstruction]:
-    """The models of a scene folder, the largest first."""
-    folders = sorted((scene / "sparse").glob("[0-9]*"), key=lambda folder: int(folder.name))
-    return [read_colmap(folder) for folder in folders]
 
 
 def _report_data(job: Job, components: list[Reconstruction]):
@@ -397,21 +393,6 @@ def _photo_names(photos: Path, scene: Path) -> list[str]:
     return names
 
 
-def _check_scene_folder(scene: Path) -> None:
-    if scene.exists() and not scene.is_dir():
-        raise ValueError(f"{scene} is a file: give a folder for the scene")
-    if not scene.is_dir() or (scene / ".geo3d").exists():
-        return
-    strangers = sorted(
-        {path.name for path in scene.iterdir()}
-        - {"database.db", "features.h5", "matches.h5", "images", "masks"}
-    )
-    if strangers:
-        raise ValueError(
-            f"{scene} holds other files (e.g. {strangers[0]!r}) and no scene of geo3d: choose an empty or new folder"
-        )
-
-
 def _too_few(job: Job, rejected: dict[str, str]) -> str:
     first = next(iter(rejected.items()), None)
     because = f"; {first[0]}: {first[1]}" if first else ""
@@ -421,46 +402,26 @@ def _too_few(job: Job, rejected: dict[str, str]) -> str:
     )
 
 
-def _given(scene: Path) -> dict[str, bool] | None:
-    """What files made elsewhere held before the first run; None when there were none. A file remembers it."""
-    memory = scene / ".geo3d" / "given.json"
-    if not (scene / ".geo3d").exists():
-        if (scene / "database.db").exists():
-            with ColmapDatabase(scene / "database.db") as database:
-                held = {
-                    "database": True,
-                    "features": any(database.keypoint_counts().values()),
-                    "matches": bool(database.pairs_with_matches()),
-                    "geometries": bool(database.two_view_geometries()),
-                }
-            write_text(memory, json.dumps(held))
-        elif (scene / "features.h5").exists():
-            matched = (scene / "matches.h5").exists()
-            held = {"database": False, "features": True, "matches": matched, "geometries": False}
-            write_text(memory, json.dumps(held))
-    return json.loads(memory.read_text()) if memory.exists() else None
-
-
 def _clear_scan(job: Job) -> None:
-    if job.given and job.given["database"]:
+    if job.given and job.given.database:
         return
     for suffix in ("", "-wal", "-shm", "-journal"):
         (job.scene / f"database.db{suffix}").unlink(missing_ok=True)
 
 
 def _clear_features(job: Job) -> None:
-    if not (job.given and job.given["features"]):
+    if not (job.given and job.given.features):
         with job.database() as database, database.transaction():
             database.clear_matches()
             database.clear_features()
 
 
 def _clear_matches(job: Job) -> None:
-    given = job.given or {"matches": False, "geometries": False}
-    if not given["geometries"]:
+    given = job.given or GivenFiles()
+    if not given.geometries:
         with job.database() as database, database.transaction():
             database.clear_two_view_geometries()
-            if not given["matches"]:
+            if not given.matches:
                 database.clear_matches()
 
 

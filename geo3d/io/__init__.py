@@ -8,25 +8,30 @@ from geo3d.io.database_schema import DatabaseImage, PosePrior, TwoViewRecord, pa
 from geo3d.io.hloc import HlocImport, import_hloc
 from geo3d.io.ply import PlyMesh, read_ply, write_ply
 from geo3d.io.scene_files import SCENE_FORMATS, read_scene, write_points_ply, write_scene
+from geo3d.io.scene_folder import GivenFiles, check_scene_folder, given_files, read_components
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 
 __all__ = [
     "SCENE_FORMATS",
     "ColmapDatabase",
     "DatabaseImage",
+    "GivenFiles",
     "HlocImport",
     "NamedCamera",
     "PlyMesh",
     "PosePrior",
     "TransformsScene",
     "TwoViewRecord",
+    "check_scene_folder",
     "colmap_format",
+    "given_files",
     "import_hloc",
     "pair_id",
     "pair_of",
     "read_calibration",
     "read_camera_json",
     "read_colmap",
+    "read_components",
     "read_ply",
     "read_scene",
     "read_transforms",

@@ -1,0 +1,74 @@
+"""The scene folder: what may lie in it before the first run, and the models that a run leaves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from geo3d.io.colmap import read_colmap
+from geo3d.io.database import ColmapDatabase
+from geo3d.scene import Reconstruction
+from geo3d.util.files import write_text
+
+_MAY_BE_GIVEN = {"database.db", "features.h5", "matches.h5", "images", "masks"}
+
+
+@dataclass(frozen=True)
+class GivenFiles:
+    """What files made elsewhere hold: a COLMAP database, or hloc's features.h5 and matches.h5."""
+
+    database: bool = False
+    features: bool = False
+    matches: bool = False
+    geometries: bool = False  # verified pairs
+
+
+def check_scene_folder(scene: Path) -> None:
+    """Refuse a folder that holds something else, before anything is written into it.
+
+    Raises
+    ------
+    ValueError
+        If it is a file, or holds files that are not of a scene.
+    """
+    if scene.exists() and not scene.is_dir():
+        raise ValueError(f"{scene} is a file: give a folder for the scene")
+    if not scene.is_dir() or (scene / ".geo3d").exists():
+        return
+    strangers = sorted({path.name for path in scene.iterdir()} - _MAY_BE_GIVEN)
+    if strangers:
+        raise ValueError(
+            f"{scene} holds other files (e.g. {strangers[0]!r}) and no scene of geo3d: choose an empty or new folder"
+        )
+
+
+def given_files(scene: Path) -> GivenFiles | None:
+    """What was in the folder before the first run; None when nothing was.
+
+    The answer is written down at the first call, so that it is the same after an interruption.
+    """
+    memory = scene / ".geo3d" / "given.json"
+    if not (scene / ".geo3d").exists() and (given := _look(scene)) is not None:
+        write_text(memory, json.dumps(asdict(given)))
+    return GivenFiles(**json.loads(memory.read_text())) if memory.exists() else None
+
+
+def _look(scene: Path) -> GivenFiles | None:
+    if (scene / "database.db").exists():
+        with ColmapDatabase(scene / "database.db") as database:
+            return GivenFiles(
+                database=True,
+                features=any(database.keypoint_counts().values()),
+                matches=bool(database.pairs_with_matches()),
+                geometries=bool(database.two_view_geometries()),
+            )
+    if (scene / "features.h5").exists():
+        return GivenFiles(features=True, matches=(scene / "matches.h5").exists())
+    return None
+
+
+def read_components(scene: Path) -> list[Reconstruction]:
+    """The models of a scene folder, the largest first."""
+    folders = sorted((scene / "sparse").glob("[0-9]*"), key=lambda folder: int(folder.name))
+    return [read_colmap(folder) for folder in folders]
