@@ -1,9 +1,9 @@
 """Features of photos, their matches, and which pairs show the same place."""
 
 from geo3d.features.choose import choose_pairs
-from geo3d.features.extract_photos import extract_photos
-from geo3d.features.match import MatchOptions, match, match_reference
-from geo3d.features.match_photos import match_photos, verify_matches
+from geo3d.features.extract_stage import extract_photos
+from geo3d.features.match_stage import match_photos, verify_matches
+from geo3d.features.matcher import MatchOptions, match, match_reference
 from geo3d.features.overlap import may_overlap
 from geo3d.features.pairs import (
     exhaustive_pairs,

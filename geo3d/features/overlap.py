@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from geo3d.features.match import MatchOptions, match
+from geo3d.features.matcher import MatchOptions, match
 
 STRONGEST = 1024
 _FEW = 6

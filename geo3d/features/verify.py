@@ -25,8 +25,12 @@ from geo3d.estimation import (
     estimate_fundamental,
     estimate_homography,
     estimate_relative_pose,
+    sampson_error,
 )
+from geo3d.estimation.pixel_rays import pixel_rays, sampson_data
 from geo3d.estimation.ransac import samples_needed
+from geo3d.estimation.sampson import sampson_squared
+from geo3d.features.false_alarms import log10_false_alarms
 from geo3d.geometry import SE3, closest_rotation
 
 
@@ -52,6 +56,8 @@ class VerifyOptions:
         Threshold for photos of 1600 to 3200 pixels; see the module.
     min_inliers : int
         Matches at different places that must agree.
+    max_log10_false_alarms : float
+        Pairs whose epipolar geometry chance would make more often than this are refused (`false_alarms`).
     min_calibrated_share : float
         Least ratio of the inliers of the relative pose to those of the fundamental matrix.
     max_homography_share : float
@@ -66,6 +72,7 @@ class VerifyOptions:
 
     max_error_px: float = 4.0
     min_inliers: int = 15
+    max_log10_false_alarms: float = -12.0
     min_calibrated_share: float = 0.9
     max_homography_share: float = 0.8
     confidence: float = 0.9999
@@ -157,7 +164,9 @@ def verify_pair(
     if found is None:
         found = _uncalibrated(x1, x2, fundamental, threshold, options)
     geometry, inliers = found
-    if _distinct(x1, x2, inliers) < options.min_inliers:
+    if _distinct(x1, x2, inliers) < options.min_inliers or (
+        _false_alarms(geometry, x1, x2, camera1, camera2, threshold) > options.max_log10_false_alarms
+    ):
         return TwoViewGeometry(TwoViewConfig.DEGENERATE, _NO_MATCHES)
     return replace(geometry, matches=matches[inliers])
 
@@ -207,6 +216,34 @@ def _uncalibrated(
     return TwoViewGeometry(TwoViewConfig.UNCALIBRATED, _NO_MATCHES, fundamental.F), fundamental.inliers
 
 
+def _false_alarms(
+    geometry: TwoViewGeometry,
+    x1: np.ndarray,
+    x2: np.ndarray,
+    camera1: Camera,
+    camera2: Camera,
+    threshold: float,
+) -> float:
+    """Of an epipolar geometry; point transfers (homography, rotation) are too precise to arise by chance."""
+    if geometry.config in (TwoViewConfig.PANORAMIC, TwoViewConfig.PLANAR_OR_PANORAMIC):
+        return -np.inf
+    errors = np.full(len(x1), np.inf)
+    if geometry.E is not None:
+        seen = _has_rays(x1, x2, camera1, camera2)
+        data = sampson_data(pixel_rays("x1", x1[seen], camera1), pixel_rays("x2", x2[seen], camera2))
+        errors[seen] = np.sqrt(sampson_squared(geometry.E.ravel(), data))
+    elif geometry.F is not None:
+        errors = np.sqrt(sampson_error(geometry.F, x1, x2))
+    sample_size = 7 if geometry.E is None else 5
+    return log10_false_alarms(errors, sample_size, (camera2.width, camera2.height), threshold)
+
+
+def _has_rays(x1: np.ndarray, x2: np.ndarray, camera1: Camera, camera2: Camera) -> np.ndarray:
+    """(N,) bool: wide cameras have pixels without a ray."""
+    bearings = np.concatenate([camera1.unproject(x1), camera2.unproject(x2)], axis=1)
+    return np.asarray(np.isfinite(bearings).all(axis=1))
+
+
 def _ransac(count: int, sample_size: int, threshold: float, options: VerifyOptions) -> RansacOptions:
     """No more samples than it takes to find the least number of inliers that would be accepted."""
     enough = samples_needed(min(1.0, options.min_inliers / count), sample_size, options.confidence)
@@ -224,7 +261,7 @@ def _relative_pose(
     x1: np.ndarray, x2: np.ndarray, camera1: Camera, camera2: Camera, threshold: float, options: VerifyOptions
 ) -> RelativePoseResult | None:
     """None when there is none; pixels without a ray are outliers."""
-    seen = np.isfinite(camera1.unproject(x1)).all(axis=1) & np.isfinite(camera2.unproject(x2)).all(axis=1)
+    seen = _has_rays(x1, x2, camera1, camera2)
     count = int(np.count_nonzero(seen))
     if count < options.min_inliers:
         return None

@@ -110,7 +110,9 @@ def test_too_few_matches_and_matches_at_one_place():
     k1, k2, matches, camera1, camera2 = arguments
     assert verify_pair(k1, k2, matches[:14], camera1, camera2).config == TwoViewConfig.UNDEFINED
     assert verify_pair(k1, k2, matches[:0], camera1, camera2).config == TwoViewConfig.UNDEFINED
-    same = verify_pair(np.tile(k1[:1], (50, 1)), k2[:50], np.tile(np.arange(50)[:, None], 2), camera1, camera2)
+    same = verify_pair(
+        np.tile(k1[:1], (50, 1)), k2[:50], np.tile(np.arange(50)[:, None], 2), camera1, camera2
+    )
     assert same.config == TwoViewConfig.UNDEFINED
 
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from geo3d.features.extract_photos import Progress
-from geo3d.features.match import MatchOptions, match
+from geo3d.features.extract_stage import Progress
+from geo3d.features.matcher import MatchOptions, match
 from geo3d.features.overlap import may_overlap
 from geo3d.features.verify import TwoViewGeometry, VerifyOptions, verify_pair
 from geo3d.io import ColmapDatabase
