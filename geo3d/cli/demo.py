@@ -15,7 +15,8 @@ from geo3d.cli.reconstruct import show_outcome
 if TYPE_CHECKING:
     from geo3d.scene import Reconstruction
 
-PHOTOS = 16
+PHOTOS = 20
+QUALITY = "low"  # enough for photos of 800 x 600, and it keeps the demo short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,9 @@ def run(options: Options, session: Session) -> int:
     if not (folder / "truth" / "images.txt").exists():
         render_habitat(folder / "photos", HabitatOptions(photos=PHOTOS), session.progress, folder / "truth")
     session.say("\n2. Reconstruct it from the photos alone, as `geo3d reconstruct` does with yours")
-    report = reconstruct(folder / "photos", folder / "scene", ReconstructOptions(), session.progress)
+    report = reconstruct(
+        folder / "photos", folder / "scene", ReconstructOptions(quality=QUALITY), session.progress
+    )
     show_outcome(report, session)
     result = compare(report.components[0], read_colmap(folder / "truth"))
     session.say("\n3. Compare with the truth, which only a made-up place has")
