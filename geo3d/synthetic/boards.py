@@ -43,7 +43,7 @@ class BoardOptions:
     square_m: float = 0.03
     bow_m: float = 0.0
     samples: int = 4
-    blur_px: float = 0.6
+    blur_px: float = 0.8
     noise: float = 2.0
 
 

@@ -201,11 +201,10 @@ def _chimney(rng: np.random.Generator) -> Patches:
         z = 2.9 + 0.2 * k
         for i in range(3):
             for j in range(3):
-                size = np.array([0.23, 0.2, 0.19])
                 corner = np.array([1.35 + 0.235 * i, 0.35 + 0.205 * j, z]) + rng.uniform(-0.015, 0.015, 3)
                 if i != 1 or j != 1:
                     color = tint([0.36, 0.33, 0.29], 0.2, 1, rng)[0]
-                    parts.append(box(corner, *np.diag(size), color, ROCK))
+                    parts.append(box(corner, [0.23, 0, 0], [0, 0.2, 0], [0, 0, 0.19], color, ROCK))
     parts.append(box([1.28, 0.28, 4.7], [0.84, 0, 0], [0, 0.75, 0], [0, 0, 0.08], [0.3, 0.28, 0.26], ROCK))
     return join(parts)
 
