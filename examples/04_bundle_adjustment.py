@@ -74,7 +74,7 @@ steps, left_over = axes[1]
 cost = [entry.cost for entry in report.result.trace if entry.accepted or entry.iteration == 0]
 expected = 0.5 * freedom * NOISE_PX**2
 steps.axhline(expected, color=FAINT, ls="--")
-steps.text(0.05, expected * 1.25, "what the noise leaves", color="#78909c")
+steps.text(0.05, 0.85 * expected, "what the noise leaves", color="#78909c", va="top")
 steps.semilogy(cost, "o-", color=TEAL, ms=5)
 steps.set(xlabel="step", title="cost: half the sum of squared errors, px²", xticks=range(len(cost)))
 
