@@ -76,7 +76,12 @@ expected = 0.5 * freedom * NOISE_PX**2
 steps.axhline(expected, color=FAINT, ls="--")
 steps.text(0.05, 0.85 * expected, "what the noise leaves", color="#78909c", va="top")
 steps.semilogy(cost, "o-", color=TEAL, ms=5)
-steps.set(xlabel="step", title="cost: half the sum of squared errors, px²", xticks=range(len(cost)))
+steps.set(
+    xlabel="step",
+    title="cost: half the sum of squared errors, px²",
+    xticks=range(len(cost)),
+    ylim=(0.4 * expected, None),
+)
 
 bins = np.linspace(0, 2.2, 56)
 left_over.hist(
