@@ -111,9 +111,9 @@ def geo3d_solver(case: str, fast: bool):
     from geo3d.cameras import Camera
 
     if fast:
-        options = estimation.RansacOptions(max_error_px=2.0)
+        options = estimation.RansacOptions(max_error_px=THRESHOLD_PX)
     else:
-        options = estimation.RansacOptions(max_error_px=2.0, min_iterations=1000)
+        options = estimation.RansacOptions(max_error_px=THRESHOLD_PX, min_iterations=1000)
 
     def essential(x1, x2, K):
         camera = Camera("PINHOLE", 1, 1, [K[0, 0], K[1, 1], K[0, 2], K[1, 2]])

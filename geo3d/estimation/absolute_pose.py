@@ -73,8 +73,10 @@ class AbsolutePoseEstimator:
     def escapes(self, model: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return np.zeros((0, 12))
 
-    def refine(self, model: np.ndarray, iterations: int) -> np.ndarray:
-        return refine_reprojection(model, self.data, self.coefficients, self.max_error_px, iterations)
+    def refine(self, model: np.ndarray, iterations: int, tightness: float = 1.0) -> np.ndarray:
+        return refine_reprojection(
+            model, self.data, self.coefficients, tightness * self.max_error_px, iterations
+        )
 
     def pose(self, model: np.ndarray) -> SE3:
         """The model as a pose of the world as it was given."""

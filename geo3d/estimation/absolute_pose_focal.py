@@ -80,19 +80,25 @@ class AbsolutePoseFocalEstimator:
     def escapes(self, model: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return np.zeros((0, 13))
 
-    def refine(self, model: np.ndarray, iterations: int) -> np.ndarray:
+    def _cost(self, model: np.ndarray, tightness: float) -> float:
+        limit = tightness * self.max_error
+        return float(
+            reprojection_costs(self._matrices(model[None]), self.data, self.coefficients, limit, np.inf)[0]
+        )
+
+    def refine(self, model: np.ndarray, iterations: int, tightness: float = 1.0) -> np.ndarray:
         model = model.copy()
         model[:9] = closest_rotation(model[:9].reshape(3, 3)).ravel()
-        cost, damping = float(self.costs(model[None], np.inf)[0]), 1e-4
+        cost, damping = self._cost(model, tightness), 1e-4
         for _ in range(iterations):
-            H, g = self._normal_equations(model, self.squared_residuals(model))
+            H, g = self._normal_equations(model, self.squared_residuals(model) / tightness**2)
             diagonal = np.diag(H)
             if not diagonal.sum() > 0:
                 break
             step = np.linalg.solve(H + damping * np.diag(diagonal + 1e-3 * diagonal.mean()), -g)
             rotation = SO3.exp(step[:3]).matrix @ model[:9].reshape(3, 3)
             trial = np.concatenate([rotation.ravel(), model[9:12] + step[3:6], [model[12] * np.exp(step[6])]])
-            trial_cost = float(self.costs(trial[None], np.inf)[0])
+            trial_cost = self._cost(trial, tightness)
             if trial_cost < cost:
                 done = cost - trial_cost < 1e-7 * cost
                 model, cost, damping = trial, trial_cost, max(0.1 * damping, 1e-10)

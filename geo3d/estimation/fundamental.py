@@ -118,9 +118,14 @@ class FundamentalEstimator:
         F = skew(e) @ H
         return np.ascontiguousarray((F / np.linalg.norm(F, axis=(1, 2), keepdims=True)).reshape(-1, 9))
 
-    def refine(self, model: np.ndarray, iterations: int) -> np.ndarray:
+    def refine(self, model: np.ndarray, iterations: int, tightness: float = 1.0) -> np.ndarray:
         state = refine_sampson(
-            FUNDAMENTAL, _state(model), self.data, self.coefficients, self.max_error_px, iterations
+            FUNDAMENTAL,
+            _state(model),
+            self.data,
+            self.coefficients,
+            tightness * self.max_error_px,
+            iterations,
         )
         u, v = state[:9].reshape(3, 3), state[9:18].reshape(3, 3)
         return ((u * [1.0, state[18], 0.0]) @ v.T).ravel()

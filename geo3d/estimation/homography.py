@@ -98,8 +98,8 @@ class HomographyEstimator:
     def escapes(self, model: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return np.zeros((0, 9))
 
-    def refine(self, model: np.ndarray, iterations: int) -> np.ndarray:
-        return refine_transfer(model, self.data, self.coefficients, self.max_error, iterations)
+    def refine(self, model: np.ndarray, iterations: int, tightness: float = 1.0) -> np.ndarray:
+        return refine_transfer(model, self.data, self.coefficients, tightness * self.max_error, iterations)
 
     def matrix(self, model: np.ndarray) -> np.ndarray:
         """H (3, 3) of the pixels as they were given, Frobenius norm one."""

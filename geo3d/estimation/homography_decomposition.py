@@ -100,6 +100,4 @@ def motions_in_front(H: np.ndarray, bearings1: np.ndarray, bearings2: np.ndarray
         front.append(int(np.sum((along1 > 0) & (np.sum(moved * d2, axis=1) > 0))))
     if 2 * max(front) < len(d1):
         raise EstimationError(f"no motion has the plane in front: at best {max(front)} of {len(d1)} points")
-    return [
-        motion for motion, count in zip(motions, front) if 2 * count >= max(front) and 2 * count >= len(d1)
-    ]
+    return [motion for motion, count in zip(motions, front) if count > 0.95 * max(front)]

@@ -3,10 +3,11 @@
 Points in general position: the four equations `u (p2 . X) = v (p1 . X)` leave the first two rows p1, p2 of the camera
 matrix `diag(f, f, 1) [R | t]` as a combination of four vectors, and the third row p3 follows linearly from p1. With
 r1, r2, r3 the first three entries of the rows, `r1 . r2 = r1 . r3 = r2 . r3 = 0` are three quadratics in three
-unknowns; `|r1| = |r2|` picks among their solutions, and the ratio to |r3| is the focal length. (The radial constraint is that of
-Kukelova et al., "Real-time solution to the absolute pose problem with unknown radial distortion and focal length", ICCV
-2013; the quadratics are intersected as in Kukelova, Heller and Fitzgibbon, "Efficient intersection of three quadrics",
-CVPR 2016.)
+unknowns; `|r1| = |r2|` picks among their solutions, and the ratio to |r3| is the focal length. (The radial constraint
+is that of Kukelova et al., "Real-time solution to the absolute pose problem with unknown radial distortion and focal
+length", ICCV 2013; the quadratics are intersected as in Kukelova, Heller and Fitzgibbon, "Efficient intersection of
+three quadrics", CVPR 2016.)
+
 Points on one plane: the homography from the plane gives `h1 . h2 = 0` and `|h1| = |h2|`, linear in 1 / f^2.
 """
 

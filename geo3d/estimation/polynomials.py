@@ -75,16 +75,18 @@ def _sign_changes(chain, degrees, length, x):
 
 @njit(nogil=True)
 def _bracketed_newton(c, degree, low, high):
-    """The root of p between s = low and high, where p changes sign; the middle where it does not (an even root)."""
+    """The root of p in s = (low, high], where p changes sign; the middle where it does not (an even root)."""
     x_low, x_high = low / (1.0 - abs(low)), high / (1.0 - abs(high))
-    f_low = evaluate(c, degree, x_low)
-    if f_low * evaluate(c, degree, x_high) > 0.0:
+    f_high = evaluate(c, degree, x_high)
+    if f_high == 0.0:
+        return x_high
+    if evaluate(c, degree, x_low) * f_high > 0.0:
         return 0.5 * (x_low + x_high)
     # Newton's steps shrink only by 1 - 1/degree far from the root: bisect in s to its order of magnitude first.
     while x_high - x_low > 0.5 * (1.0 + min(abs(x_low), abs(x_high))):
         middle = 0.5 * (low + high)
         x = middle / (1.0 - abs(middle))
-        if evaluate(c, degree, x) * f_low < 0.0:
+        if evaluate(c, degree, x) * f_high > 0.0:
             high, x_high = middle, x
         else:
             low, x_low = middle, x
@@ -96,7 +98,7 @@ def _bracketed_newton(c, degree, low, high):
             value = value * x + c[k]
         if value == 0.0:
             return x
-        if value * f_low < 0.0:
+        if value * f_high > 0.0:
             x_high = x
         else:
             x_low = x
@@ -175,12 +177,16 @@ def cubic_root(b, c, d):
         if q > 0.0:  # the far root lies on the other side
             x = 2.0 * radius * np.cos(np.arccos(cosine) / 3.0 + 2.0 * np.pi / 3.0)
     x += shift
+    value = ((x + b) * x + c) * x + d
     for _ in range(3):
-        value = ((x + b) * x + c) * x + d
         slope = (3.0 * x + 2.0 * b) * x + c
         if slope == 0.0:
             break
-        x -= value / slope
+        new = x - value / slope
+        new_value = ((new + b) * new + c) * new + d
+        if not abs(new_value) < abs(value):  # at a multiple root rounding leads nowhere
+            break
+        x, value = new, new_value
     return x
 
 

@@ -22,6 +22,7 @@ from geo3d.estimation.checks import EstimationError
 from geo3d.estimation.scores import SCORES
 
 _FIRST_BATCH, _LARGEST_BATCH = 32, 256
+_TIGHT = 3.0  # thresholds in standard deviations of the inliers' residuals, for the last refinement
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,9 @@ class Estimator(Protocol):
         """(N,) squared residuals in units of the threshold: below 1 is an inlier."""
         ...
 
-    def refine(self, model: np.ndarray, iterations: int) -> np.ndarray:
-        """The model after reweighted least squares on all data; its cost is never higher."""
+    def refine(self, model: np.ndarray, iterations: int, tightness: float = 1.0) -> np.ndarray:
+        """The model after reweighted least squares on all data, with the threshold times `tightness`; its cost at
+        that threshold is never higher."""
         ...
 
     def escapes(self, model: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -146,7 +148,9 @@ def ransac(estimator: Estimator, options: RansacOptions) -> RansacResult:
             f"no model found in {drawn} samples of {estimator.size} correspondences: all samples were degenerate "
             "(as with duplicate points) or none agreed with any other correspondence"
         )
-    model, cost = _refined(estimator, best_model, 25)
+    model, _ = _refined(estimator, best_model, 25)
+    model = _tightened(estimator, model)
+    cost = float(estimator.costs(model[None], np.inf)[0])
     inliers = estimator.squared_residuals(model) < 1
     if np.count_nonzero(inliers) < estimator.sample_size:
         raise EstimationError(
@@ -159,6 +163,24 @@ def ransac(estimator: Estimator, options: RansacOptions) -> RansacResult:
 def _refined(estimator: Estimator, model: np.ndarray, iterations: int) -> tuple[np.ndarray, float]:
     refined = estimator.refine(model, iterations)
     return refined, float(estimator.costs(refined[None], np.inf)[0])
+
+
+def _tightened(estimator: Estimator, model: np.ndarray) -> np.ndarray:
+    """The model refined at the noise that its inliers show, where that is below the threshold.
+
+    The threshold bounds the noise and is chosen before it is known; outliers that chance brought below a generous one
+    would pull the model.
+    """
+    for _ in range(3):
+        squared = estimator.squared_residuals(model)
+        inside = squared[squared < 1]
+        if len(inside) < 2 * estimator.sample_size:
+            break
+        tightness = max(_TIGHT * 1.4826 * float(np.sqrt(np.median(inside))), 1e-3)
+        if tightness >= 1:
+            break
+        model = estimator.refine(model, 10, tightness)
+    return model
 
 
 def samples_needed(inlier_ratio: float, sample_size: int, confidence: float) -> int:

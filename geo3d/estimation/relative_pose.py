@@ -82,11 +82,10 @@ class RelativePoseEstimator:
     def escapes(self, model: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return np.zeros((0, 12))
 
-    def refine(self, model: np.ndarray, iterations: int) -> np.ndarray:
+    def refine(self, model: np.ndarray, iterations: int, tightness: float = 1.0) -> np.ndarray:
         state = np.concatenate([model, np.zeros(7)])
-        return refine_sampson(ESSENTIAL, state, self.data, self.coefficients, self.max_error_px, iterations)[
-            :12
-        ]
+        max_error = tightness * self.max_error_px
+        return refine_sampson(ESSENTIAL, state, self.data, self.coefficients, max_error, iterations)[:12]
 
 
 def estimate_relative_pose(
