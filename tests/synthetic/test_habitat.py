@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from geo3d.cameras import Camera
+from geo3d.io import read_colmap
 from geo3d.synthetic import HabitatOptions, habitat_depth, habitat_view, look_at, render_habitat
 from geo3d.synthetic.habitat import make_habitat, render_depth
 from geo3d.synthetic.photos import habitat_poses
@@ -73,6 +74,25 @@ def test_exif_holds_position_and_focal_length(photos):
     assert (exif[0x010F], exif[0x0110]) == ("geo3d", "Habitat")
     assert abs(detail[0xA405] / 36 * 96 - truth.camera.mean_focal) < 1.0
     assert abs(float(detail[0x920A]) / 6.4 * 96 - truth.camera.mean_focal) < 0.01
+
+
+def test_truth_is_written_as_a_colmap_model(tmp_path):
+    options = HabitatOptions(path="walk", photos=2, width=32, height=24, samples=1, gps_sigma_m=None)
+    truth = render_habitat(tmp_path / "photos", options, truth_folder=tmp_path / "truth")
+    model = read_colmap(tmp_path / "truth")
+    assert model.cameras == {1: truth.camera}
+    for name, pose in zip(truth.names, truth.poses):
+        np.testing.assert_allclose(model.view_named(name).cam_from_world.rotation, pose.rotation, atol=1e-12)
+        assert not Image.open(tmp_path / "photos" / name).getexif().get_ifd(0x8825)
+
+
+def test_fisheye_and_panorama_are_photographed_too():
+    pose = look_at(np.array([2.0, -9.0, 1.7]), np.array([0.0, 0.0, 1.7]))
+    wide = habitat_view(Camera("OPENCV_FISHEYE", 40, 40, [9.0, 9, 20, 20, 0, 0, 0, 0]), pose, samples=1)
+    panorama = habitat_view(Camera("EQUIRECTANGULAR", 80, 40, [80.0, 40.0]), pose, samples=1)
+    assert wide[20, 20].any() and panorama.std() > 20
+    above, below = panorama[:8].mean(axis=(0, 1)), panorama[-8:].mean(axis=(0, 1))
+    assert above[2] > above[0] and below[2] < below[1]  # blue above, green below
 
 
 def test_gps_is_as_noisy_as_asked(tmp_path):
