@@ -47,7 +47,7 @@ def match_photos(
     progress : callable, optional
         Called as `progress(done, total, text)`.
     precheck : bool, optional
-        First compare the strongest features only, and give up pairs that clearly do not overlap
+        First compare the largest features only, and give up pairs that clearly do not overlap
         (`may_overlap`). By default from 500 pairs on.
     threads : int, optional
         By default all cores.

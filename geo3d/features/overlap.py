@@ -1,4 +1,4 @@
-"""A quick look whether two photos overlap, by their strongest features alone."""
+"""A quick look whether two photos overlap, by their largest features alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from geo3d.features.matcher import MatchOptions, match
 
-STRONGEST = 1024
+LARGEST = 1024
 _FEW = 6
 _OPTIONS = MatchOptions(ratio=0.85)
 
@@ -18,6 +18,6 @@ def may_overlap(d1: np.ndarray, d2: np.ndarray) -> bool:
     ----------
     d1 : (N, 128) uint8
     d2 : (M, 128) uint8
-        RootSIFT, the strongest features first.
+        RootSIFT, the largest features first.
     """
-    return len(match(d1[:STRONGEST], d2[:STRONGEST], _OPTIONS)) >= _FEW
+    return len(match(d1[:LARGEST], d2[:LARGEST], _OPTIONS)) >= _FEW

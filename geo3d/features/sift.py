@@ -18,6 +18,7 @@ from geo3d.util.require import require
 
 DESCRIPTOR_LENGTH = 128
 QUANTUM = 512.0
+_WORTH_HALVING = 1000  # pixels of the longer side of the half size
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class SiftOptions:
     Attributes
     ----------
     max_features : int
-        The strongest are kept, by contrast in scale space.
+        The largest are kept: they are found again from further away, while the finest ones of grass, leaves
+        and waves are not.
     max_size : int
         Photos are reduced to at most this many pixels on the longer side before detection.
     contrast_threshold, edge_threshold : float
@@ -53,7 +55,7 @@ class SiftOptions:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Keypoints and descriptors of one photo, the strongest first.
+    """Keypoints and descriptors of one photo, the largest first.
 
     Attributes
     ----------
@@ -110,19 +112,34 @@ def extract(
         raise ValueError(f"mask must have the photo's shape {gray.shape}, got {mask.shape}")
     if min(gray.shape) < 8:
         return _features([], np.zeros((0, DESCRIPTOR_LENGTH), np.float32), scale)
+    keep = None if mask is None else np.ascontiguousarray(mask, np.uint8)
+    if max(gray.shape) >= 2 * _WORTH_HALVING:
+        # What the full size adds to the half size is finer, and not wanted when there are enough coarser ones.
+        cv2 = require("cv2")
+        size = (gray.shape[1] // 2, gray.shape[0] // 2)
+        half = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+        half_keep = None if keep is None else cv2.resize(keep, size, interpolation=cv2.INTER_NEAREST)
+        found = _detect(half, half_keep, options)
+        if len(found[0]) == options.max_features:
+            return _features(*found, (scale[0] * size[0] / gray.shape[1], scale[1] * size[1] / gray.shape[0]))
+    return _features(*_detect(gray, keep, options), scale)
+
+
+def _detect(gray: np.ndarray, keep: np.ndarray | None, options: SiftOptions) -> tuple[list[Any], np.ndarray]:
+    """OpenCV's keypoints, the largest first, and their raw descriptors (N, 128)."""
     cv2 = require("cv2")
     sift = cv2.SIFT_create(
-        nfeatures=options.max_features,
         contrastThreshold=options.contrast_threshold,
         edgeThreshold=options.edge_threshold,
         enable_precise_upscale=True,
     )
-    keep = None if mask is None else np.ascontiguousarray(mask, np.uint8)
-    keypoints, raw = sift.detectAndCompute(np.ascontiguousarray(gray), keep)
-    if raw is None:
-        raw = np.zeros((0, DESCRIPTOR_LENGTH), np.float32)
-    order = _strongest(keypoints, options.max_features)
-    return _features([keypoints[i] for i in order], raw[order], scale)
+    gray = np.ascontiguousarray(gray)
+    keypoints = sift.detect(gray, keep)
+    chosen = [keypoints[i] for i in _largest(keypoints, options.max_features)]
+    if not chosen:
+        return [], np.zeros((0, DESCRIPTOR_LENGTH), np.float32)
+    kept, raw = sift.compute(gray, chosen)
+    return list(kept), raw
 
 
 def root_sift(raw: np.ndarray) -> np.ndarray:
@@ -132,13 +149,12 @@ def root_sift(raw: np.ndarray) -> np.ndarray:
     return np.minimum(np.rint(np.sqrt(raw / total) * np.float32(QUANTUM)), 255).astype(np.uint8)
 
 
-def _strongest(keypoints: Any, limit: int) -> np.ndarray:
-    """Rows by falling contrast, ties by place, so that the order is the same on every machine."""
+def _largest(keypoints: Any, limit: int) -> np.ndarray:
+    """Rows by falling size, ties by contrast and place, so that the order is the same on every machine."""
     if not keypoints:
         return np.zeros(0, np.int64)
-    response = np.array([k.response for k in keypoints])
-    place = np.array([(*k.pt, k.size, k.angle) for k in keypoints])
-    return np.lexsort((place[:, 3], place[:, 2], place[:, 1], place[:, 0], -response))[:limit]
+    rows = np.array([(*k.pt, k.angle, -k.response, -k.size) for k in keypoints])
+    return np.lexsort(rows.T)[:limit]
 
 
 def _features(keypoints: list[Any], raw: np.ndarray, scale: tuple[float, float]) -> Features:

@@ -65,12 +65,27 @@ def test_scale_and_angle_follow_a_rotated_enlarged_photo():
     assert aligned.any(axis=0).mean() > 0.8
 
 
-def test_strongest_are_kept_in_order():
+def test_largest_are_kept_in_order():
     image, _ = blobs(2.0, 10)
     everything, some = extract(image), extract(image, SiftOptions(max_features=40))
     assert len(some) == 40 < len(everything)
+    assert np.all(np.diff(everything.scales) <= 0)
     np.testing.assert_array_equal(some.keypoints, everything.keypoints[:40])
     np.testing.assert_array_equal(some.descriptors, everything.descriptors[:40])
+
+
+def test_large_photos_are_searched_at_half_size_when_that_is_enough():
+    """The largest features are the same, whether or not the finest octave was looked at."""
+    noise = np.random.default_rng(0).integers(0, 256, (500, 2000), np.uint8)
+    image = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 5), None, 0, 255, cv2.NORM_MINMAX)
+    everything, some = extract(image), extract(image, SiftOptions(max_features=300))
+    offset = np.linalg.norm(some.keypoints[:, None] - everything.keypoints[None], axis=2).min(axis=1)
+    assert len(some) == 300 < len(everything)
+    assert np.median(offset) < 0.2
+    assert np.abs(np.median(some.scales) / np.median(everything.scales[:300]) - 1) < 0.1
+    mask = np.zeros(image.shape, bool)
+    mask[:, 1000:] = True
+    assert extract(image, SiftOptions(max_features=150), mask).keypoints[:, 0].min() > 999
 
 
 def test_mask_is_obeyed():
