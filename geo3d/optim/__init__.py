@@ -1,5 +1,7 @@
-"""Least squares: robust losses, Levenberg-Marquardt, Schur complement."""
+"""Least squares: robust losses, Levenberg-Marquardt, Schur complement, covariance."""
 
+from geo3d.optim.arrow import ArrowProblem, ArrowSystem, reduce_arrow
+from geo3d.optim.covariance import covariance
 from geo3d.optim.dense import DenseProblem
 from geo3d.optim.least_squares import (
     LeastSquaresProblem,
@@ -13,6 +15,8 @@ from geo3d.optim.losses import LOSS_KINDS, LossKind, RobustLoss
 
 __all__ = [
     "LOSS_KINDS",
+    "ArrowProblem",
+    "ArrowSystem",
     "DenseProblem",
     "LMOptions",
     "LMResult",
@@ -21,5 +25,7 @@ __all__ = [
     "LossKind",
     "RobustLoss",
     "Step",
+    "covariance",
     "levenberg_marquardt",
+    "reduce_arrow",
 ]

@@ -63,11 +63,12 @@ class DenseProblem:
         return float(np.abs(self.gradient).max(initial=0.0))
 
     def solve(self, damping: float) -> Step | None:
-        from scipy.linalg import lapack
+        from scipy.linalg import get_lapack_funcs
 
+        (posv,) = get_lapack_funcs(("posv",), dtype=np.float64)
         scale = np.clip(np.diag(self.hessian), MIN_DIAGONAL, MAX_DIAGONAL)
         system = self.hessian + np.diag(damping * scale)
-        _, step, info = lapack.dposv(system, -self.gradient, lower=1)
+        _, step, info = posv(system, -self.gradient, lower=1)
         if info != 0 or not np.isfinite(step).all():
             return None
         self._step = step

@@ -209,7 +209,9 @@ def levenberg_marquardt(problem: LeastSquaresProblem, options: LMOptions | None 
             cost, growth, stale = trial, 2.0, True
         else:
             if step is not None and abs(step.decrease) <= 1e-15 * cost:
-                termination = "function"  # what is left to gain is below rounding
+                termination = (
+                    "function" if growth == 2.0 else "stalled"
+                )  # what is left to gain is below rounding
             damping, growth = damping * growth, growth * 2
         trace.append(LMTrace(len(trace), cost, used, accepted, time.perf_counter() - start))
     return LMResult(first, cost, len(trace) - 1, termination, time.perf_counter() - start, trace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from geo3d.optim import schur_kernels as kernels
+from geo3d.optim.covariance import covariance
 from geo3d.optim.least_squares import MAX_DIAGONAL, MIN_DIAGONAL
 from geo3d.optim.parallel import Workers, balanced_bounds
 from geo3d.optim.simd import LANE
@@ -123,16 +124,17 @@ class SchurSystem:
         (float, float) or None
             Predicted decrease of the cost and squared norm of the step; None if not positive definite.
         """
-        from scipy.linalg import lapack
+        from scipy.linalg import get_lapack_funcs
 
+        potrf, potrs = get_lapack_funcs(("potrf", "potrs"), dtype=np.float64)
         S, rhs = self.reduce(damping)
         model = squared = 0.0
         if self.size:
             # The lower triangle in C order is LAPACK's upper one.
-            factor, info = lapack.dpotrf(S.T, lower=0, overwrite_a=1, clean=0)
+            factor, info = potrf(S.T, lower=0, overwrite_a=1, clean=0)
             if info != 0:
                 return None
-            step, _ = lapack.dpotrs(factor, rhs, lower=0)
+            step, _ = potrs(factor, rhs, lower=0)
             if not np.isfinite(step).all():
                 return None
             self.dense_step[: self.size] = step
@@ -150,6 +152,20 @@ class SchurSystem:
             model += part[0]
             squared += part[1]
         return 0.5 * model, squared
+
+    def covariances(self, variance: float) -> tuple[np.ndarray, np.ndarray]:
+        """Covariance (n, n) of the dense side and covariances (P, 3, 3) of the points; see `covariance`.
+
+        NaN for points that their observations do not determine.
+        """
+        dense = covariance(self.reduce(0.0)[0], 1.0)
+        points = np.empty((len(self.V), 3, 3))
+        kernels.point_covariances(
+            self._factor, self._B, self.point_entries, self.entry_block, self.columns, dense, points
+        )
+        pivots = self._factor[:, [0, 2, 5]]
+        points[~((pivots > 0) & np.isfinite(pivots)).all(1)] = np.nan
+        return variance * dense, variance * points
 
     def _packed(self, lanes: np.ndarray) -> np.ndarray:
         """(blocks, lanes) without the surplus: (n,)."""

@@ -179,6 +179,34 @@ def back_substitute(
     return model, squared
 
 
+@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+def point_covariances(factor, B, point_entries, entry_block, columns, dense, result):
+    """Covariances (P, 3, 3) of the points, `C^-T (I + B^T dense B) C^-1`, given that of the dense side (n, n)."""
+    for p in range(len(point_entries) - 1):
+        M = np.eye(3)
+        for e in range(point_entries[p], point_entries[p + 1]):
+            row, rows = columns[entry_block[e]], columns[entry_block[e] + 1] - columns[entry_block[e]]
+            for f in range(point_entries[p], point_entries[p + 1]):
+                column, width = columns[entry_block[f]], columns[entry_block[f] + 1] - columns[entry_block[f]]
+                for i in range(rows):
+                    for j in range(width):
+                        value = dense[row + i, column + j]
+                        for a in range(3):
+                            for b in range(3):
+                                M[a, b] += B[e, a, i] * value * B[f, b, j]
+        inverse = np.zeros((3, 3))  # C^-1, lower
+        inverse[0, 0], inverse[1, 1], inverse[2, 2] = factor[p, 0], factor[p, 2], factor[p, 5]
+        inverse[1, 0] = -factor[p, 1] * factor[p, 0] * factor[p, 2]
+        inverse[2, 1] = -factor[p, 4] * factor[p, 2] * factor[p, 5]
+        inverse[2, 0] = -(factor[p, 3] * inverse[0, 0] + factor[p, 4] * inverse[1, 0]) * factor[p, 5]
+        for a in range(3):
+            for b in range(3):
+                result[p, a, b] = 0.0
+                for i in range(3):
+                    for j in range(3):
+                        result[p, a, b] += inverse[i, a] * M[i, j] * inverse[j, b]
+
+
 @njit(nogil=True)
 def order_by_block(entry_block, point_entries, blocks):
     """Index of the entries by block: `(offsets (blocks + 1,), entries (E,), entry_point (E,), pairs (blocks + 1,))`.

@@ -63,8 +63,8 @@ def _rank_update(rank: int, subtract: bool) -> Any:
                 target = _vector_at(builder, data[0], builder.add(start, _INDEX(v * LANE)))
                 total = builder.load(target, align=8)
                 for value, factor in zip(values, factors):
-                    product = builder.fmul(value, factor, flags=("contract",))
-                    total = builder.fadd(total, product, flags=("contract",))
+                    product = builder.fmul(value, factor, flags=("contract",))  # pyright: ignore[reportCallIssue]
+                    total = builder.fadd(total, product, flags=("contract",))  # pyright: ignore[reportCallIssue]
                 builder.store(total, target, align=8)
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Constant:

@@ -188,6 +188,11 @@ class BundleResult:
     seconds: float
     trace: list[LMTrace] = field(repr=False)
 
+    @property
+    def converged(self) -> bool:
+        """Whether a tolerance was met."""
+        return self.termination in ("function", "gradient", "parameter")
+
 
 def solve_bundle(problem: BundleProblem, options: BundleOptions | None = None) -> BundleResult:
     """Adjust a bundle.
@@ -211,7 +216,7 @@ def solve_bundle(problem: BundleProblem, options: BundleOptions | None = None) -
     problem.check()
     loss = RobustLoss(options.loss, options.loss_scale_px)
     with single_threaded_lapack(), Workers(options.threads or cpu_count()) as workers:
-        system = BundleSystem(problem, loss, *_free(problem, options), workers)
+        system = BundleSystem(problem, loss, *free_parameters(problem, options), workers)
         ready = time.perf_counter() - start
         result = levenberg_marquardt(system, options.minimizer())
     squared = system.squared_errors(problem)
@@ -237,7 +242,9 @@ def solve_bundle(problem: BundleProblem, options: BundleOptions | None = None) -
     )
 
 
-def _free(problem: BundleProblem, options: BundleOptions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def free_parameters(
+    problem: BundleProblem, options: BundleOptions
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Masks of what moves: poses (V, 6), camera parameters (C, MAX_PARAMS), points (P,)."""
     pose = np.full((len(problem.translations), 6), options.refine_poses)
     if problem.constant_view is not None:

@@ -1,0 +1,112 @@
+"""How certain the result of a bundle adjustment is: covariances of poses, camera parameters and points.
+
+`sigma^2 H^-1` at the given values, with the points eliminated. It holds for the gauge that the problem's constants
+hold (a reconstruction can be moved, turned and scaled at no cost, so a coordinate has no uncertainty by itself, only
+relative to what is held). A pose's tangent is the rotation about the camera's axes, then the translation:
+`R <- exp(w) R`, `t <- t + v`, radians and world units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from geo3d.optim.losses import RobustLoss
+from geo3d.optim.parallel import Workers, single_threaded_lapack
+from geo3d.sfm.bundle_adjustment import BundleOptions, BundleProblem, free_parameters
+from geo3d.sfm.bundle_system import BundleSystem
+from geo3d.util.threads import cpu_count
+
+
+@dataclass(frozen=True)
+class BundleCovariance:
+    """Covariances; rows and columns of what is constant are zero.
+
+    Attributes
+    ----------
+    poses : (V, 6, 6) array
+        Rotation (w), translation (v) of each view.
+    cameras : list of (n_params, n_params) array
+    points : (P, 3, 3) array
+        World coordinates. NaN where the observations do not determine the point.
+    sigma_px : float
+        Standard deviation of one pixel coordinate, as given or estimated.
+    """
+
+    poses: np.ndarray
+    cameras: list[np.ndarray]
+    points: np.ndarray
+    sigma_px: float
+
+
+def two_view_gauge(problem: BundleProblem, first: int, second: int) -> np.ndarray:
+    """Constants that hold the gauge: the pose of `first`, and one translation element of `second`.
+
+    The element is the largest of the baseline in the second camera's frame, as COLMAP's TWO_CAMS_FROM_WORLD.
+
+    Returns
+    -------
+    (V, 6) bool
+        For `BundleProblem.constant_pose`.
+    """
+    R, t = np.asarray(problem.rotations), np.asarray(problem.translations)
+    baseline = t[second] - R[second] @ R[first].T @ t[first]
+    constant = np.zeros((len(t), 6), bool)
+    constant[first] = True
+    constant[second, 3 + np.argmax(np.abs(baseline))] = True
+    return constant
+
+
+def bundle_covariance(
+    problem: BundleProblem, options: BundleOptions | None = None, sigma_px: float | None = None
+) -> BundleCovariance:
+    """Covariances at the values of an adjusted problem.
+
+    Parameters
+    ----------
+    problem : BundleProblem
+        With the adjusted values, and constants that hold the gauge (`two_view_gauge`).
+    options : BundleOptions, optional
+        What is free; the loss weighs the observations.
+    sigma_px : float, optional
+        Standard deviation of one pixel coordinate. By default estimated from the residuals and the redundancy.
+
+    Returns
+    -------
+    BundleCovariance
+
+    Raises
+    ------
+    ValueError
+        If the gauge is not held, or something free is not determined by the observations.
+    """
+    options = options or BundleOptions()
+    problem.check()
+    free = pose, params, point = free_parameters(problem, options)
+    loss = RobustLoss(options.loss, options.loss_scale_px)
+    with single_threaded_lapack(), Workers(options.threads or cpu_count()) as workers:
+        system = BundleSystem(problem, loss, *free, workers)
+        cost = system.linearize()
+        if sigma_px is None:
+            counted = np.isfinite(system.squared_errors(problem)).sum()
+            redundancy = 2 * counted - system.normal.size - 3 * np.count_nonzero(point)
+            if redundancy <= 0:
+                raise ValueError(f"sigma_px cannot be estimated: redundancy {redundancy}; give it")
+            sigma_px = float(np.sqrt(2 * cost / redundancy))
+        dense, points = system.normal.covariances(sigma_px**2)
+    poses, cameras = np.zeros((*pose.shape, 6)), np.zeros((*params.shape, params.shape[1]))
+    blocks, starts = system.blocks, system.normal.columns
+    for b, width in enumerate(blocks.widths.tolist()):
+        block = dense[starts[b] : starts[b] + width, starts[b] : starts[b] + width]
+        columns = blocks.columns[b, :width]
+        moves, bends = columns < 6, columns >= 6
+        if blocks.view[b] >= 0:
+            poses[blocks.view[b]][np.ix_(columns[moves], columns[moves])] = block[np.ix_(moves, moves)]
+        if blocks.camera[b] >= 0:
+            cameras[blocks.camera[b]][np.ix_(columns[bends] - 6, columns[bends] - 6)] = block[
+                np.ix_(bends, bends)
+            ]
+    points[~point] = 0.0
+    trimmed = [cameras[c, : len(m.params), : len(m.params)] for c, m in enumerate(problem.cameras)]
+    return BundleCovariance(poses, trimmed, points, sigma_px)
