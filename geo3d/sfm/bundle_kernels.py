@@ -12,7 +12,7 @@ Observations are sorted by point, then view. A kernel takes points first..last.
 
 import numpy as np
 
-from geo3d.cameras.kernels import MAX_PARAMS, project, project_with_jacobians
+from geo3d.cameras.kernels import MAX_PARAMS, project_with_jacobians
 from geo3d.optim.losses import evaluate_loss
 from geo3d.optim.schur_kernels import solve_point
 from geo3d.optim.simd import rank2_add
@@ -289,14 +289,20 @@ def errors(
     rotations, translations, params, points, view_camera, model_ids, obs_point, obs_view, obs_xy, squared
 ):  # fmt: skip
     """Squared reprojection errors (O,) in px^2 of observations in any order; NaN where they do not project."""
-    uv = np.empty(2)
+    # With Jacobians that nobody asks for: compiling the models once more would take longer than all of them.
+    uv, A, K, intrinsics = np.empty(2), np.empty((2, 3)), np.empty((2, MAX_PARAMS)), np.empty(MAX_PARAMS)
+    current = -1
     for o in range(len(obs_point)):
         v = obs_view[o]
         p = obs_point[o]
         c = view_camera[v]
         xc, yc, zc = _to_camera(rotations, translations, v, points[p, 0], points[p, 1], points[p, 2])
+        if c != current:
+            for q in range(MAX_PARAMS):
+                intrinsics[q] = params[c, q]
+            current = c
         squared[o] = np.nan
-        if project(model_ids[c], params[c], xc, yc, zc, uv):
+        if project_with_jacobians(model_ids[c], intrinsics, xc, yc, zc, uv, A, K):
             squared[o] = (uv[0] - obs_xy[o, 0]) ** 2 + (uv[1] - obs_xy[o, 1]) ** 2
 
 
@@ -314,8 +320,10 @@ def move_views(
     for b in range(len(widths)):
         v, c = block_view[b], block_camera[b]
         if c >= 0:
-            new_params[c] = params[c]
-        tangent[:] = 0.0
+            for q in range(MAX_PARAMS):
+                new_params[c, q] = params[c, q]
+        for q in range(6):
+            tangent[q] = 0.0
         for j in range(widths[b]):
             column = block_columns[b, j]
             if column < 6:
