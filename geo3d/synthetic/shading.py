@@ -151,6 +151,23 @@ def shade(scene, what, t, u, v, ox, oy, oz, dx, dy, dz, footprint, stack, rgb):
 
 
 @njit(nogil=True)
+def pond_color(scene, x, y, footprint, stack, rgb):
+    """Light from below the surface of the pond and from the leaves on it; returns how much a leaf covers."""
+    layer = scene[7]
+    deep = smooth(1.1, 0.5, pond_distance(x, y, layer))
+    rgb[0], rgb[1], rgb[2] = 0.10 - 0.075 * deep, 0.105 - 0.06 * deep, 0.065 - 0.02 * deep
+    weeds = smooth(0.1, 0.45, fbm2(x, y, 0.6, 5, 0.6, layer + 95, footprint)) * (1.0 - 0.6 * deep)
+    mix(rgb, 0.055, 0.085, 0.02, 0.8 * weeds)
+    chance = 0.55 * smooth(0.45, 0.7, noise2(0.5 * x, 0.5 * y, layer + 96))
+    cover, kind, _shade = dots(x, y, 0.55, chance, layer + 97, footprint)
+    mix(rgb, 0.10 + 0.1 * kind, 0.26 - 0.05 * kind, 0.06, cover)
+    lit = 0.35 + 0.65 * sunlit(scene, x, y, WATER + 0.01, stack)
+    for k in range(3):
+        rgb[k] *= 1.9 * lit
+    return cover
+
+
+@njit(nogil=True)
 def color(scene, ox, oy, oz, dx, dy, dz, pixel_angle, stack, rgb):
     """Light along a unit ray, (3,) linear; `pixel_angle` is what a pixel subtends, radians."""
     t, what, u, v = trace(scene, ox, oy, oz, dx, dy, dz, stack)
@@ -162,24 +179,8 @@ def color(scene, ox, oy, oz, dx, dy, dz, pixel_angle, stack, rgb):
         nx = ripple * (noise2(5.0 * x, 5.0 * y, layer + 90) - 0.5)
         ny = ripple * (noise2(5.0 * x, 5.0 * y, layer + 91) - 0.5)
         mirror_x, mirror_y, mirror_z = dx + 2.0 * nx * dz, dy + 2.0 * ny * dz, -dz
-        mirror = 0.05 + 0.95 * (1.0 + dz) ** 5
-        deep = smooth(1.1, 0.5, pond_distance(x, y, layer))
-        rgb[0], rgb[1], rgb[2] = 0.10 - 0.075 * deep, 0.105 - 0.06 * deep, 0.065 - 0.02 * deep
-        weeds = smooth(0.1, 0.45, fbm2(x, y, 0.6, 5, 0.6, layer + 95, t * pixel_angle)) * (1.0 - 0.6 * deep)
-        mix(rgb, 0.055, 0.085, 0.02, 0.8 * weeds)
-        cover, kind, _shade = dots(
-            x,
-            y,
-            0.55,
-            0.55 * smooth(0.45, 0.7, noise2(0.5 * x, 0.5 * y, layer + 96)),
-            layer + 97,
-            t * pixel_angle,
-        )
-        lit = 0.35 + 0.65 * sunlit(scene, x, y, WATER + 0.01, stack)
-        mix(rgb, 0.10 + 0.1 * kind, 0.26 - 0.05 * kind, 0.06, cover)
-        for k in range(3):
-            rgb[k] *= 1.9 * lit
-        mirror *= 1.0 - 0.9 * cover
+        cover = pond_color(scene, x, y, t * pixel_angle, stack, rgb)
+        mirror = (0.05 + 0.95 * (1.0 + dz) ** 5) * (1.0 - 0.9 * cover)
     else:
         shade(scene, what, t, u, v, ox, oy, oz, dx, dy, dz, t * pixel_angle, stack, rgb)
         if what >= 0 and scene[1][what, 1] == GLASS:
