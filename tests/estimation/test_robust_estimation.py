@@ -140,7 +140,7 @@ def test_absolute_pose_among_half_outliers(seed, kind, far):
     rng = np.random.default_rng(seed)
     camera = pinhole() if kind == "pinhole" else fisheye()
     rotation = SO3.exp(rng.normal(size=3)).matrix
-    points = rng.uniform(-3, 3, size=(200, 3)) + [0, 0, 8]
+    points = rng.uniform(-3, 3, size=(200, 3)) + np.array([0, 0, 8])
     pixels = camera.project(points) + 0.5 * rng.normal(size=(200, 2))
     pixels[:100] = rng.uniform(200, 600, size=(100, 2))
     centre = np.array([far, -far, 10.0])

@@ -72,7 +72,7 @@ def test_lindstrom_is_exact_and_optimal(seed):
 def scene_of_tracks(seed, views=8, tracks=60, noise=0.0):
     rng = np.random.default_rng(seed)
     poses = SE3(SO3.exp(rng.normal(size=(views, 3)) * 0.1).matrix, rng.normal(size=(views, 3)))
-    points = rng.uniform(-2, 2, size=(tracks, 3)) + [0, 0, 10]
+    points = rng.uniform(-2, 2, size=(tracks, 3)) + np.array([0, 0, 10])
     lengths = rng.integers(2, views + 1, tracks)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     view = np.concatenate([rng.choice(views, n, replace=False) for n in lengths])
@@ -104,7 +104,7 @@ def test_tracks_are_exact_and_least_in_angle(seed):
 
 def test_multiview_is_the_track_of_all_views():
     poses, _, _, _, _, _, rng = scene_of_tracks(3, views=4)
-    points = rng.uniform(-2, 2, size=(10, 3)) + [0, 0, 10]
+    points = rng.uniform(-2, 2, size=(10, 3)) + np.array([0, 0, 10])
     rays = np.einsum("vij,nj->vni", poses.rotation, points) + poses.translation[:, None]
     found = triangulate_multiview(poses, rays)
     np.testing.assert_allclose(found.points, points, atol=1e-8)

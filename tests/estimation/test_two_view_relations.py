@@ -119,8 +119,8 @@ def test_resection_is_exact(seed):
     rng = np.random.default_rng(seed)
     K = np.array([[900.0, 3.0, 480], [0, 920, 410], [0, 0, 1]])
     pose = random_pose(rng)
-    q = rng.uniform(-2, 2, size=(8, 3)) + [0, 0, 6]
-    points = pose.inverse().act(q) + [1e5, 0, 0]
+    q = rng.uniform(-2, 2, size=(8, 3)) + np.array([0, 0, 6])
+    points = pose.inverse().act(q) + np.array([1e5, 0, 0])
     pixels = q @ K.T
     found = solve_resection(points, pixels[:, :2] / pixels[:, 2:])
     np.testing.assert_allclose(found.K, K, atol=0.05)

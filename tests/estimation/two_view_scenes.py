@@ -44,7 +44,7 @@ def bearings(rng: np.random.Generator, count: int, wide: bool = False):
     if wide:
         points = unit(rng.normal(size=(count, 3))) * rng.uniform(3, 9, size=(count, 1))
     else:
-        points = rng.uniform(-3, 3, size=(count, 3)) + [0, 0, 7]
+        points = rng.uniform(-3, 3, size=(count, 3)) + np.array([0, 0, 7])
     return pose, points, unit(points), unit(pose.act(points))
 
 
@@ -59,7 +59,7 @@ def two_views(
         pose = SE3(pose.rotation, np.zeros(3))
     found, x1, x2 = np.zeros((0, 3)), np.zeros((0, 2)), np.zeros((0, 2))
     while len(found) < count:
-        points = rng.uniform(-4, 4, size=(count, 3)) + [0, 0, 10]
+        points = rng.uniform(-4, 4, size=(count, 3)) + np.array([0, 0, 10])
         if shape == "plane":
             points[:, 2] = 10 + 0.4 * points[:, 0] - 0.2 * points[:, 1]
         if shape == "mostly plane":
