@@ -3,10 +3,12 @@
 from geo3d.sfm.bundle_adjustment import (
     BundleOptions,
     BundleProblem,
+    BundleReport,
     BundleResult,
     bundle_adjust,
     solve_bundle,
 )
+from geo3d.sfm.bundle_covariance import BundleCovariance, bundle_covariance, two_view_gauge
 from geo3d.sfm.colors import keypoint_colors
 from geo3d.sfm.first_cameras import first_cameras, known_camera
 from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
@@ -17,8 +19,10 @@ from geo3d.sfm.tracks import TrackSet, build_tracks
 from geo3d.sfm.working_model import WorkingModel
 
 __all__ = [
+    "BundleCovariance",
     "BundleOptions",
     "BundleProblem",
+    "BundleReport",
     "BundleResult",
     "FocalEstimate",
     "MapperOptions",
@@ -29,6 +33,7 @@ __all__ = [
     "WorkingModel",
     "build_tracks",
     "bundle_adjust",
+    "bundle_covariance",
     "estimate_focal",
     "first_cameras",
     "keypoint_colors",
@@ -39,4 +44,5 @@ __all__ = [
     "replace_guessed_focals",
     "solve_bundle",
     "triangulate_known_poses",
+    "two_view_gauge",
 ]
