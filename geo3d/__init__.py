@@ -35,7 +35,17 @@ _LAZY = {
     "ReconstructOptions": "geo3d.pipeline",
 }
 
-__all__ = ["__version__", *sorted(_LAZY)]
+__all__ = [
+    "SE3",
+    "SO3",
+    "Camera",
+    "ReconstructOptions",
+    "Reconstruction",
+    "Sim3",
+    "View",
+    "__version__",
+    "reconstruct",
+]
 
 if TYPE_CHECKING:
     from geo3d.cameras import Camera as Camera

@@ -78,7 +78,9 @@ class Points:
             error_px=np.array([t.error_px for t in tracks], np.float64),
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             view_ids=np.concatenate([np.zeros(0, np.int64), *[t.view_ids for t in tracks]]).astype(np.int64),
-            keypoints=np.concatenate([np.zeros(0, np.int64), *[t.keypoints for t in tracks]]).astype(np.int64),
+            keypoints=np.concatenate([np.zeros(0, np.int64), *[t.keypoints for t in tracks]]).astype(
+                np.int64
+            ),
         )
 
     def __len__(self) -> int:
@@ -89,7 +91,11 @@ class Points:
             raise IndexError(f"point {row} of {len(self)}")
         part = slice(self.offsets[row], self.offsets[row + 1])
         return Track(
-            self.xyz[row], self.color[row], float(self.error_px[row]), self.view_ids[part], self.keypoints[part]
+            self.xyz[row],
+            self.color[row],
+            float(self.error_px[row]),
+            self.view_ids[part],
+            self.keypoints[part],
         )
 
     def __iter__(self) -> Iterator[Track]:
@@ -123,7 +129,9 @@ class Rig:
     """Sensors that move together. `sensor_from_rig` is None where not known; the reference sensor's is identity."""
 
     ref_camera_id: int
-    sensor_from_rig: dict[int, SE3 | None] = field(default_factory=dict)  # camera id -> pose, without the reference
+    sensor_from_rig: dict[int, SE3 | None] = field(
+        default_factory=dict
+    )  # camera id -> pose, without the reference
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from PIL import Image
 
 from geo3d.cameras import Camera
 from geo3d.geometry import umeyama
-from geo3d.io import ColmapDatabase, read_colmap, read_transforms
+from geo3d.io import ColmapDatabase, read_transforms
 from geo3d.options import ReconstructOptions
 from geo3d.pipeline import reconstruct
 from geo3d.synthetic import HabitatOptions, render_habitat
@@ -330,45 +329,3 @@ def test_killed_at_any_moment_and_resumed_the_result_is_the_same(habitat, finish
     assert [json.loads(line) for line in events.splitlines()]
     assert digest(scene) == digest(finished[0])
     assert {p.name for p in scene.iterdir()} == {p.name for p in finished[0].iterdir()}
-
-
-# ------------------------------------------------------------------------------------------------------- real photos
-
-
-@pytest.mark.realdata
-def test_real_photos_of_a_church_portal(real_data, tmp_path):
-    source = real_data / "sfm" / "Herz-Jesus-P8"
-    K = np.loadtxt(source / "K.txt")
-    camera = (K[0, 0], K[1, 1], K[0, 2] + 0.5, K[1, 2] + 0.5)
-    report = reconstruct(
-        source / "images",
-        tmp_path / "scene",
-        ReconstructOptions(camera_model="PINHOLE", camera_params=camera, fix_intrinsics=True, max_size=768),
-    )
-    model = read_colmap(tmp_path / "scene" / "sparse" / "0")
-    assert len(model.registered()) == 8 and not report.unregistered
-    assert pose_auc(model, source / "gt_cameras", 0.5) > 0.75
-
-
-def pose_auc(model, truth_folder: Path, limit_deg: float) -> float:
-    """Area under the curve of pairwise pose errors: the larger of rotation and translation direction, in degrees."""
-    poses = {v.name: v.cam_from_world for v in model.views.values() if v.cam_from_world is not None}
-    true = {}
-    for file in sorted(truth_folder.glob("*.camera")):
-        rows = [list(map(float, line.split())) for line in file.read_text().splitlines() if line.strip()]
-        rotation = np.array(rows[4:7]).T
-        true[file.name.removesuffix(".camera")] = rotation, -rotation @ np.array(rows[7])
-    errors = []
-    names = sorted(true)
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            relative = poses[b] @ poses[a].inverse()
-            R = true[b][0] @ true[a][0].T
-            t = true[b][1] - R @ true[a][1]
-            turned = np.degrees(np.arccos(np.clip((np.trace(relative.rotation @ R.T) - 1) / 2, -1, 1)))
-            cos = relative.translation @ t / np.linalg.norm(relative.translation) / np.linalg.norm(t)
-            errors.append(max(turned, np.degrees(np.arccos(np.clip(cos, -1, 1)))))
-    e = np.sort(errors)
-    e = np.concatenate([[0], e[e < limit_deg], [limit_deg]])
-    recall = np.minimum(np.arange(len(e)), len(e) - 2) / len(errors)
-    return float(np.trapezoid(recall, e) / limit_deg)

@@ -15,7 +15,7 @@ from geo3d.cli.reconstruct import show_outcome
 if TYPE_CHECKING:
     from geo3d.scene import Reconstruction
 
-PHOTOS = 20
+PHOTOS = 16
 QUALITY = "low"  # enough for photos of 800 x 600, and it keeps the demo short
 
 
@@ -87,13 +87,9 @@ def run(options: Options, session: Session) -> int:
     from geo3d.pipeline import reconstruct
     from geo3d.synthetic import HabitatOptions, render_habitat
 
-    session.say(
-        f"\n1. {PHOTOS} photos of a made-up place: a hut on a meadow, seen from a drone that circles it"
-    )
+    session.say(f"\n1. {PHOTOS} photos of a made-up place: a hut on a meadow, seen from a drone")
     if not (folder / "truth" / "images.txt").exists():
-        render_habitat(
-            folder / "photos", HabitatOptions(path="orbit", photos=PHOTOS), session.progress, folder / "truth"
-        )
+        render_habitat(folder / "photos", HabitatOptions(photos=PHOTOS), session.progress, folder / "truth")
     session.say("\n2. Reconstruct it from the photos alone, as `geo3d reconstruct` does with yours")
     report = reconstruct(
         folder / "photos", folder / "scene", ReconstructOptions(quality=QUALITY), session.progress
@@ -104,7 +100,7 @@ def run(options: Options, session: Session) -> int:
     session.say(f"   photos placed      {result.registered} of {result.photos}")
     session.say(
         f"   camera positions   off by {result.mean_position_cm:.1f} cm on average, {result.max_position_cm:.1f} cm "
-        "at most; the drone flies 14 to 18 m from the hut"
+        "at most; the drone flies 12 to 15 m above the meadow"
     )
     session.say(f"   directions         off by {result.mean_rotation_deg:.3f} degrees on average")
     session.say(f"   focal length       {result.focal_px:.1f} px, in truth {result.true_focal_px:.1f} px")

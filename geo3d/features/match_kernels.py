@@ -7,7 +7,6 @@ once, for its rows and for its columns. Equal similarities: the lowest index win
 """
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  np.dot in a kernel runs on it: load it before BLAS is held to a thread
 
 from geo3d.util.jit import njit
 

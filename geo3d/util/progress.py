@@ -31,6 +31,7 @@ class StageProgress:
         self.text = ""
         self.summary = ""  # set it to what the line of the finished stage shall say
         self.started = time.monotonic()
+        self.first: tuple[float, float] | None = None  # done and seconds at the first update
 
     @property
     def seconds(self) -> float:
@@ -39,9 +40,10 @@ class StageProgress:
 
     @property
     def rate(self) -> float | None:
-        """Items a second since the stage began; None before the first."""
-        new = self.done - self.initial
-        return new / self.seconds if new > 0 and self.seconds > 0 else None
+        """Items a second since the first was done (which may have waited for compilation); None before the second."""
+        if self.first is None or self.done <= self.first[0] or self.seconds <= self.first[1]:
+            return None
+        return (self.done - self.first[0]) / (self.seconds - self.first[1])
 
     @property
     def seconds_left(self) -> float | None:
@@ -53,6 +55,8 @@ class StageProgress:
         self.done = done
         self.total = total if total is not None else self.total
         self.text = text
+        if self.first is None and done > self.initial:
+            self.first = done, self.seconds
         self._show()
 
     def _show(self) -> None:
@@ -182,8 +186,9 @@ class LineProgress(Progress):
 
 def _summary(stage: StageProgress) -> str:
     words = f"done in {format_seconds(stage.seconds)}"
-    if stage.rate:
-        words += f" ({stage.done - stage.initial:g} at {stage.rate:.3g}/s)"
+    new = stage.done - stage.initial
+    if new > 0 and stage.seconds > 0:
+        words += f" ({new:g} at {new / stage.seconds:.3g}/s)"
     return f"{stage.summary}, {words}" if stage.summary else words
 
 

@@ -42,7 +42,9 @@ def require(name: str) -> ModuleType:
         if error.name != top:
             raise
         what = f"'geo3d[{_EXTRA[top]}]'" if top in _EXTRA else {"cv2": "opencv-python"}.get(top, top)
-        raise ImportError(f"{top} is needed here and not installed. Install it: pip install {what}") from error
+        raise ImportError(
+            f"{top} is needed here and not installed. Install it: pip install {what}"
+        ) from error
     except ImportError as error:
         for library, package in _SYSTEM.items():
             if library in str(error):

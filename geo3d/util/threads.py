@@ -18,6 +18,7 @@ def cpu_count() -> int:
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Hold BLAS to one thread inside the block (small systems are faster so, and results are the same)."""
+    import scipy.linalg.cython_blas  # noqa: F401  np.dot in a kernel runs on it: what is loaded later is not held
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):

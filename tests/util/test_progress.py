@@ -82,12 +82,17 @@ def test_silent_progress_prints_nothing(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr() == ("", "")
 
 
-def test_rate_leaves_out_what_an_earlier_run_did(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_leaves_out_an_earlier_run_and_what_came_before_the_first_item(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     stage = StageProgress("x", total=100, initial=60)
     assert stage.rate is None and stage.seconds_left is None
-    clock[0] += 10
+    clock[0] += 50  # compilation, say
+    stage.update(70)
+    assert stage.rate is None and stage.seconds_left is None
+    clock[0] += 5
     stage.update(80)
     assert stage.rate == 2.0 and stage.seconds_left == 10.0
 
