@@ -1,8 +1,11 @@
-"""Options of the main job. Only the standard library is imported, so that the command line starts at once."""
+"""Options of the main job. At import only the standard library is loaded, so that the command line starts at once."""
 
+import math
+import operator
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 STAGES: tuple[str, ...] = ("scan", "features", "matches", "poses", "export")
 """Names of the stages of `geo3d reconstruct`, in the order in which they run."""
@@ -15,6 +18,8 @@ Quality = Literal["low", "medium", "high"]
 @dataclass(frozen=True)
 class ReconstructOptions:
     """What a user may choose about a reconstruction; the defaults suit a folder of photos of one place.
+
+    What is given is checked at once; paths may be given as str, camera_params as any sequence of numbers.
 
     Attributes
     ----------
@@ -46,7 +51,7 @@ class ReconstructOptions:
     Raises
     ------
     ValueError
-        If a stage, a model, a number is not one that can be used.
+        If a value is none that can be used, or two contradict each other. The message names the attribute.
     """
 
     calib: Path | None = None
@@ -64,19 +69,90 @@ class ReconstructOptions:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name, stage in (("from_stage", self.from_stage), ("until_stage", self.until_stage)):
-            if stage is not None and stage not in STAGES:
-                raise ValueError(f"{name} is {stage!r}; the stages are {', '.join(STAGES)}")
+        for name, choices in (("camera_per", CameraPer), ("matching", Matching), ("quality", Quality)):
+            _check_choice(name, getattr(self, name), get_args(choices))
+        for name in ("from_stage", "until_stage"):
+            if getattr(self, name) is not None:
+                _check_choice(name, getattr(self, name), STAGES)
+        for name, least in (("max_size", 64), ("seed", 0), ("threads", 1)):
+            if name == "seed" or getattr(self, name) is not None:
+                object.__setattr__(self, name, _whole(name, getattr(self, name), least))
+        for name in ("calib", "pairs"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _path(name, getattr(self, name)))
+        _check_choice("fix_intrinsics", self.fix_intrinsics, (True, False))
         first, last = self.from_stage or STAGES[0], self.until_stage or STAGES[-1]
         if STAGES.index(first) > STAGES.index(last):
             raise ValueError(f"from_stage {first!r} comes after until_stage {last!r}")
-        if self.calib is not None and (self.camera_model or self.camera_params):
+        self._check_camera()
+
+    def _check_camera(self) -> None:
+        if self.calib is not None and (self.camera_model is not None or self.camera_params is not None):
             raise ValueError("calib already says model and params; leave out camera_model and camera_params")
-        if self.camera_params is not None and self.camera_model is None:
+        if self.camera_model is not None:
+            _check_model(self.camera_model)
+        if self.camera_params is None:
+            return
+        if self.camera_model is None:
             raise ValueError(
                 "camera_params needs camera_model, which says what the numbers mean (PINHOLE: fx, fy, cx, cy)"
             )
-        if self.max_size is not None and self.max_size < 64:
-            raise ValueError(f"max_size is {self.max_size}; it is the longest side in pixels and at least 64")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads is {self.threads}; it is at least 1")
+        object.__setattr__(self, "camera_params", _numbers("camera_params", self.camera_params))
+        _check_params(self.camera_model, self.camera_params)
+
+
+def _check_choice(name: str, value: Any, choices: tuple) -> None:
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(f"{name} is {value!r}; choose one of {', '.join(map(str, choices))}")
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < least:
+        what = {"max_size": "the longest side in pixels, ", "threads": "a number of threads, "}.get(name, "")
+        raise ValueError(f"{name} is {value!r}; expected {what}a whole number of at least {least}")
+    return number
+
+
+def _path(name: str, value: Any) -> Path:
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise ValueError(f"{name} is {value!r}; expected the path of a file")
+    return Path(value)
+
+
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
+    try:
+        numbers = () if isinstance(values, str | bytes) else tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        numbers = ()
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{name} is {values!r}; expected finite numbers")
+    return numbers
+
+
+def _check_model(model: str) -> None:
+    # Loaded only for those who name a model: the table of models brings numpy and numba.
+    from geo3d.cameras import MODELS
+
+    names = [name for name, info in MODELS.items() if info.in_colmap]
+    if model not in names:
+        raise ValueError(
+            f"camera_model is {model!r}, which is not a COLMAP model; choose one of {', '.join(names)}"
+        )
+
+
+def _check_params(model: str, params: tuple[float, ...]) -> None:
+    from geo3d.cameras import MODELS, Camera
+
+    names = MODELS[model].param_names
+    if len(params) != len(names):
+        raise ValueError(
+            f"camera_params has {len(params)} numbers; {model} takes {len(names)}: {', '.join(names)}"
+        )
+    try:
+        Camera(model, 1, 1, params)
+    except ValueError as error:
+        raise ValueError(f"camera_{error}") from error

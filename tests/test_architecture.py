@@ -14,10 +14,10 @@ LEVELS = {
     "util": 0,
     "geometry": 0,
     "gpu": 0,
-    "options": 0,
     "cameras": 1,
     "optim": 1,
     "scene": 2,
+    "options": 2,  # asks the cameras for the names of their models, when it is given one
     "io": 3,
     "images": 3,
     "estimation": 3,
