@@ -3,9 +3,10 @@
 Modules write with `logging.getLogger(__name__)`.
 """
 
-import json
 import logging
 import sys
+
+from geo3d.util.json_line import json_line
 
 
 class JsonFormatter(logging.Formatter):
@@ -21,7 +22,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json_line(line)
 
 
 def configure_logging(*, json_lines: bool = False, debug: bool = False) -> None:

@@ -9,12 +9,13 @@ far it is; what is shown is the business of the one that started it:
 ...         stage.update(i + 1, text=f"photo {i}")
 """
 
-import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
+
+from geo3d.util.json_line import json_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,7 +120,7 @@ class JsonProgress(Progress):
     def emit(self, event: str, **fields: object) -> None:
         """Write one event."""
         line = {"time": round(time.time(), 3), "event": event, **fields}
-        print(json.dumps(line, ensure_ascii=False, default=str), file=self.stream, flush=True)
+        print(json_line(line), file=self.stream, flush=True)
 
     @contextmanager
     def stage(self, name: str, total: float | None = None, initial: float = 0) -> Iterator[StageProgress]:
