@@ -112,7 +112,7 @@ def _whole(name: str, value: Any, least: int) -> int:
     except TypeError:
         number = None
     if number is None or isinstance(value, bool) or number < least:
-        what = {"max_size": "the longest side in pixels, ", "threads": "a number of threads, "}.get(name, "")
+        what = "the longest side in pixels, " if name == "max_size" else ""
         raise ValueError(f"{name} is {value!r}; expected {what}a whole number of at least {least}")
     return number
 

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 failed, 2 the command line was wrong, 130 stopped by Ctrl-
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 import importlib
 import io
@@ -20,7 +19,16 @@ from types import ModuleType
 from typing import Any
 
 import geo3d
-from geo3d.cli.common import FAILURE, INTERRUPTED, USAGE_ERROR, Session, UsageError, debug_wanted, error_line
+from geo3d.cli.common import (
+    FAILURE,
+    INTERRUPTED,
+    USAGE_ERROR,
+    Session,
+    UsageError,
+    debug_wanted,
+    error_line,
+    flag_names,
+)
 
 # command -> module, and what it does in a few words
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -36,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("geo3d.cli.completion", "print the completion script of bash, zsh or fish"),
 }
 
+USAGE = "geo3d COMMAND [OPTIONS]"
 _GLOBAL = ("--json", "--quiet", "--debug")
 
 
@@ -47,7 +56,7 @@ def help_text() -> str:
         [
             f"geo3d {geo3d.__version__}: from photographs to measured 3D",
             "",
-            "usage: geo3d COMMAND [OPTIONS]",
+            f"usage: {USAGE}",
             "",
             *lines,
             "",
@@ -113,7 +122,7 @@ def _load(name: str) -> ModuleType:
         close = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
         hint = f"did you mean `geo3d {close[0]}`?" if close else f"the commands are {', '.join(COMMANDS)}"
         kind = "option" if name.startswith("-") else "command"
-        raise UsageError(f"there is no {kind} {name!r}; {hint}")
+        raise UsageError(f"there is no {kind} {name!r}; {hint} (usage: {USAGE}; geo3d --help)")
     return importlib.import_module(COMMANDS[name][0])
 
 
@@ -137,13 +146,8 @@ def _parse(command: ModuleType, name: str, words: list[str]) -> Any:
             return parse()
     except SystemExit:
         answer.seek(0)
-        line = _one_line(answer.read(), _flags(command.Options))
+        line = _one_line(answer.read(), list(flag_names(command.Options).values()))
         raise UsageError(f"{line} (geo3d {name} --help)") from None
-
-
-def _flags(options: type) -> list[str]:
-    names = [field.name.removesuffix("_stage") for field in dataclasses.fields(options)]
-    return [f"--{name.replace('_', '-')}" for name in names]
 
 
 def _one_line(box: str, known: list[str]) -> str:

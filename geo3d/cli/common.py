@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 from tyro.constructors import PrimitiveConstructorSpec
 
 from geo3d.options import STAGES
+from geo3d.util.json_line import json_line
 from geo3d.util.progress import Progress
 
 USAGE_ERROR = 2
@@ -55,11 +57,7 @@ class Session:
     def result(self, **fields: Any) -> None:
         """The outcome as one JSON line; nothing without --json."""
         if self.json:
-            print(json.dumps({"event": "result", **fields}, ensure_ascii=False, default=_plain), flush=True)
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+            print(json_line({"event": "result", **fields}), flush=True)
 
 
 def existing_folder(path: Path, what: str) -> Path:
@@ -76,6 +74,26 @@ def existing_path(path: Path, what: str) -> Path:
     if not path.exists():
         raise UsageError(f"{what} {path} does not exist{_similar_path(path)}")
     return path
+
+
+def existing_file(path: Path, flag: str, what: str) -> Path:
+    """`path` if it is a file; otherwise a UsageError that says what the flag takes."""
+    if path.is_dir():
+        raise UsageError(f"{flag} {path} is a folder; expected {what}")
+    return existing_path(path, f"the file of {flag}")
+
+
+def flag_names(options: type) -> dict[str, str]:
+    """Attribute to flag of a command's options; `from_stage` is `--from`, as it is spelt on the command line."""
+    fields = [field.name for field in dataclasses.fields(options)]
+    return {name: f"--{name.removesuffix('_stage').replace('_', '-')}" for name in fields}
+
+
+def with_flags(message: str, options: type) -> str:
+    """A message of the library that names its options, with the flags of the command line in their place."""
+    flags = flag_names(options)
+    names = "|".join(flags)
+    return re.sub(rf"(?<![\w'/.-])({names})(?![\w'/.-])", lambda found: flags[found[0]], message)
 
 
 def _similar_path(path: Path) -> str:
@@ -132,6 +150,6 @@ def error_line(text: str, as_json: bool) -> None:
     """The one line that answers an error."""
     line = " ".join(text.split())
     if as_json:
-        print(json.dumps({"event": "error", "message": line}, ensure_ascii=False), flush=True)
+        print(json_line({"event": "error", "message": line}), flush=True)
     else:
         print(f"geo3d: {line}", file=sys.stderr, flush=True)

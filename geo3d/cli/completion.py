@@ -16,7 +16,9 @@ class Options(Common):
     """Print the completion script of a shell.
 
     bash: geo3d completion bash > ~/.local/share/bash-completion/completions/geo3d
-    zsh:  geo3d completion zsh > ~/.zfunc/_geo3d   (with ~/.zfunc in fpath)
+
+    zsh (with ~/.zfunc in fpath): geo3d completion zsh > ~/.zfunc/_geo3d
+
     fish: geo3d completion fish > ~/.config/fish/completions/geo3d.fish
     """
 

@@ -19,8 +19,9 @@ from geo3d.cli.common import (
     Session,
     UsageError,
     Whole,
+    existing_file,
     existing_folder,
-    existing_path,
+    with_flags,
 )
 from geo3d.options import CameraPer, Matching, Quality, ReconstructOptions
 
@@ -104,7 +105,7 @@ def to_reconstruct_options(options: Options) -> ReconstructOptions:
             threads=options.threads,
         )
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(with_flags(str(error), ReconstructOptions)) from error
 
 
 def kept_after_interrupt(options: Options) -> str:
@@ -116,9 +117,10 @@ def run(options: Options, session: Session) -> int:
     """Reconstruct, and say where the result is."""
     chosen = to_reconstruct_options(options)
     existing_folder(options.photos, "the folder of photos")
-    for name, path in (("--calib", options.calib), ("--pairs", options.pairs)):
-        if path is not None:
-            existing_path(path, f"the file of {name}")
+    if options.calib is not None:
+        existing_file(options.calib, "--calib", "a file with the calibration (.json, .yml, .xml, .txt, .bin)")
+    if options.pairs is not None:
+        existing_file(options.pairs, "--pairs", "a text file with two photo names a line")
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"-o {options.out} is a file; give a folder")
 
@@ -148,7 +150,7 @@ def show_outcome(report: ReconstructReport, session: Session) -> None:
             f"The photos fall into {len(models)} models: {' + '.join(str(m.registered) for m in models)}."
         )
     for name, (reason, advice) in list(report.unregistered.items())[:_REASONS_SHOWN]:
-        session.say(f"  not placed: {name}: {reason} ({advice})")
+        session.say(f"  not placed: {name}: {reason}" + (f" ({advice})" if advice else ""))
     if len(report.unregistered) > _REASONS_SHOWN:
         session.say(f"  ... and {len(report.unregistered) - _REASONS_SHOWN} more; report.html lists them all")
     for line in report.warnings:

@@ -73,7 +73,7 @@ def test_no_command_shows_the_help_and_is_wrong(capsys: pytest.CaptureFixture[st
     ("line", "hints"),
     [
         ("reconstuct photos -o x", ["'reconstuct'", "geo3d reconstruct"]),
-        ("xyzzy", ["xyzzy", "inspect"]),
+        ("xyzzy", ["xyzzy", "inspect", "usage: geo3d COMMAND [OPTIONS]"]),
         ("--verbose", ["--verbose"]),
         ("reconstruct", ["PHOTOS", "-o SCENE"]),
         ("reconstruct photos", ["-o SCENE", "--help"]),
@@ -86,10 +86,24 @@ def test_no_command_shows_the_help_and_is_wrong(capsys: pytest.CaptureFixture[st
         ("reconstruct photos -o x --seed 1.5", ["--seed", "1.5"]),
         ("reconstruct photos -o x --camera-params 1,b", ["--camera-params", "1,b"]),
         ("reconstruct photos more -o x", ["more"]),
-        ("reconstruct photos -o x --camera-params 1,2,3,4", ["camera_model"]),
+        ("reconstruct photos -o x --camera-params 1,2,3,4", ["--camera-params needs --camera-model"]),
+        (
+            "reconstruct photos -o x --camera-model FOO",
+            ["--camera-model is 'FOO'", "not a COLMAP model", "EUCM"],
+        ),
+        ("reconstruct photos -o x --camera-model DOUBLE_SPHERE", ["not a COLMAP model", "choose one of"]),
+        (
+            "reconstruct photos -o x --camera-model FOV --camera-params 1,2",
+            ["--camera-params has 2", "omega"],
+        ),
+        (
+            "reconstruct photos -o x --camera-model FOV --calib k.txt",
+            ["--calib already", "leave out --camera"],
+        ),
+        ("reconstruct photos -o x --seed=-1", ["--seed is -1"]),
         ("reconstruct photos -o x --from poses --until scan", ["poses", "scan"]),
-        ("reconstruct photos -o x --max-size 3", ["max_size", "3"]),
-        ("reconstruct photos -o x --threads 0", ["threads"]),
+        ("reconstruct photos -o x --max-size 3", ["--max-size is 3"]),
+        ("reconstruct photos -o x --threads 0", ["--threads is 0"]),
         ("inspect", ["SCENE"]),
         ("convert a", ["DST"]),
         ("completion tcsh", ["tcsh", "bash"]),
@@ -128,6 +142,21 @@ def test_a_file_for_a_folder_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "is a file" in one_line(capsys)
     assert run(["reconstruct", str(tmp_path), "-o", str(tmp_path / "a.jpg")]) == 2
     assert "is a file" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"), [("--calib", "calibration"), ("--pairs", "two photo names a line")]
+)
+def test_a_folder_for_a_file_is_said(
+    flag: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ph").mkdir()
+    assert (
+        run(["reconstruct", str(tmp_path / "ph"), "-o", str(tmp_path / "x"), flag, str(tmp_path / "ph")]) == 2
+    )
+    answer = one_line(capsys)
+    assert f"{flag} {tmp_path / 'ph'} is a folder" in answer and words in answer
+    assert not (tmp_path / "x").exists()
 
 
 def test_options_reach_the_pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -296,6 +325,15 @@ def test_completion_knows_commands_and_options(shell: str, capsys: pytest.Captur
     assert run(["completion", shell]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in COMMANDS) and "--fix-intrinsics" in out
+
+
+def test_help_of_completion_keeps_a_line_a_shell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run(["completion", "--help"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if " > ~/" in line]
+    assert [line.split()[0].rstrip(":") for line in lines] == ["bash", "zsh", "fish"]
 
 
 def test_module_and_version() -> None:

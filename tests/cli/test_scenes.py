@@ -12,7 +12,7 @@ from geo3d.cameras import Camera
 from geo3d.cli.app import run
 from geo3d.cli.demo import compare
 from geo3d.geometry import SE3, SO3
-from geo3d.io import read_colmap, write_colmap
+from geo3d.io import read_colmap, write_colmap, write_ply
 from geo3d.synthetic import make_scene
 from geo3d.viz.summary import reprojection_errors
 
@@ -51,6 +51,13 @@ def test_inspect_as_json_and_of_a_bare_model(scene: Path, capsys: pytest.Capture
     assert [photo["name"] for photo in result["photos"]] == sorted(
         photo["name"] for photo in result["photos"]
     )
+
+
+def test_json_has_null_where_there_is_no_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_ply(tmp_path / "p.ply", np.zeros((3, 3)))
+    assert run(["inspect", str(tmp_path / "p.ply"), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "NaN" not in out and json.loads(out)["mean_error_px"] is None
 
 
 def test_inspect_shows_every_component(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
