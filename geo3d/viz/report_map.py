@@ -7,7 +7,6 @@ travel as int16 over +-`_REACH`, which is finer than a pixel of the screen.
 from __future__ import annotations
 
 import base64
-import html
 import json
 from dataclasses import dataclass
 
@@ -179,6 +178,6 @@ def _plan(model: Reconstruction, frame: Upright) -> str:
     low = np.minimum(np.percentile(every, 2, axis=0), centres[:, :2].min(axis=0))
     high = np.maximum(np.percentile(every, 98, axis=0), centres[:, :2].max(axis=0))
     margin = 0.04 * (high - low).max()
-    names = [html.escape(model.views[i].name) for i in model.registered()]
+    names = [model.views[i].name for i in model.registered()]
     limits = np.stack([low - margin, high + margin])
     return top_view(xyz[:, :2], color, centres[:, :2], names, limits)

@@ -140,6 +140,13 @@ def test_no_text_breaks_the_page(text: str) -> None:
     assert "b" not in reader.tags[: reader.tags.index("section")]
 
 
+def test_names_are_read_as_they_are() -> None:
+    data = full_data()
+    data.components[0].views[1].name = "Tom & <Ann>.jpg"
+    page = render_report(data)
+    assert "<title>Tom &amp; &lt;Ann&gt;.jpg</title>" in page and "&amp;amp;" not in page
+
+
 def test_a_curly_brace_in_a_name_survives() -> None:
     assert "{title}" in render_report(full_data(title="{title} {0}"))
 
