@@ -51,6 +51,7 @@ _OPTIONAL = {
     "torch": ("torch", "torch", "radiance fields, GPU"),
     "cuda.core": ("cuda-core", "cuda", "own CUDA kernels"),
     "pycolmap": ("pycolmap", "colmap", "comparison with COLMAP"),
+    "h5py": ("h5py", "hloc", "features and matches of hloc"),
     "viser": ("viser", "view", "viewer in the browser"),
     "av": ("av", "media", "video frames"),
     "pillow_heif": ("pillow-heif", "media", "HEIC photos"),

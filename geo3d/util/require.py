@@ -3,10 +3,10 @@
 import importlib
 from types import ModuleType
 
-# package -> extra of pyproject.toml
-_EXTRA = {
+EXTRA = {
     "torch": "torch",
     "pycolmap": "colmap",
+    "h5py": "hloc",
     "viser": "view",
     "av": "media",
     "pillow_heif": "media",
@@ -17,6 +17,8 @@ _EXTRA = {
     "open3d": "mesh",
     "ray": "cluster",
 }
+"""Optional package to the extra of pyproject.toml that brings it."""
+
 # shared library named by the loader -> Debian package
 _SYSTEM = {
     "libGL.so": "libgl1",
@@ -41,7 +43,7 @@ def require(name: str) -> ModuleType:
         top = name.split(".")[0]
         if error.name != top:
             raise
-        what = f"'geo3d[{_EXTRA[top]}]'" if top in _EXTRA else {"cv2": "opencv-python"}.get(top, top)
+        what = f"'geo3d[{EXTRA[top]}]'" if top in EXTRA else {"cv2": "opencv-python"}.get(top, top)
         raise ImportError(
             f"{top} is needed here and not installed. Install it: pip install {what}"
         ) from error

@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
+import tomllib
 import types
 from pathlib import Path
 
@@ -14,7 +16,9 @@ import pytest
 
 from geo3d.cli.app import COMMANDS, explain, run
 from geo3d.cli.convert import Format
+from geo3d.cli.doctor import _OPTIONAL
 from geo3d.options import ReconstructOptions
+from geo3d.util.require import EXTRA
 
 
 def fake_pipeline(monkeypatch: pytest.MonkeyPatch, outcome) -> list[tuple]:
@@ -303,6 +307,17 @@ def test_doctor_tells_versions_and_what_is_missing(capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     for words in ("python", "numba", "cores", "kernel cache", "torch", "pip install 'geo3d["):
         assert words in out, words
+
+
+def test_optional_packages_have_the_extras_of_pyproject() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for module, (distribution, extra, _) in _OPTIONAL.items():
+        assert any(re.match(rf"{distribution}\b", line) for line in extras[extra]), module
+        assert EXTRA.get(module, extra) == extra
+    assert set(EXTRA) <= set(_OPTIONAL)
+    (everything,) = extras["all"]
+    assert set(everything[len("geo3d[") : -1].split(",")) == {extra for _, extra, _ in _OPTIONAL.values()}
 
 
 def test_doctor_fails_when_something_needed_is_broken(
