@@ -1,11 +1,8 @@
-"""`geo3d undistort SCENE -o OUT`: a COLMAP workspace of pinhole photos, for programs that know no lens distortion.
-
-Keypoints move with their rays: `pixel' = project_pinhole(unproject(pixel))`. Poses and points stay as they are.
-"""
+"""`geo3d undistort SCENE -o OUT`: a COLMAP workspace of pinhole photos, for programs that know no lens distortion."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,14 +36,15 @@ def run(options: Options, session: Session) -> int:
         raise UsageError(f"{options.scene} has no images/: give the scene folder, not one of its models")
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise UsageError(f"-o {options.out} is there and not empty; give a new folder")
-    from geo3d.io import read_colmap, write_colmap
+    from geo3d.io import read_colmap, undistort_scene, write_colmap
     from geo3d.util.files import atomic_path
     from geo3d.util.threads import map_threads
 
     models = [read_colmap(path) for path in model_paths(options.scene)]
     with atomic_path(options.out) as folder:
-        for number, model in enumerate(models):
-            write_colmap(undistorted(model), folder / "sparse" / str(number))
+        made = [undistort_scene(model) for model in models]
+        for number, scene in enumerate(made):
+            write_colmap(scene.reconstruction, folder / "sparse" / str(number))
         views = [(model, model.views[i]) for model in models for i in model.registered()]
         with session.progress.stage("undistort", total=len(views)) as stage:
             work = map_threads(
@@ -55,23 +53,21 @@ def run(options: Options, session: Session) -> int:
             for done, name in enumerate(work, start=1):
                 stage.update(done, text=name)
     session.say(f"{options.out}: {len(views)} photos, PINHOLE cameras in sparse/0")
-    session.result(out=str(options.out), photos=len(views), models=len(models))
+    points = sum(scene.dropped_points for scene in made)
+    observations = sum(scene.dropped_observations for scene in made)
+    if observations:
+        session.say(
+            f"The new photos show less than the lens saw: {observations:,} observations and {points:,} points are "
+            "left out of the model."
+        )
+    session.result(
+        out=str(options.out),
+        photos=len(views),
+        models=len(models),
+        dropped_observations=observations,
+        dropped_points=points,
+    )
     return 0
-
-
-def undistorted(model: Reconstruction) -> Reconstruction:
-    """The model with PINHOLE cameras and keypoints that fit them."""
-    import numpy as np
-
-    from geo3d.cameras import pinhole_for
-
-    cameras = {i: pinhole_for(camera) for i, camera in model.cameras.items()}
-    views = {}
-    for view_id, view in model.views.items():
-        pixels = cameras[view.camera_id].project(model.cameras[view.camera_id].unproject(view.keypoints))
-        # A keypoint without a ray in front of the camera has no place in the new photo, nor part in any track.
-        views[view_id] = replace(view, keypoints=np.where(np.isfinite(pixels), pixels, -1.0))
-    return replace(model, cameras=cameras, views=views)
 
 
 def _write_photo(model: Reconstruction, view: View, source: Path, target: Path) -> str:

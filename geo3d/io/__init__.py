@@ -10,6 +10,7 @@ from geo3d.io.ply import PlyMesh, read_ply, write_ply
 from geo3d.io.scene_files import SCENE_FORMATS, read_scene, write_points_ply, write_scene
 from geo3d.io.scene_folder import GivenFiles, check_scene_folder, given_files, read_components
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
+from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
 
 __all__ = [
     "SCENE_FORMATS",
@@ -22,6 +23,7 @@ __all__ = [
     "PosePrior",
     "TransformsScene",
     "TwoViewRecord",
+    "UndistortedScene",
     "check_scene_folder",
     "colmap_format",
     "given_files",
@@ -35,6 +37,7 @@ __all__ = [
     "read_ply",
     "read_scene",
     "read_transforms",
+    "undistort_scene",
     "write_camera_json",
     "write_colmap",
     "write_ply",

@@ -111,6 +111,31 @@ def test_undistort_makes_a_pinhole_workspace(scene: Path, tmp_path: Path) -> Non
     assert np.allclose(grey[y, x], (source[:, 0] - 0.5) * 255 / (CAMERA.width - 1), atol=1.5)
 
 
+def test_undistort_tells_what_the_new_photos_do_not_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    camera = Camera("OPENCV_FISHEYE", 200, 200, [62.0, 62.0, 100.0, 100.0, 0.0, 0.0, 0.0, 0.0])
+    model = make_scene(views=4, points=200, camera=camera).reconstruction
+    for view in model.views.values():  # a border of keypoints 90 degrees and more aside
+        view.keypoints[:5] = [2.0, 2.0]
+    write_colmap(model, tmp_path / "scene" / "sparse" / "0")
+    for view in model.views.values():
+        path = tmp_path / "scene" / "images" / view.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (200, 200)).save(path)
+    assert run(["undistort", str(tmp_path / "scene"), "-o", str(tmp_path / "flat"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    after = read_colmap(tmp_path / "flat" / "sparse" / "0")
+    lost = len(model.points.view_ids) - len(after.points.view_ids)
+    assert result["dropped_observations"] == lost >= 20
+    assert result["dropped_points"] == len(model.points) - len(after.points)
+    for track in after.points:
+        for view_id, keypoint in zip(track.view_ids, track.keypoints):
+            size = after.cameras[1].width, after.cameras[1].height
+            assert (after.views[view_id].keypoints[keypoint] >= 0).all()
+            assert (after.views[view_id].keypoints[keypoint] <= size).all()
+
+
 def test_undistort_keeps_what_is_there(
     scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
