@@ -138,14 +138,29 @@ def refine_absolute_pose(
 
     Parameters
     ----------
-    points, pixels : (N, 3), (N, 2)
+    cam_from_world : SE3
+        The start.
+    points : (N, 3)
+        World points, N >= 3.
+    pixels : (N, 2)
+        Where the camera sees them; the centre of the top-left pixel is (0.5, 0.5).
+    camera : Camera
     max_error_px : float
-        Points beyond this error, or behind the camera, have no weight.
+        Points beyond this reprojection error, in pixels, or behind the camera, have no weight.
+    score : {"magsac", "msac"}
+        The loss rho, as in `RansacOptions`; both are flat beyond `max_error_px`.
+    iterations : int
+        Largest number of Levenberg-Marquardt steps, refused ones included.
+
+    Returns
+    -------
+    SE3
+        `cam_from_world`; its cost is never higher than at the start.
 
     Raises
     ------
     ValueError
-        If the shapes differ, N < 3, or there are NaN or pixels without a ray.
+        If the shapes differ, N < 3, there are NaN or pixels without a ray, or the score has another name.
     """
     points, pixels = check_pair(("points", "pixels"), points, pixels, (3, 2), 3)
     estimator = AbsolutePoseEstimator(points, pixel_rays("pixels", pixels, camera), score, max_error_px)

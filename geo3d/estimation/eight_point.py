@@ -22,13 +22,19 @@ def _linear(d1: np.ndarray, d2: np.ndarray, weights: np.ndarray | None) -> np.nd
 
 
 def solve_eight_point(x1: np.ndarray, x2: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Fundamental matrix (3, 3) of norm one from pixels (N, 2), N >= 8, least squares in the algebraic error.
+    """Fundamental matrix `x2^T F x1 = 0` from pixels without outliers, least squares in the algebraic error.
 
     Parameters
     ----------
     x1, x2 : (N, 2)
+        Corresponding pixels, N >= 8; normalised here.
     weights : (N,), optional
-        Of the squared errors.
+        Of the squared errors; one each by default.
+
+    Returns
+    -------
+    (3, 3)
+        Of rank two and Frobenius norm one.
 
     Raises
     ------
@@ -36,6 +42,10 @@ def solve_eight_point(x1: np.ndarray, x2: np.ndarray, weights: np.ndarray | None
         If the shapes differ, N < 8, or there are NaN.
     EstimationError
         If the correspondences leave more than one solution.
+
+    References
+    ----------
+    Hartley: In defense of the eight-point algorithm. PAMI 19 (6), 1997.
     """
     x1, x2 = check_pair(("x1", "x2"), x1, x2, (2, 2), 8)
     n1, n2 = normalization(x1), normalization(x2)
@@ -47,14 +57,30 @@ def solve_eight_point(x1: np.ndarray, x2: np.ndarray, weights: np.ndarray | None
 def solve_eight_point_essential(
     bearings1: np.ndarray, bearings2: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Essential matrix (3, 3), singular values 1, 1, 0, from bearings (N, 3), N >= 8.
+    """Essential matrix `d2^T E d1 = 0` from rays without outliers, least squares in the algebraic error.
+
+    Parameters
+    ----------
+    bearings1, bearings2 : (N, 3)
+        Corresponding rays in the frames of the two cameras, of any length, N >= 8; any field of view.
+    weights : (N,), optional
+        Of the squared errors; one each by default.
+
+    Returns
+    -------
+    (3, 3)
+        With the singular values 1, 1, 0.
 
     Raises
     ------
     ValueError
-        If the shapes differ, N < 8, or there are NaN.
+        If the shapes differ, N < 8, or there are NaN or rays of length zero.
     EstimationError
         If the correspondences leave more than one solution.
+
+    References
+    ----------
+    Longuet-Higgins: A computer algorithm for reconstructing a scene from two projections. Nature 293, 1981.
     """
     d1, d2 = check_bearings(bearings1, bearings2, 8)
     u, _, vt = np.linalg.svd(_linear(d1, d2, weights))

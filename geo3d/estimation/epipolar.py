@@ -54,16 +54,42 @@ def sampson_error(F: np.ndarray, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
 def symmetric_epipolar_error(F: np.ndarray, x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
     """Sums (N,), in pixels^2, of the squared distances of both points from their epipolar lines.
 
-    Parameters and errors as for `sampson_error`.
+    Parameters
+    ----------
+    F : (3, 3)
+        `x2^T F x1 = 0`, of any scale.
+    x1, x2 : (N, 2)
+        Corresponding pixels.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there are NaN.
     """
     c, n1, n2 = _parts(F, x1, x2)
     return _ratio(c * c, n1) + _ratio(c * c, n2)
 
 
 def epipolar_lines(F: np.ndarray, x1: np.ndarray) -> np.ndarray:
-    """Lines (N, 3) `a x + b y + c = 0` in view 2 of the pixels x1 (N, 2); (a, b) is a unit vector.
+    """The lines in view 2 on which the partners of pixels in view 1 lie.
 
-    For lines in view 1 of pixels in view 2 give `F.T`. The line of an epipole is not defined: NaN.
+    Parameters
+    ----------
+    F : (3, 3)
+        `x2^T F x1 = 0`, of any scale; `F.T` for lines in view 1 of pixels in view 2.
+    x1 : (N, 2)
+        Pixels.
+
+    Returns
+    -------
+    (N, 3)
+        a, b, c of `a x + b y + c = 0` with (a, b) a unit vector, so that the left side is a signed distance in
+        pixels. NaN for the epipole, whose line is not defined.
+
+    Raises
+    ------
+    ValueError
+        If a shape is another or there are NaN.
     """
     F = _matrix(F)
     x1, _ = check_pair(("x1", "x1"), x1, x1, (2, 2), 0)
@@ -73,6 +99,12 @@ def epipolar_lines(F: np.ndarray, x1: np.ndarray) -> np.ndarray:
 
 
 def epipoles(F: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Epipoles e1 (3,) with `F e1 = 0` and e2 (3,) with `F^T e2 = 0`, homogeneous and unit: w = 0 is at infinity."""
+    """Epipoles e1 (3,) with `F e1 = 0` and e2 (3,) with `F^T e2 = 0`, homogeneous and unit: w = 0 is at infinity.
+
+    Raises
+    ------
+    ValueError
+        If F is not a finite (3, 3) matrix.
+    """
     u, _, vt = np.linalg.svd(_matrix(F))
     return vt[2], u[:, 2]

@@ -27,6 +27,33 @@ def estimate_essential(
     camera2: Camera,
     options: RansacOptions | None = None,
 ) -> EssentialResult:
-    """Essential matrix of two calibrated views; parameters and errors as for `estimate_relative_pose`."""
+    """Essential matrix of two calibrated views from correspondences with outliers.
+
+    The pose of `estimate_relative_pose`, as its matrix.
+
+    Parameters
+    ----------
+    x1, x2 : (N, 2)
+        Corresponding pixels, N >= 5; the centre of the top-left pixel is (0.5, 0.5).
+    camera1, camera2 : Camera
+    options : RansacOptions, optional
+        `max_error_px` is a distance in pixels to the epipolar geometry, in either view.
+
+    Returns
+    -------
+    EssentialResult
+        `E` (3, 3) with `d2^T E d1 = 0` for the bearings d1, d2 of the pixels; inliers, score, degeneracy.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, N < 5, or there are NaN or pixels without a ray.
+    EstimationError
+        If no pose was found.
+
+    References
+    ----------
+    Nister: An efficient solution to the five-point relative pose problem. PAMI 26 (6), 2004.
+    """
     found = estimate_relative_pose(x1, x2, camera1, camera2, options)
     return EssentialResult(found.E, found.inliers, found.score, found.iterations, found.degeneracy)

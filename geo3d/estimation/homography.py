@@ -42,9 +42,19 @@ class HomographyResult:
 
 
 def solve_homography(x1: np.ndarray, x2: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Homography (3, 3) of norm one from pixels (N, 2), N >= 4: the normalised DLT, exact for four.
+    """Homography `x2 ~ H x1` from pixels without outliers: the normalised DLT, exact for four.
 
-    Hartley and Zisserman, algorithm 4.2.
+    Parameters
+    ----------
+    x1, x2 : (N, 2)
+        Corresponding pixels, N >= 4.
+    weights : (N,), optional
+        Of the squared algebraic errors; one each by default.
+
+    Returns
+    -------
+    (3, 3)
+        Of Frobenius norm one, `w > 0` at the points in the mean.
 
     Raises
     ------
@@ -52,6 +62,10 @@ def solve_homography(x1: np.ndarray, x2: np.ndarray, weights: np.ndarray | None 
         If the shapes differ, N < 4, or there are NaN.
     EstimationError
         If the points leave more than one solution (three of four in line).
+
+    References
+    ----------
+    Hartley and Zisserman: Multiple View Geometry, algorithm 4.2.
     """
     x1, x2 = check_pair(("x1", "x2"), x1, x2, (2, 2), 4)
     n1, n2 = normalization(x1), normalization(x2)

@@ -231,6 +231,11 @@ def solve_p3p(points: np.ndarray, bearings: np.ndarray) -> list[SE3]:
     -------
     list of SE3
         At most four `cam_from_world` with all points in front along their rays; none for points in line.
+
+    Raises
+    ------
+    ValueError
+        If there are not three rows each, or NaN or rays of length zero.
     """
     points, bearings = check_pair(("points", "bearings"), points, bearings, (3, 3), 3)
     if len(check_array("points", points, 3)) != 3:

@@ -44,7 +44,7 @@ class RansacOptions:
     prosac : bool
         The correspondences are sorted, best first (as by match distance): draw from the first ones first.
     seed : int
-        The same seed gives the same result.
+        Not negative; the same seed gives the same result.
     """
 
     max_error_px: float = 4.0
@@ -68,6 +68,8 @@ class RansacOptions:
             )
         if self.score not in SCORES:
             raise ValueError(f"score: expected one of {sorted(SCORES)}, got {self.score!r}")
+        if self.seed < 0:
+            raise ValueError(f"seed: expected a whole number that is not negative, got {self.seed}")
 
 
 class Estimator(Protocol):

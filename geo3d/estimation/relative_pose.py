@@ -140,12 +140,36 @@ def refine_relative_pose(
     score: str = "magsac",
     iterations: int = 50,
 ) -> SE3:
-    """The pose of least `sum rho((Sampson error / max_error_px)^2)` near `cam2_from_cam1`; unit translation.
+    """The pose of least `sum rho((Sampson error / max_error_px)^2)` near `cam2_from_cam1`.
+
+    Parameters
+    ----------
+    cam2_from_cam1 : SE3
+        The start; its translation of any length but zero.
+    x1, x2 : (N, 2)
+        Corresponding pixels, N >= 5; the centre of the top-left pixel is (0.5, 0.5).
+    camera1, camera2 : Camera
+    max_error_px : float
+        Correspondences beyond this Sampson error, in pixels, have no weight.
+    score : {"magsac", "msac"}
+        The loss rho, as in `RansacOptions`; both are flat beyond `max_error_px`.
+    iterations : int
+        Largest number of Levenberg-Marquardt steps, refused ones included.
+
+    Returns
+    -------
+    SE3
+        `cam2_from_cam1` with a translation of unit length; its cost is never higher than at the start.
 
     Raises
     ------
     ValueError
-        If the shapes differ, there are NaN, or the translation is zero.
+        If the shapes differ, N < 5, there are NaN or pixels without a ray, the translation is zero, or the score has
+        another name.
+
+    References
+    ----------
+    Hartley and Zisserman: Multiple View Geometry, section 11.4 (Sampson error).
     """
     x1, x2 = check_pair(("x1", "x2"), x1, x2, (2, 2), 5)
     norm = float(np.linalg.norm(cam2_from_cam1.translation))

@@ -97,12 +97,26 @@ def _seven_point_once(p, q):
 
 
 def solve_seven_point(x1: np.ndarray, x2: np.ndarray) -> np.ndarray:
-    """Fundamental matrices (K, 3, 3), K <= 3, of norm one from seven pixels (7, 2).
+    """Fundamental matrices of seven correspondences, `x2^T F x1 = 0`.
+
+    Parameters
+    ----------
+    x1, x2 : (7, 2)
+        Corresponding pixels.
+
+    Returns
+    -------
+    (K, 3, 3)
+        The K <= 3 real solutions, each of rank two and Frobenius norm one.
 
     Raises
     ------
     ValueError
-        If there are not seven rows, or NaN.
+        If the shapes differ, there are not seven rows, or there are NaN.
+
+    References
+    ----------
+    Hartley and Zisserman: Multiple View Geometry, section 11.1.2.
     """
     x1, x2 = check_pair(("x1", "x2"), x1, x2, (2, 2), 7)
     if len(x1) != 7:

@@ -50,14 +50,28 @@ def _stacked(poses: SE3, bearings: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def triangulate_dlt(cam_from_world: SE3, bearings: np.ndarray) -> np.ndarray:
-    """Points (N, 3) seen along bearings (V, N, 3) from V poses, by the linear method; not checked for cheirality.
+    """World points by the linear method: the least algebraic error of `d x (R X + t) = 0` over the views.
 
-    Points at infinity come out as very large or infinite coordinates.
+    Parameters
+    ----------
+    cam_from_world : SE3
+        V >= 2 poses.
+    bearings : (V, N, 3)
+        Rays of the N points in each view, of any length.
+
+    Returns
+    -------
+    (N, 3)
+        World points, not checked for cheirality; those at infinity have very large or infinite coordinates.
 
     Raises
     ------
     ValueError
         If the shapes do not fit together, or there are NaN or rays of length zero.
+
+    References
+    ----------
+    Hartley and Zisserman: Multiple View Geometry, section 12.2.
     """
     rotations, translations, d = _stacked(cam_from_world, bearings)
     matrices = np.concatenate([rotations, translations[:, :, None]], axis=2)  # (V, 3, 4)
@@ -75,11 +89,17 @@ def triangulate_midpoint(cam2_from_cam1: SE3, bearings1: np.ndarray, bearings2: 
     ----------
     cam2_from_cam1 : SE3
     bearings1, bearings2 : (N, 3)
+        Corresponding rays in the frames of the two cameras, of any length.
+
+    Returns
+    -------
+    Triangulation
+        Points in the frame of camera 1, in the unit of the translation.
 
     Raises
     ------
     ValueError
-        If the shapes differ or there are NaN.
+        If the shapes differ, or there are NaN or rays of length zero.
     """
     d1, d2 = check_bearings(bearings1, bearings2, 1)
     back = cam2_from_cam1.inverse()
@@ -109,6 +129,23 @@ def correct_lindstrom(
     ----------
     E : (3, 3)
         Essential with points on the unit plane, or fundamental with pixels.
+    x1, x2 : (N, 2)
+        Corresponding points on the unit plane, or pixels.
+    iterations : int
+
+    Returns
+    -------
+    x1, x2 : (N, 2)
+        The corrected points.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there are NaN.
+
+    References
+    ----------
+    Lindstrom: Triangulation made easy. CVPR 2010.
     """
     x1, x2 = check_pair(("x1", "x2"), x1, x2, (2, 2), 1)
     E = np.asarray(E, dtype=np.float64) / np.linalg.norm(E)
@@ -151,7 +188,21 @@ def triangulate_lindstrom(cam2_from_cam1: SE3, x1: np.ndarray, x2: np.ndarray) -
 def triangulate_two_view(cam2_from_cam1: SE3, bearings1: np.ndarray, bearings2: np.ndarray) -> Triangulation:
     """Points of least squared angular error in two views, in the frame of camera 1; any field of view.
 
-    Parameters and errors as for `triangulate_midpoint`.
+    Parameters
+    ----------
+    cam2_from_cam1 : SE3
+    bearings1, bearings2 : (N, 3)
+        Corresponding rays in the frames of the two cameras, of any length.
+
+    Returns
+    -------
+    Triangulation
+        Points in the frame of camera 1, in the unit of the translation.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or there are NaN or rays of length zero.
     """
     d1, d2 = check_bearings(bearings1, bearings2, 1)
     poses = SE3(

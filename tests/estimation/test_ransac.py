@@ -153,7 +153,7 @@ def test_magsac_is_the_formula_of_the_paper():
 @pytest.mark.parametrize(
     "wrong",
     [{"max_error_px": 0}, {"max_error_px": np.nan}, {"confidence": 1.0}, {"score": "ransac"}, {"max_iterations": 0},
-     {"min_iterations": 20, "max_iterations": 10}],
+     {"min_iterations": 20, "max_iterations": 10}, {"seed": -1}],
 )  # fmt: skip
 def test_options_are_checked(wrong):
     with pytest.raises(ValueError, match="expected"):
