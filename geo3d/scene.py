@@ -67,10 +67,12 @@ class Points:
 
     @staticmethod
     def empty() -> Points:
+        """No points: arrays of the right shapes and types with no rows."""
         return Points.from_tracks([])
 
     @staticmethod
     def from_tracks(tracks: list[Track]) -> Points:
+        """The points of `tracks`, one row a track, in their order; the inverse of `list(points)`."""
         lengths = [len(t.view_ids) for t in tracks]
         return Points(
             xyz=np.array([t.xyz for t in tracks], np.float64).reshape(-1, 3),

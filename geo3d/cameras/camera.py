@@ -82,9 +82,25 @@ class Camera:
 
     @staticmethod
     def from_focal(model: str, width: int, height: int, focal: float, prior_focal: bool = False) -> Camera:
-        """Camera with this focal length (pixels), the principal point at the centre and no distortion.
+        """Camera with the principal point at the centre and no distortion.
 
         FOV starts at omega = 0.01 as COLMAP's does; EQUIRECTANGULAR has no focal length and takes the size.
+
+        Parameters
+        ----------
+        model : str
+            COLMAP's name, a key of `MODELS`.
+        width, height : int
+            Size of the image, pixels.
+        focal : float
+            Focal length in pixels, for x and y alike.
+        prior_focal : bool
+            Whether the focal length is from a source that can be trusted (COLMAP's flag).
+
+        Raises
+        ------
+        ValueError
+            If there is no such model, or the size or the focal length is not positive.
         """
         info = _known(model)
         if not info.focal_params:
@@ -227,7 +243,14 @@ class Camera:
         return replace(self, width=width, height=height, params=params)
 
     def cropped(self, x: int, y: int, width: int, height: int) -> Camera:
-        """The camera of the part of the image whose top-left corner is (x, y): pixel (u, v) becomes (u - x, v - y).
+        """The camera of a part of the image: pixel (u, v) becomes (u - x, v - y).
+
+        Parameters
+        ----------
+        x, y : int
+            Top-left corner of the part, pixels from that of the image.
+        width, height : int
+            Size of the part.
 
         Raises
         ------

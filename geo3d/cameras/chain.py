@@ -19,6 +19,7 @@ def select(condition, yes, no):
     return np.where(condition, yes, no)
 
 
+# Not called from here: numba takes what this returns for `select` in compiled code, where the operands are scalars.
 @overload(select)
 def _select_scalar(condition, yes, no):
     return lambda condition, yes, no: yes if condition else no

@@ -71,7 +71,20 @@ def match(d1: np.ndarray, d2: np.ndarray, options: MatchOptions | None = None) -
 
 
 def match_reference(d1: np.ndarray, d2: np.ndarray, options: MatchOptions | None = None) -> np.ndarray:
-    """`match` as the formula: the whole similarity matrix, sorted. For reading and testing."""
+    """`match` as the formula: the whole similarity matrix, sorted. For reading and testing.
+
+    Parameters
+    ----------
+    d1 : (N, 128) uint8
+    d2 : (M, 128) uint8
+        RootSIFT, as `Features.descriptors`; taken unchecked.
+    options : MatchOptions, optional
+
+    Returns
+    -------
+    (K, 2) uint32
+        Rows of d1 and d2, sorted by the first: the same as of `match`.
+    """
     options = options or MatchOptions()
     similarity = d1.astype(np.int64) @ d2.astype(np.int64).T
     return select_matches(_top_two(similarity), _top_two(similarity.T), options)

@@ -107,6 +107,18 @@ def read_pairs(path: str | os.PathLike, names: Sequence[str]) -> list[Pair]:
 
     Names may hold blanks themselves: the line is cut where both parts are photos.
 
+    Parameters
+    ----------
+    path : path
+        UTF-8 text.
+    names : sequence of str
+        Of all photos, as `list_photos` gives them.
+
+    Returns
+    -------
+    list of (str, str)
+        Each pair once, its names in order, sorted.
+
     Raises
     ------
     ValueError

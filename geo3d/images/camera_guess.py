@@ -107,7 +107,19 @@ def camera_key(exif: Exif) -> str:
 def group_key(exif: Exif, name: str, per: Literal["exif", "folder", "photo"] = "exif") -> str:
     """Key under which photos share their intrinsics.
 
-    "exif": same camera, lens, focal length and size; "folder": same folder and size; "photo": none shared.
+    Parameters
+    ----------
+    exif : Exif
+        Of the photo.
+    name : str
+        Of the photo, relative to the photos' folder, with forward slashes.
+    per : "exif", "folder" or "photo"
+        "exif": same camera, lens, focal length and size; "folder": same folder and size; "photo": none shared.
+
+    Returns
+    -------
+    str
+        Equal for two photos that share one camera; readable, and of no further meaning.
 
     Raises
     ------

@@ -19,6 +19,17 @@ def list_photos(folder: str | os.PathLike, *, recursive: bool = True) -> list[st
     files and folders, `__MACOSX` and folders named `masks` are skipped. A folder that was reached by a
     symbolic link is entered once.
 
+    Parameters
+    ----------
+    folder : path
+    recursive : bool
+        Look into the folders inside too.
+
+    Returns
+    -------
+    list of str
+        Paths relative to `folder`.
+
     Raises
     ------
     FileNotFoundError

@@ -30,7 +30,25 @@ def find_mask_folder(images_folder: str | os.PathLike) -> Path | None:
 
 
 def find_mask(masks_folder: str | os.PathLike, name: str) -> Path | None:
-    """The mask file of the photo `name` (relative, forward slashes); None where there is none."""
+    """The mask file of a photo.
+
+    Parameters
+    ----------
+    masks_folder : path
+        As `find_mask_folder` finds it.
+    name : str
+        Of the photo, relative to the photos' folder, with forward slashes.
+
+    Returns
+    -------
+    Path or None
+        `NAME.png` (COLMAP's rule), or else a picture of the same stem; None where there is none.
+
+    Raises
+    ------
+    ValueError
+        If the name leads out of the folder.
+    """
     exact = path_inside(masks_folder, name + ".png")
     if exact.is_file():
         return exact

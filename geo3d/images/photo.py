@@ -25,7 +25,17 @@ from geo3d.util.require import require
 
 
 class PhotoError(ValueError):
-    """A photo that cannot be read. The message names the file, what was found, and what to do."""
+    """A photo that cannot be read. The message names the file, what was found, and what to do.
+
+    Parameters
+    ----------
+    path : path
+        Of the photo.
+    found : str
+        What is wrong with it, without a full stop.
+    advice : str
+        What to do, one sentence.
+    """
 
     def __init__(self, path: str | os.PathLike, found: str, advice: str) -> None:
         super().__init__(f"{os.fspath(path)}: {found}. {advice}")
@@ -64,7 +74,34 @@ def read_image(
     keep_16_bit: bool = False,
     max_size: int | None = None,
 ) -> np.ndarray:
-    """The pixels of a photo, (H, W, 3) RGB or (H, W) grey; see `read_photo`."""
+    """The pixels of a photo of any kind, as stored: EXIF orientation is not applied.
+
+    `read_photo` gives the transparency and the size of the file too.
+
+    Parameters
+    ----------
+    path : path
+    mode : "rgb" or "gray"
+        Grey is Rec. 601 luma.
+    keep_16_bit : bool
+        Keep uint16 where the file has 16 bits a channel, instead of value / 257.
+    max_size : int, optional
+        Reduce by area averaging so that the longer side has at most this many pixels.
+
+    Returns
+    -------
+    (H, W, 3) RGB or (H, W) grey
+        uint8, or uint16 where that was asked for and is there.
+
+    Raises
+    ------
+    PhotoError
+        If the file is empty, truncated, no image, of an unknown format, or far too large (see `read_photo`).
+    OSError
+        If the file cannot be opened at all.
+    ValueError
+        If `mode` or `max_size` is not valid.
+    """
     return read_photo(path, mode, keep_16_bit=keep_16_bit, max_size=max_size).pixels
 
 

@@ -285,7 +285,7 @@ SENSOR_WIDTH_MM: dict[str, float] = {
 
 
 def sensor_width_mm(make: str, model: str) -> float | None:
-    """Sensor width of a camera by its EXIF make and model; None where the table lacks it."""
+    """Sensor width of a camera, millimetres, by its EXIF `make` and `model`; None where the table lacks it."""
     name = " ".join(model.lower().split())
     maker = make.lower().split()[0] if make.split() else ""
     for key in (name, f"{maker} {name}", name.removeprefix(maker).strip()):

@@ -24,7 +24,22 @@ class NamedCamera:
 
 
 def write_camera_json(path: str | os.PathLike, camera: Camera, name: str = "") -> None:
-    """Write a camera, atomically."""
+    """Write a camera of any model, those that COLMAP lacks too, atomically.
+
+    Parameters
+    ----------
+    path : path
+        The JSON file; replaced if it is there.
+    camera : Camera
+        Principal point in pixels with the centre of the top-left pixel at (0.5, 0.5).
+    name : str
+        Of the lens or the device, kept with it; left out where empty.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
     params = dict(zip(MODELS[camera.model].param_names, map(float, camera.params), strict=True))
     content = {"model": camera.model, "width": camera.width, "height": camera.height, "params": params}
     write_text(path, json.dumps(content | ({"name": name} if name else {}), indent=2) + "\n")

@@ -158,7 +158,12 @@ class TwoViewRecord:
 
 
 def pair_id(id1: int, id2: int) -> int:
-    """COLMAP's key of a pair; the order of the two does not matter.
+    """COLMAP's key of a pair, `min * 2147483647 + max`; `pair_of` takes it back.
+
+    Parameters
+    ----------
+    id1, id2 : int
+        Image ids; their order does not matter.
 
     Raises
     ------

@@ -111,6 +111,8 @@ def write_ply(
 
     Parameters
     ----------
+    path : path
+        Replaced if it is there.
     points : (N, 3)
         float32 is written as float, everything else as double.
     colors : (N, 3) uint8, optional

@@ -80,16 +80,31 @@ class ArrowProblem(Generic[X]):
         self._linearize, self._cost, self._retract = linearize, cost, retract
 
     def linearize(self) -> float:
+        """Build the `system` at the current state; return the cost there, `1/2 sum rho`."""
         self.system = self._linearize(self.state)
         return self.system.cost
 
     def gradient_norm(self) -> float:
+        """Largest absolute element of the gradient at the state that was linearised last."""
         a = self.system
         return float(
             max(np.abs(a.shared_gradient).max(initial=0.0), np.abs(a.group_gradient).max(initial=0.0))
         )
 
     def solve(self, damping: float) -> Step | None:
+        """Solve for the step and keep it.
+
+        Parameters
+        ----------
+        damping : float
+            `lambda` of `(H + lambda D) d = -g`, D the diagonal of H, clipped.
+
+        Returns
+        -------
+        Step or None
+            Its lengths and the decrease of the quadratic model; None where the system is not positive definite or
+            the step is not finite.
+        """
         a = self.system
         shared_scale = np.clip(np.diag(a.shared), MIN_DIAGONAL, MAX_DIAGONAL)
         group_scale = np.clip(np.einsum("nkk->nk", a.groups), MIN_DIAGONAL, MAX_DIAGONAL)
@@ -111,15 +126,32 @@ class ArrowProblem(Generic[X]):
         return Step(0.5 * model, float(np.sqrt(shared @ shared + (groups**2).sum())), 0.0)
 
     def trial_cost(self) -> float:
+        """The cost after the step that `solve` kept; not finite where the state would leave its domain."""
         self._trial = self._retract(self.state, *self._step)
         return self._cost(self._trial)
 
     def accept(self) -> None:
+        """Make the state after the step, as `trial_cost` evaluated it, the current one."""
         self.state = self._trial
 
 
 def reduce_arrow(system: ArrowSystem, inverse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Schur complement S (s, s) and reduced gradient (s,), given the inverses (N, k, k) of the groups' blocks."""
+    """Eliminate the groups: `S = A - sum W_i V_i^-1 W_i^T` and its right side.
+
+    Parameters
+    ----------
+    system : ArrowSystem
+        With s shared parameters and N groups of k.
+    inverse : (N, k, k) array
+        V_i^-1, damped or not.
+
+    Returns
+    -------
+    S : (s, s) array
+        Schur complement.
+    gradient : (s,) array
+        `gs - sum W_i V_i^-1 g_i`; the shared step solves `S ds = -gradient`.
+    """
     product = system.coupling @ inverse
     reduced = system.shared - np.einsum("nsk,ntk->st", product, system.coupling)
     return reduced, system.shared_gradient - np.einsum("nsk,nk->s", product, system.group_gradient)

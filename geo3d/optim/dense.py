@@ -50,6 +50,13 @@ class DenseProblem:
         )
 
     def linearize(self) -> float:
+        """Build `hessian` J^T W J (n, n) and `gradient` J^T W r (n,) at `x`; return the cost there, `1/2 sum rho`.
+
+        Raises
+        ------
+        ValueError
+            If the shapes of the residuals and the Jacobian do not fit together.
+        """
         r, J = self._fresh or self._evaluate(self.x)
         self._fresh = None
         squared = np.einsum("mk,mk->m", r, r)
@@ -60,9 +67,23 @@ class DenseProblem:
         return 0.5 * float(self._loss.rho(squared).sum())
 
     def gradient_norm(self) -> float:
+        """Largest absolute element of the gradient at the parameters that were linearised last."""
         return float(np.abs(self.gradient).max(initial=0.0))
 
     def solve(self, damping: float) -> Step | None:
+        """Solve for the step and keep it.
+
+        Parameters
+        ----------
+        damping : float
+            `lambda` of `(H + lambda D) d = -g`, D the diagonal of H, clipped.
+
+        Returns
+        -------
+        Step or None
+            Its length, that of `x`, and the decrease of the quadratic model; None where the system is not positive
+            definite or the step is not finite.
+        """
         from scipy.linalg import get_lapack_funcs
 
         (posv,) = get_lapack_funcs(("posv",), dtype=np.float64)
@@ -76,6 +97,7 @@ class DenseProblem:
         return Step(decrease, float(np.linalg.norm(step)), float(np.linalg.norm(self.x)))
 
     def trial_cost(self) -> float:
+        """The cost after the step that `solve` kept; infinite where residuals or Jacobian are not finite there."""
         self._trial = self._retract(self.x, self._step)
         r, J = self._fresh_trial = self._evaluate(self._trial)
         if not (np.isfinite(r).all() and np.isfinite(J).all()):
@@ -83,6 +105,7 @@ class DenseProblem:
         return 0.5 * float(self._loss.rho(np.einsum("mk,mk->m", r, r)).sum())
 
     def accept(self) -> None:
+        """Make the parameters after the step, as `trial_cost` evaluated them, the current ones."""
         self.x, self._fresh = self._trial, self._fresh_trial
 
     def _evaluate(self, x: State) -> tuple[np.ndarray, np.ndarray]:

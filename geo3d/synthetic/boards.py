@@ -68,7 +68,22 @@ def board_points(options: BoardOptions) -> np.ndarray:
 def render_board(
     camera: Camera, cam_from_board: SE3, options: BoardOptions | None = None, seed: int = 0
 ) -> BoardPhoto:
-    """Photograph a board.
+    """Photograph a board, ray by ray: anti-aliased, blurred, noisy.
+
+    Parameters
+    ----------
+    camera : Camera
+        Of any model; its size is the photo's.
+    cam_from_board : SE3
+        Metres; the first inner corner is the board's origin, x along a row of corners, y along a column.
+    options : BoardOptions, optional
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    BoardPhoto
+        The image and its true corners.
 
     Raises
     ------
@@ -103,7 +118,25 @@ def board_poses(
     margin_px: float = 8.0,
     seed: int = 0,
 ) -> list[SE3]:
-    """`cam_from_board` of `count` photos that show the whole board, all over the image, tilted this way and that.
+    """Poses of a board for photos that show it whole, all over the image, tilted this way and that.
+
+    Parameters
+    ----------
+    camera : Camera
+    count : int
+        Number of poses.
+    options : BoardOptions, optional
+    max_tilt_deg : float
+        Largest angle of a turn away from facing the camera, degrees.
+    margin_px : float
+        Least distance of the board's rim from the edge of the image, pixels.
+    seed : int
+        The same seed gives the same poses.
+
+    Returns
+    -------
+    list of SE3
+        `cam_from_board`, metres.
 
     Raises
     ------

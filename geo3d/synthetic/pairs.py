@@ -72,14 +72,27 @@ def make_two_view(
 
     Parameters
     ----------
+    points : int
+        Number of points, all in view of both.
+    camera1, camera2 : Camera, optional
+        `default_camera()` if not given; camera2 as camera1.
     structure : "general" or "plane"
         Points in a volume, or on one random plane.
     motion : "general", "sideways", "forward" or "rotation"
         Unit translation in a random direction, along x, along z, or none.
     rotation_deg : float
         Angle of the rotation, about a random axis.
-    noise_px, outlier_ratio, seed
-        As in `make_scene`; noise in both views, outliers in the second.
+    noise_px : float
+        Standard deviation of the pixels in x and in y, in both views.
+    outlier_ratio : float
+        Share of the pixels of the second view that are moved to a random place of the image, in [0, 1).
+    seed : int
+        The same seed gives the same data.
+
+    Returns
+    -------
+    TwoViewData
+        Points in the frame of camera 1, pixels, the true pose and essential matrix.
 
     Raises
     ------
@@ -122,7 +135,27 @@ def make_resection(
     outlier_ratio: float = 0.0,
     seed: int = 0,
 ) -> ResectionData:
-    """Points of the world and their pixels in a camera with a random pose; parameters as in `make_two_view`.
+    """Points of the world and their pixels in a camera with a random pose.
+
+    Parameters
+    ----------
+    points : int
+        Number of points, all in view.
+    camera : Camera, optional
+        `default_camera()` if not given.
+    structure : "general" or "plane"
+        Points in a volume, or on one random plane.
+    noise_px : float
+        Standard deviation of the pixels in x and in y.
+    outlier_ratio : float
+        Share of the pixels that are moved to a random place of the image, in [0, 1).
+    seed : int
+        The same seed gives the same data.
+
+    Returns
+    -------
+    ResectionData
+        With the true `cam_from_world`.
 
     Raises
     ------

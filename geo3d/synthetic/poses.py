@@ -13,9 +13,22 @@ KINDS = ("orbit", "grid", "walk", "forward")
 
 
 def look_at(eye: np.ndarray, target: np.ndarray, up: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> SE3:
-    """`cam_from_world` of a camera at `eye` (3,), its axis through `target` (3,), upright towards `up`.
+    """Pose of a camera that looks at a point.
 
-    Where the axis is along `up` (a drone looking straight down) the top of the image is to the north (+y).
+    Parameters
+    ----------
+    eye : (3,)
+        Where the camera is, in the world.
+    target : (3,)
+        A point on its axis, in front.
+    up : (3,)
+        Direction that the top of the image is towards. Where the axis is along it (a drone looking straight down)
+        the top of the image is to the north (+y).
+
+    Returns
+    -------
+    SE3
+        `cam_from_world`.
 
     Raises
     ------

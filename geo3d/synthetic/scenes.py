@@ -123,12 +123,16 @@ def perturbed(
 
     Parameters
     ----------
+    reconstruction : Reconstruction
+        Left as it is.
     rotation_deg : float
         Each camera is turned about its centre by this angle, about a random axis.
     translation : float
         Each camera's centre is moved by this length, in a random direction (units of the world).
     point_sigma : float
         Standard deviation of the points in each coordinate (units of the world).
+    seed : int
+        The same seed gives the same copy.
     """
     rng = np.random.default_rng(seed)
     views = {}
