@@ -54,9 +54,14 @@ class HabitatOptions:
     gps_sigma_m : float or None
         Standard deviation of the position in EXIF, per axis, metres (twice that for the height); None: no GPS.
     quality : int
-        Of the JPEG.
+        Of the JPEG, 1 to 100.
     seed : int
-        Of the plants and stones, of noise and GPS.
+        Of the plants and stones, of noise and GPS; not negative.
+
+    Raises
+    ------
+    ValueError
+        For a number out of range or an unknown path.
     """
 
     path: str = "drone"
@@ -71,6 +76,20 @@ class HabitatOptions:
     gps_sigma_m: float | None = 0.8
     quality: int = 92
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.path not in PATHS:
+            raise ValueError(f"path is {self.path!r}; expected one of {', '.join(PATHS)}")
+        if self.photos < 1 or self.samples < 1:
+            raise ValueError(f"photos and samples have to be at least 1; got {self.photos}, {self.samples}")
+        if self.camera is None and min(self.width, self.height) < 16:
+            raise ValueError(f"photos of at least 16 x 16 pixels, please; got {self.width} x {self.height}")
+        if min(self.noise, self.exposure_sigma, self.vignetting, self.gps_sigma_m or 0) < 0:
+            raise ValueError("noise, exposure_sigma, vignetting and gps_sigma_m may not be negative")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality: expected that of a JPEG, 1 to 100, got {self.quality}")
+        if self.seed < 0:
+            raise ValueError(f"seed: expected a whole number that is not negative, got {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -124,13 +143,17 @@ def render_habitat(
     truth_folder : path, optional
         The true camera and poses are written there as a COLMAP text model.
 
+    Returns
+    -------
+    HabitatTruth
+        Camera, names and poses of the photos.
+
     Raises
     ------
-    ValueError
-        For options out of range.
+    OSError
+        If the folder cannot be written.
     """
     options = options or HabitatOptions()
-    _check(options)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     camera = options.camera or _default_camera(options.width, options.height)
@@ -160,7 +183,20 @@ def render_habitat(
 
 
 def habitat_depth(truth: HabitatTruth, name: str) -> np.ndarray:
-    """(H, W) float64 depth z at the pixel centres of a photo, metres: infinite in the sky, NaN beyond the lens.
+    """The true depth of each pixel of a photo of the habitat.
+
+    Parameters
+    ----------
+    truth : HabitatTruth
+        As `render_habitat` returns it.
+    name : str
+        Of the photo, one of `truth.names`.
+
+    Returns
+    -------
+    (H, W) float64
+        Depth (z in the camera's frame, not the length of the ray) at the pixel centres, metres: infinite in the sky,
+        NaN beyond the lens.
 
     Raises
     ------
@@ -175,9 +211,23 @@ def habitat_depth(truth: HabitatTruth, name: str) -> np.ndarray:
 
 
 def habitat_view(camera: Camera, cam_from_world: SE3, seed: int = 0, samples: int = 2) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: the habitat from anywhere, without noise; `samples` rays a pixel along each side.
+    """The habitat from anywhere, without noise: what a new view of a reconstructed habitat is compared with.
 
-    What a new view of a reconstructed habitat is compared with.
+    Parameters
+    ----------
+    camera : Camera
+        Of any model; its size is the photo's.
+    cam_from_world : SE3
+        Metres; the world is east, north, up about the meadow's origin.
+    seed : int
+        Of the plants and stones, as in `HabitatOptions`.
+    samples : int
+        Rays a pixel, along each side.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        RGB.
     """
     rays = pixel_rays(camera, samples)
     linear = render_linear(make_habitat(seed), rays, samples**2, cam_from_world, 1 / _focal(camera))
@@ -185,7 +235,22 @@ def habitat_view(camera: Camera, cam_from_world: SE3, seed: int = 0, samples: in
 
 
 def habitat_poses(path: str, photos: int, seed: int = 0) -> list[SE3]:
-    """`cam_from_world` of the photos of a path, a little unsteady as real ones are."""
+    """The poses of the photos of a path, a little unsteady as real ones are.
+
+    Parameters
+    ----------
+    path : "drone", "orbit" or "walk"
+        As in `HabitatOptions`.
+    photos : int
+        Number of poses.
+    seed : int
+        Of the unsteadiness, and of the habitat that is walked on.
+
+    Returns
+    -------
+    list of SE3
+        `cam_from_world`, metres; the world is east, north, up about the meadow's origin.
+    """
     rng = np.random.default_rng([seed, 3])
     s = np.arange(photos) / photos
     if path == "orbit":  # two turns in one: every other photo is higher and further away
@@ -232,17 +297,6 @@ def develop(linear: np.ndarray, noise: float, rng: np.random.Generator) -> np.nd
     if noise > 0:
         image = image + noise * rng.standard_normal(image.shape, np.float32)
     return np.clip(image + 0.5, 0, 255).astype(np.uint8)
-
-
-def _check(options: HabitatOptions) -> None:
-    if options.path not in PATHS:
-        raise ValueError(f"path is {options.path!r}; expected one of {', '.join(PATHS)}")
-    if options.photos < 1 or options.samples < 1:
-        raise ValueError(f"photos and samples have to be at least 1; got {options.photos}, {options.samples}")
-    if options.camera is None and min(options.width, options.height) < 16:
-        raise ValueError(f"photos of at least 16 x 16 pixels, please; got {options.width} x {options.height}")
-    if min(options.noise, options.exposure_sigma, options.vignetting, options.gps_sigma_m or 0) < 0:
-        raise ValueError("noise, exposure_sigma, vignetting and gps_sigma_m may not be negative")
 
 
 def _default_camera(width: int, height: int) -> Camera:
