@@ -86,7 +86,7 @@ def umeyama(
 
 
 def umeyama_robust(
-    source: ArrayLike, target: ArrayLike, max_error: float, seed: int, with_scale: bool = True
+    source: ArrayLike, target: ArrayLike, max_error: float, seed: int = 0, with_scale: bool = True
 ) -> SimilarityFit:
     """Similarity with `target = transform.act(source)` for pairs of which some are wrong.
 

@@ -25,11 +25,11 @@ class LieGroup(ABC):
     @staticmethod
     @abstractmethod
     def exp(tangent: ArrayLike) -> LieGroup:
-        """Element of a tangent vector (..., d)."""
+        """Element of a tangent vector (..., d); ValueError where it is not finite."""
 
     @abstractmethod
     def log(self) -> np.ndarray:
-        """(..., d) the shortest tangent vector whose exponential is this element."""
+        """(..., d) the shortest tangent vector whose exponential is this element; ValueError where it is none."""
 
     @abstractmethod
     def inverse(self) -> Self:
@@ -74,10 +74,12 @@ class LieGroup(ABC):
 
 
 def as_tangent(tangent: ArrayLike, size: int) -> np.ndarray:
-    """The tangent as float64 (..., size), or ValueError."""
+    """The tangent as float64 (..., size), finite, or ValueError."""
     xi = np.asarray(tangent, np.float64)
     if xi.ndim == 0 or xi.shape[-1] != size:
         raise ValueError(f"tangent: expected shape (..., {size}), got {xi.shape}")
+    if not np.isfinite(xi).all():
+        raise ValueError("tangent: expected finite numbers, got NaN or infinity")
     return xi
 
 

@@ -9,6 +9,11 @@ from numpy.typing import ArrayLike
 def to_homogeneous(points: ArrayLike) -> np.ndarray:
     """(..., n + 1) points (..., n) with a 1 appended.
 
+    Raises
+    ------
+    ValueError
+        If a single number is given.
+
     Examples
     --------
     >>> to_homogeneous([[2.0, 3.0]]).tolist()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+_LARGEST_ERROR = 1e-4  # of an element of R^T R, by which a rotation may be off
+
 
 def quaternion_to_matrix(wxyz: ArrayLike) -> np.ndarray:
     """(..., 3, 3) rotation matrices of quaternions (..., 4), which need not have unit length.
@@ -40,11 +42,13 @@ def matrix_to_quaternion(matrix: ArrayLike) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the shape is another.
+        If the shape is another, or a matrix is no rotation: an element of `R^T R` is further than 1e-4 from that of
+        the identity (single precision and files of five digits are near enough), or it is a reflection, or NaN.
     """
     r = np.asarray(matrix, np.float64)
     if r.shape[-2:] != (3, 3):
         raise ValueError(f"matrix: expected shape (..., 3, 3), got {r.shape}")
+    _check_rotations(r)
     xx, yy, zz = r[..., 0, 0], r[..., 1, 1], r[..., 2, 2]
     wx, wy, wz = r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]
     xy, xz, yz = r[..., 0, 1] + r[..., 1, 0], r[..., 0, 2] + r[..., 2, 0], r[..., 1, 2] + r[..., 2, 1]
@@ -65,7 +69,7 @@ def matrix_to_quaternion(matrix: ArrayLike) -> np.ndarray:
 
 
 def quaternion_multiply(a: ArrayLike, b: ArrayLike) -> np.ndarray:
-    """(..., 4) Hamilton product of wxyz quaternions (..., 4): its matrix is `matrix(a) @ matrix(b)`."""
+    """(..., 4) Hamilton product of wxyz quaternions `a` and `b` (..., 4): its matrix is `matrix(a) @ matrix(b)`."""
     aw, ax, ay, az = np.moveaxis(_quaternions(a), -1, 0)
     bw, bx, by, bz = np.moveaxis(_quaternions(b), -1, 0)
     return np.stack(
@@ -96,6 +100,18 @@ def quaternion_slerp(a: ArrayLike, b: ArrayLike, t: ArrayLike) -> np.ndarray:
         s * angle / np.pi
     ) / scale * qb
     return out / np.linalg.norm(out, axis=-1, keepdims=True)
+
+
+def _check_rotations(r: np.ndarray) -> None:
+    """ValueError where matrices (..., 3, 3) are not orthogonal, or turn right hands into left ones."""
+    error = np.abs(np.swapaxes(r, -1, -2) @ r - np.eye(3)).max(initial=0.0)
+    if not error <= _LARGEST_ERROR:
+        raise ValueError(
+            f"matrix: expected rotations, but an element of R^T R is {error:.3g} off the identity; see "
+            "closest_rotation for matrices that are not quite rotations"
+        )
+    if (np.linalg.det(r) < 0).any():
+        raise ValueError("matrix: expected rotations, got a reflection (its determinant is -1)")
 
 
 def _quaternions(wxyz: ArrayLike) -> np.ndarray:

@@ -65,7 +65,13 @@ class SE3(LieGroup):
 
     @staticmethod
     def from_quaternion_translation(wxyz: ArrayLike, translation: ArrayLike) -> SE3:
-        """Motion of a quaternion (..., 4), w first, normalised here, and a translation (..., 3)."""
+        """Motion of a quaternion `wxyz` (..., 4), normalised here, and a `translation` (..., 3).
+
+        Raises
+        ------
+        ValueError
+            If a shape is another, or a quaternion is zero or not finite.
+        """
         return SE3(quaternion_to_matrix(wxyz), np.asarray(translation, np.float64))
 
     @staticmethod

@@ -30,7 +30,8 @@ class SO3(LieGroup):
     Attributes
     ----------
     matrix : (..., 3, 3) float64
-        Taken as given: `closest_rotation` makes a rotation of a matrix that is not quite one.
+        Taken as given, for speed, and looked at by `log` and `quaternion`, which refuse what is no rotation;
+        `closest_rotation` makes one of a matrix that is not quite one.
 
     Raises
     ------
@@ -58,7 +59,13 @@ class SO3(LieGroup):
 
     @staticmethod
     def exp(tangent: ArrayLike) -> SO3:
-        """Rotation by the angle |tangent| (radians) about the axis tangent (..., 3)."""
+        """Rotation by the angle |tangent| (radians) about the axis tangent (..., 3).
+
+        Raises
+        ------
+        ValueError
+            If the shape is another or a number is not finite.
+        """
         phi = as_tangent(tangent, 3)
         angle = np.linalg.norm(phi, axis=-1)[..., None, None]
         k = skew(phi)
@@ -70,11 +77,23 @@ class SO3(LieGroup):
         return SO3(quaternion_to_matrix(wxyz))
 
     def quaternion(self) -> np.ndarray:
-        """(..., 4) unit quaternion wxyz with w >= 0."""
+        """(..., 4) unit quaternion wxyz with w >= 0.
+
+        Raises
+        ------
+        ValueError
+            If a matrix is no rotation, as `matrix_to_quaternion`.
+        """
         return matrix_to_quaternion(self.matrix)
 
     def log(self) -> np.ndarray:
-        """(..., 3) axis times angle, the angle in [0, pi]; at pi either sign of the axis is right."""
+        """(..., 3) axis times angle, the angle in [0, pi]; at pi either sign of the axis is right.
+
+        Raises
+        ------
+        ValueError
+            If a matrix is no rotation, as `matrix_to_quaternion`.
+        """
         q = self.quaternion()
         w, v = q[..., :1], q[..., 1:]
         sine = np.linalg.norm(v, axis=-1, keepdims=True)

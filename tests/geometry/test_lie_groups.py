@@ -263,3 +263,35 @@ def test_closest_rotation_of_a_reflection_is_a_rotation():
 def test_wrong_input_is_refused(make):
     with pytest.raises(ValueError, match="expected"):
         make()
+
+
+NO_ROTATIONS = [np.ones((3, 3)), np.diag([1.0, 1, -1]), 1.001 * np.eye(3), np.full((3, 3), np.nan)]
+
+
+@pytest.mark.parametrize("wrong", NO_ROTATIONS)
+def test_no_rotation_has_no_logarithm(wrong):
+    batch = np.stack([np.eye(3), wrong])
+    one, zero = np.ones(2), np.zeros((2, 3))
+    for element in (SO3(wrong), SO3(batch), SE3(batch, zero), Sim3(one, batch, zero)):
+        with pytest.raises(ValueError, match="matrix: expected rotations"):
+            element.log()
+    with pytest.raises(ValueError, match="matrix: expected rotations"):
+        SO3(wrong).quaternion()
+
+
+@fast
+@given(seeds, angles)
+def test_single_precision_is_rotation_enough(seed, angle):
+    exact = SO3.exp(tangents(SO3, (3,), seed, angle))
+    rounded = SO3(exact.matrix.astype(np.float32))
+    close(np.minimum(1, rotation_angle(SO3.exp(rounded.log()).matrix.mT @ exact.matrix)), 0, 1e-5)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_tangent_has_to_be_finite(group, value):
+    tangent = np.zeros(group.tangent_size)
+    tangent[-1] = value
+    for function in (group.exp, group.left_jacobian, group.right_jacobian_inverse):
+        with pytest.raises(ValueError, match="tangent: expected finite"):
+            function(tangent)
