@@ -17,7 +17,6 @@ import numpy as np
 from geo3d.geometry import matrix_to_quaternion
 from geo3d.io.database_scene import DatabaseScene
 from geo3d.io.database_schema import (
-    CAMERA_SENSOR,
     DESCRIPTOR_SIFT,
     DESCRIPTOR_UNDEFINED,
     TwoViewRecord,
@@ -65,7 +64,20 @@ class ColmapDatabase(DatabaseScene):
     """
 
     def write_keypoints(self, image_id: int, keypoints: np.ndarray) -> None:
-        """Set the keypoints of an image, (N, 2), (N, 4) or (N, 6) float32; see the module for the columns."""
+        """Set the keypoints of an image, in place of those that it had.
+
+        Parameters
+        ----------
+        image_id : int
+        keypoints : (N, 2), (N, 4) or (N, 6)
+            Columns x, y; and scale, orientation; or and the affine shape a11 a12 a21 a22. Stored as float32. Pixels,
+            the centre of the top-left pixel is (0.5, 0.5).
+
+        Raises
+        ------
+        ValueError
+            If the shape is another, there are NaN, or there is no such image.
+        """
         keypoints = np.asarray(keypoints, np.float32)
         if keypoints.ndim != 2 or keypoints.shape[1] not in (2, 4, 6) or not np.isfinite(keypoints).all():
             raise ValueError(f"keypoints: expected finite (N, 2), (N, 4) or (N, 6), got {keypoints.shape}")
@@ -93,7 +105,19 @@ class ColmapDatabase(DatabaseScene):
         return counts
 
     def write_descriptors(self, image_id: int, descriptors: np.ndarray) -> None:
-        """Set the descriptors of an image, (N, D): uint8 is SIFT, float32 is of no kind that COLMAP knows."""
+        """Set the descriptors of an image, in place of those that it had.
+
+        Parameters
+        ----------
+        image_id : int
+        descriptors : (N, D) uint8 or float32
+            uint8 is SIFT; float32 is of no kind that COLMAP knows.
+
+        Raises
+        ------
+        ValueError
+            If the shape or type is another, or there is no such image.
+        """
         descriptors = np.asarray(descriptors)
         if descriptors.ndim != 2 or descriptors.dtype not in (np.uint8, np.float32):
             raise ValueError(
@@ -125,13 +149,26 @@ class ColmapDatabase(DatabaseScene):
         self._execute("DELETE FROM descriptors")
 
     def write_matches(self, id1: int, id2: int, matches: np.ndarray) -> None:
-        """Set the matches of a pair, (M, 2) rows of the keypoints of `id1` and `id2`."""
+        """Set the matches of a pair, in place of those that it had.
+
+        Parameters
+        ----------
+        id1, id2 : int
+            Image ids, in the order of the columns.
+        matches : (M, 2) int
+            Rows of the keypoints of `id1` and `id2`.
+
+        Raises
+        ------
+        ValueError
+            If the shape or type is another, or the ids are equal or out of range.
+        """
         found = _check_matches(matches)
         found = found if id1 < id2 else found[:, ::-1]
         self._insert("matches", pair_id(id1, id2), *found.shape, pack(found, np.uint32))
 
     def matches(self, id1: int, id2: int) -> np.ndarray:
-        """(M, 2) uint32, first column of `id1`; (0, 2) where the pair has none."""
+        """(M, 2) uint32, rows of the keypoints of `id1` and of `id2`; (0, 2) where the pair has none."""
         rows = self._rows("SELECT rows, cols, data FROM matches WHERE pair_id=?", (pair_id(id1, id2),))
         if not rows:
             return np.zeros((0, 2), np.uint32)
@@ -141,7 +178,7 @@ class ColmapDatabase(DatabaseScene):
 
     def pairs_with_matches(self) -> list[tuple[int, int]]:
         """Pairs whose matches are stored (also where there are 0), ascending."""
-        return [pair for _, pair in self._pairs("matches")]
+        return [pair_of(key) for (key,) in self._rows("SELECT pair_id FROM matches ORDER BY pair_id")]
 
     def write_two_view_geometry(self, id1: int, id2: int, geometry: Any) -> None:
         """Set what was found about a pair.
@@ -180,7 +217,7 @@ class ColmapDatabase(DatabaseScene):
         )
 
     def two_view_geometry(self, id1: int, id2: int) -> TwoViewRecord | None:
-        """What was found about a pair, in this order; None where nothing is stored."""
+        """What was found about the images `id1` and `id2`, in this order; None where nothing is stored."""
         counts = self._counts("WHERE image_id IN (?, ?)", (id1, id2))
         for _, record in self._geometries("WHERE pair_id=?", (pair_id(id1, id2),), counts):
             return record if id1 < id2 else record.inverted()
@@ -190,11 +227,6 @@ class ColmapDatabase(DatabaseScene):
         """What was found about each pair, by (id1, id2) with id1 < id2, ascending."""
         return dict(self._geometries("ORDER BY pair_id", (), self.keypoint_counts()))
 
-    def delete_matches(self, id1: int, id2: int) -> None:
-        """Remove the matches of a pair and what was found from them."""
-        for table in ("matches", "two_view_geometries"):
-            self._execute(f"DELETE FROM {table} WHERE pair_id=?", (pair_id(id1, id2),))
-
     def clear_matches(self) -> None:
         """Remove all matches and two-view geometries."""
         self._execute("DELETE FROM matches")
@@ -203,22 +235,6 @@ class ColmapDatabase(DatabaseScene):
     def clear_two_view_geometries(self) -> None:
         """Remove all two-view geometries."""
         self._execute("DELETE FROM two_view_geometries")
-
-    def delete_image(self, image_id: int) -> None:
-        """Remove an image with its features, matches, priors and frame."""
-        frames = "SELECT frame_id FROM frame_data WHERE data_id=? AND sensor_type=?"
-        for (frame_id,) in self._rows(frames, (image_id, CAMERA_SENSOR)):
-            self._execute("DELETE FROM frame_data WHERE frame_id=? AND data_id=?", (frame_id, image_id))
-            self._execute(
-                "DELETE FROM frames WHERE frame_id=? AND frame_id NOT IN (SELECT frame_id FROM frame_data)",
-                (frame_id,),
-            )
-        self._execute("DELETE FROM pose_priors WHERE corr_data_id=?", (image_id,))
-        for table in ("matches", "two_view_geometries"):
-            for key, pair in self._pairs(table):
-                if image_id in pair:
-                    self._execute(f"DELETE FROM {table} WHERE pair_id=?", (key,))
-        self._execute("DELETE FROM images WHERE image_id=?", (image_id,))
 
     def _geometries(
         self, which: str, values: tuple[int, ...], counts: dict[int, int]
@@ -249,9 +265,6 @@ class ColmapDatabase(DatabaseScene):
                     f"{counts.get(image_id, 0)}"
                 )
         return found
-
-    def _pairs(self, table: str) -> list[tuple[int, tuple[int, int]]]:
-        return [(key, pair_of(key)) for (key,) in self._rows(f"SELECT pair_id FROM {table} ORDER BY pair_id")]
 
 
 def _check_matches(matches: np.ndarray) -> np.ndarray:
