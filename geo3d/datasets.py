@@ -28,6 +28,8 @@ from typing import IO, Any
 from geo3d.util.files import atomic_path, path_inside, write_text
 from geo3d.util.progress import Progress, StageProgress, make_progress
 
+__all__ = ["Dataset", "DatasetFile", "cache_folder", "describe", "fetch", "load", "names"]
+
 _ATTEMPTS = 3
 _CHUNK = 1 << 16
 _TIMEOUT_S = (10, 60)  # to connect, between two pieces
