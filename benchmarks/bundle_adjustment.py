@@ -14,7 +14,6 @@ it takes. Times are of the solvers with their preparation, from arrays for geo3d
 `--quick` times one run each.
 """
 
-import argparse
 import bz2
 import json
 import os
@@ -27,6 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from common import make_parser, print_machine, write_figures
 
 IMPLEMENTATIONS = ("geo3d", "ceres")
 MAX_ITERATIONS = 100
@@ -44,17 +44,6 @@ class Problem:
     obs_view: np.ndarray  # (O,)
     obs_point: np.ndarray  # (O,)
     obs_xy: np.ndarray  # (O, 2)
-
-
-def sgemm_rate() -> float:
-    """GFLOP/s of a 2048 x 2048 float32 product, all threads, the best of five."""
-    a = np.random.default_rng(0).random((2048, 2048), dtype=np.float32)
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        a @ a
-        times.append(time.perf_counter() - start)
-    return 2 * 2048**3 / min(times) / 1e9
 
 
 def read_problem(path: Path) -> Problem:
@@ -209,20 +198,22 @@ def child(implementation: str, path: Path, target: float | None, repeats: int) -
     """`measure` in a new process, on one thread."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "result.json"
-        command = [
-            sys.executable,
-            __file__,
-            "--child",
-            implementation,
-            "--problem",
-            str(path),
-            "--json",
-            str(out),
-        ]
-        command += ["--repeats", str(repeats)] + ([] if target is None else ["--target", repr(target)])
+        words = [implementation, str(path), repr(target), str(repeats), str(out)]
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        subprocess.run(command, check=True, env={**os.environ, **one}, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, __file__, "--child", *words],
+            check=True,
+            env={**os.environ, **one},
+            stdout=subprocess.DEVNULL,
+        )
         return json.loads(out.read_text())
+
+
+def run_child(words: list[str]) -> None:
+    """The other end of `child`."""
+    implementation, path, target, repeats, out = words
+    wanted = None if target == "None" else float(target)
+    Path(out).write_text(json.dumps(measure(implementation, Path(path), wanted, int(repeats))))
 
 
 def compare(path: Path, repeats: int) -> dict[str, dict[str, float]]:
@@ -244,31 +235,21 @@ def compare(path: Path, repeats: int) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/ba"), help="folder with problems")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--quick", action="store_true", help="time one run instead of the best of five")
-    for name in ("--child", "--problem", "--target", "--repeats"):
-        parser.add_argument(name, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.child:
-        target = None if arguments.target is None else float(arguments.target)
-        result = measure(arguments.child, Path(arguments.problem), target, int(arguments.repeats))
-        arguments.json.write_text(json.dumps(result))
-        return
-    print(f"sgemm {sgemm_rate():.0f} GFLOP/s, {os.cpu_count()} cores")
-    paths = sorted(p for p in arguments.data.rglob("problem-*.txt*") if p.suffix in (".txt", ".bz2"))
+    if "--child" in sys.argv:
+        return run_child(sys.argv[sys.argv.index("--child") + 1 :])
+    options = make_parser(
+        __doc__, "folder with problems", "time one run instead of the best of five"
+    ).parse_args()
+    print_machine()
+    paths = sorted(p for p in options.data.rglob("problem-*.txt*") if p.suffix in (".txt", ".bz2"))
     if not paths:
-        sys.exit(f"no problem-*.txt or problem-*.txt.bz2 in {arguments.data}")
+        sys.exit(f"no problem-*.txt or problem-*.txt.bz2 in {options.data}")
     figures = {}
     for path in paths:
         problem = read_problem(path)
         print(f"  {len(problem.obs_xy)} observations cost {evaluate(problem):.1f} px^2 at the start")
-        figures[path.name.split(".")[0]] = compare(path, 1 if arguments.quick else 5)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        figures[path.name.split(".")[0]] = compare(path, 1 if options.quick else 5)
+    write_figures(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Two-view geometry side by side: geo3d, PoseLib, OpenCV and pycolmap on the same matches, in the same run.
 
-    python benchmarks/two_view.py --data FOLDER [--json FILE] [--quick]
+    python benchmarks/two_view.py --data FOLDER [--json FILE] [--quick] [--only NAME ...]
 
 FOLDER holds scenes (or is one) with `images/`, `K.txt` (pixel centres at integers) and `gt_cameras/NAME.camera`.
 Matches are mutual nearest neighbours with ratio 0.8 of 4,000 RootSIFT a photo; a pair takes part with at least 40
@@ -10,7 +10,6 @@ without a pose counts as 180 degrees. `auc_5` and `auc_10` are areas under the r
 `ms` is the median time of a pair. `--quick` takes every fifth pair.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -19,21 +18,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import make_parser, print_machine, write_figures
 
 IMPLEMENTATIONS = ("geo3d", "geo3d-fast", "poselib", "opencv", "pycolmap")
 CASES = ("essential", "fundamental")
 THRESHOLD_PX = 1.0  # inlier threshold of the peers, the one PoseLib and pycolmap are best at
-
-
-def sgemm_rate() -> float:
-    """GFLOP/s of a 2048 x 2048 float32 product, all threads, the best of five."""
-    a = np.random.default_rng(0).random((2048, 2048), dtype=np.float32)
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        a @ a
-        times.append(time.perf_counter() - start)
-    return 2 * 2048**3 / min(times) / 1e9
 
 
 def read_truth(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -229,17 +218,13 @@ def auc(errors: list[float], limit: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of scenes")
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--quick", action="store_true", help="every fifth pair")
-    parser.add_argument("--only", nargs="+", choices=IMPLEMENTATIONS, default=IMPLEMENTATIONS)
-    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     if "--worker" in sys.argv:
         implementation, case, pairs_file, out = sys.argv[sys.argv.index("--worker") + 1 :]
         return worker(implementation, case, Path(pairs_file), Path(out))
+    parser = make_parser(__doc__, "folder of scenes, or one", "take every fifth pair")
+    parser.add_argument("--only", nargs="+", choices=IMPLEMENTATIONS, default=IMPLEMENTATIONS)
     options = parser.parse_args()
-    print(f"sgemm {sgemm_rate():.0f} GFLOP/s")
+    print_machine()
     pairs = make_pairs(options.data)[:: 5 if options.quick else 1]
     print(f"{len(pairs)} pairs, {np.median([len(p['x1']) for p in pairs]):.0f} matches in the median")
     figures: dict[str, dict[str, dict[str, float]]] = {}
@@ -272,8 +257,7 @@ def main() -> None:
                     f"{implementation:12s} {row['auc_5']:7.3f} {row['auc_10']:7.3f} {row['ms']:8.1f} {ratio:9.2f}",
                     flush=True,
                 )
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    write_figures(options.json, figures)
 
 
 if __name__ == "__main__":
