@@ -220,7 +220,12 @@ class Camera:
         return Camera(self.model, self.width, self.height, params, self.prior_focal)
 
     def rescaled(self, width: int, height: int) -> Camera:
-        """The camera of the image resized to (width, height): pixel (u, v) becomes (u width / w, v height / h).
+        """The camera of the resized image: pixel (u, v) becomes (u width / w, v height / h).
+
+        Parameters
+        ----------
+        width, height : int
+            New size of the image, pixels; w, h is the old one.
 
         Raises
         ------
