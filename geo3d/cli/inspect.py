@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import arg
 
-from geo3d.cli.common import Common, Session, existing_path
+from geo3d.cli.common import Common, OptionalPath, Session, existing_folder, existing_path
 
 if TYPE_CHECKING:
     from geo3d.scene import Reconstruction
@@ -27,6 +27,9 @@ class Options(Common):
     scene: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE")]
     """Scene folder, folder of a COLMAP model, or a file that `geo3d convert` reads."""
 
+    images: Annotated[OptionalPath, arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Photos of a transforms.json, if they are not with it."""
+
 
 def model_paths(scene: Path) -> list[Path]:
     """The models of a scene folder (`sparse/0`, `sparse/1`, ...), else the path itself."""
@@ -38,10 +41,12 @@ def model_paths(scene: Path) -> list[Path]:
 def run(options: Options, session: Session) -> int:
     """Print a table for each model."""
     existing_path(options.scene, "the scene")
+    if options.images is not None:
+        existing_folder(options.images, "the folder of --images")
     from geo3d.io import read_scene
     from geo3d.viz.summary import summarize
 
-    models = [(path, read_scene(path)) for path in model_paths(options.scene)]
+    models = [(path, read_scene(path, options.images)) for path in model_paths(options.scene)]
     for path, model in models:
         summary = summarize(model)
         if session.json:

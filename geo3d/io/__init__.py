@@ -7,7 +7,7 @@ from geo3d.io.database import ColmapDatabase
 from geo3d.io.database_schema import DatabaseImage, PosePrior, TwoViewRecord, pair_id, pair_of
 from geo3d.io.hloc import HlocImport, import_hloc
 from geo3d.io.ply import PlyMesh, read_ply, write_ply
-from geo3d.io.scene_files import SCENE_FORMATS, read_scene, write_points_ply, write_scene
+from geo3d.io.scene_files import SCENE_FORMATS, read_scene, scene_images, write_points_ply, write_scene
 from geo3d.io.scene_folder import GivenFiles, check_scene_folder, given_files, read_components
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
@@ -37,6 +37,7 @@ __all__ = [
     "read_ply",
     "read_scene",
     "read_transforms",
+    "scene_images",
     "undistort_scene",
     "write_camera_json",
     "write_colmap",

@@ -9,7 +9,7 @@ import numpy as np
 
 from geo3d.io.colmap import colmap_format, read_colmap, write_colmap
 from geo3d.io.ply import read_ply, write_ply
-from geo3d.io.transforms import read_transforms, write_transforms
+from geo3d.io.transforms import quoted, read_transforms, write_transforms
 from geo3d.scene import Points, Reconstruction
 
 SceneFormat = Literal["colmap", "colmap-txt", "transforms", "ply"]
@@ -19,11 +19,17 @@ _NAMES = 5  # of missing photos that a message tells
 _log = logging.getLogger(__name__)
 
 
-def read_scene(path: str | os.PathLike) -> Reconstruction:
+def read_scene(path: str | os.PathLike, images: str | os.PathLike | None = None) -> Reconstruction:
     """Read a scene: a folder with a COLMAP model (itself, `sparse/0` or `sparse`) or a transforms.json, or a file.
 
     Files are transforms.json (any `.json`) and `.ply` (points without tracks). Frames of a transforms.json that have
     no file are left out, and a warning is logged that counts and names them.
+
+    Parameters
+    ----------
+    path : path-like
+    images : path-like, optional
+        Folder of the photos of a transforms.json, where they are not below its own.
 
     Raises
     ------
@@ -32,30 +38,59 @@ def read_scene(path: str | os.PathLike) -> Reconstruction:
     ValueError
         If a file is corrupt or of another kind.
     """
-    path = Path(path)
+    found = _find(Path(path))
+    if found.is_dir():
+        return read_colmap(found)
+    return _points(found) if found.suffix.lower() == ".ply" else _transforms(found, images)
+
+
+def scene_images(path: str | os.PathLike) -> Path | None:
+    """The folder of the photos of a scene that `read_scene` reads; None where it is not known.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder `images` beside a model or beside its `sparse`; for a transforms.json what its frames name.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `read_scene`.
+    """
+    found = _find(Path(path))
+    if not found.is_dir():
+        return read_transforms(found).images if found.suffix.lower() == ".json" else None
+    folder = found.absolute()
+    root = next((f.parent for f in (folder, folder.parent) if f.name == "sparse"), folder)
+    return root / "images" if (root / "images").is_dir() else None
+
+
+def _find(path: Path) -> Path:
+    """The folder of a COLMAP model, or the file."""
     if path.is_dir():
         for folder in (path, path / "sparse" / "0", path / "sparse"):
             if colmap_format(folder) is not None:
-                return read_colmap(folder)
+                return folder
         for name in ("transforms.json", "transforms_train.json"):
             if (path / name).is_file():
-                return _transforms(path / name)
+                return path / name
         raise FileNotFoundError(
             f"no scene in {path}: looked for a COLMAP model in it, in sparse/0 and in sparse, and for transforms.json"
         )
     if not path.is_file():
         raise FileNotFoundError(f"no file or folder {path}")
-    if path.suffix.lower() == ".json":
-        return _transforms(path)
-    if path.suffix.lower() == ".ply":
-        return _points(path)
-    raise ValueError(
-        f"{path}: expected a scene folder, a .json or a .ply file, found {path.suffix or 'no suffix'!r}"
-    )
+    if path.suffix.lower() not in (".json", ".ply"):
+        raise ValueError(
+            f"{path}: expected a scene folder, a .json or a .ply file, found {path.suffix or 'no suffix'!r}"
+        )
+    return path
 
 
 def write_scene(
-    reconstruction: Reconstruction, path: str | os.PathLike, format: SceneFormat | None = None
+    reconstruction: Reconstruction,
+    path: str | os.PathLike,
+    format: SceneFormat | None = None,
+    images: str | os.PathLike | None = None,
 ) -> None:
     """Write a scene.
 
@@ -67,11 +102,14 @@ def write_scene(
     format : "colmap", "colmap-txt", "transforms" or "ply"
         "ply" keeps the points only, "transforms" the cameras and views only. Where none is given, the suffix of
         `path` tells: .json, .ply, else COLMAP.
+    images : path-like, optional
+        Folder of the photos, for "transforms", which names them relative to the file; `images` beside the file if
+        not given.
 
     Raises
     ------
     ValueError
-        If the format is none of these or cannot hold the scene.
+        If the format is none of these, cannot hold the scene, or would hold nothing of it.
     """
     path = Path(path)
     suffixes: dict[str, SceneFormat] = {".json": "transforms", ".ply": "ply"}
@@ -79,11 +117,25 @@ def write_scene(
     if kind not in SCENE_FORMATS:
         raise ValueError(f"format must be one of {', '.join(SCENE_FORMATS)}, got {kind!r}")
     if kind == "transforms":
-        write_transforms(reconstruction, path)
+        if not reconstruction.registered():
+            raise ValueError(
+                "a transforms.json holds photos with their poses only, and here are none (a .ply has no cameras)"
+            )
+        write_transforms(reconstruction, path, "images" if images is None else _relative(images, path.parent))
     elif kind == "ply":
+        if not len(reconstruction.points):
+            raise ValueError("a .ply holds points only, and here are none (a transforms.json has none)")
         write_points_ply(path, reconstruction.points)
     else:
         write_colmap(reconstruction, path, "bin" if kind == "colmap" else "txt")
+
+
+def _relative(images: str | os.PathLike, folder: Path) -> str:
+    """The path that leads from `folder` to `images`; not through symbolic links where it has to go up."""
+    plain = os.path.relpath(images, folder)
+    if Path(plain).parts[:1] == ("..",):
+        plain = os.path.relpath(Path(images).resolve(), folder.resolve())
+    return Path(plain).as_posix()
 
 
 def write_points_ply(path: str | os.PathLike, points: Points) -> None:
@@ -91,10 +143,12 @@ def write_points_ply(path: str | os.PathLike, points: Points) -> None:
     write_ply(path, points.xyz, points.color)
 
 
-def _transforms(path: Path) -> Reconstruction:
-    scene = read_transforms(path)
+def _transforms(path: Path, images: str | os.PathLike | None) -> Reconstruction:
+    scene = read_transforms(path, images)
     if scene.missing:
-        names = ", ".join(scene.missing[:_NAMES]) + (", ..." if len(scene.missing) > _NAMES else "")
+        names = ", ".join(map(quoted, scene.missing[:_NAMES])) + (
+            ", ..." if len(scene.missing) > _NAMES else ""
+        )
         total = len(scene.missing) + len(scene.reconstruction.views)
         _log.warning(
             "%s: %d of %d frames have no file and are left out: %s", path, len(scene.missing), total, names

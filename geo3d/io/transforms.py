@@ -25,6 +25,8 @@ from geo3d.util.files import path_inside, write_text
 
 _EXTENSIONS = ("", ".png", ".jpg", ".jpeg", ".JPG", ".PNG", ".JPEG", ".webp", ".tif", ".tiff")
 _FLIP = np.array([1.0, -1.0, -1.0])  # OpenGL's camera axes in ours
+_NAME_LENGTH = 80  # of a name in a message
+_PERSPECTIVE_MODELS = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
 _FISHEYE_MODELS = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 
 
@@ -47,13 +49,16 @@ class TransformsScene:
     missing: tuple[str, ...]
 
 
-def read_transforms(path: str | os.PathLike) -> TransformsScene:
+def read_transforms(path: str | os.PathLike, images: str | os.PathLike | None = None) -> TransformsScene:
     """Read a transforms.json and look for the photos that it names.
 
     Parameters
     ----------
     path : path-like
         The file. Photos are looked for relative to its folder, with the usual extensions where a name has none.
+    images : path-like, optional
+        Folder of the photos, where they are not below the file's: a listed path that leads into it is taken as it
+        is, any other as a name in it, with or without `images/` before it.
 
     Raises
     ------
@@ -64,6 +69,7 @@ def read_transforms(path: str | os.PathLike) -> TransformsScene:
         If there are frames, and none of them has a file.
     """
     path = Path(path)
+    root = path.parent if images is None else Path(images)
     content = read_json_object(path)
     frames = content.get("frames")
     if not isinstance(frames, list) or not all(isinstance(f, dict) for f in frames):
@@ -75,22 +81,30 @@ def read_transforms(path: str | os.PathLike) -> TransformsScene:
         listed = frame.get("file_path")
         if not isinstance(listed, str):
             raise ValueError(f"{where}: expected file_path, found {str(listed)[:60]!r}")
-        name = _existing(path.parent, listed, where)
+        name = _existing(root, listed if images is None else _below(root, path.parent, listed), where)
         if name is None:
             missing.append(listed)
             continue
         if name in found:
-            raise ValueError(f"{where}: {listed!r} is listed twice")
-        found[name] = (_camera(content | frame, path.parent / name, where), _pose(frame, where))
+            raise ValueError(f"{where}: {quoted(listed)} is listed twice")
+        found[name] = (_camera(content | frame, root / name, where), _pose(frame, where))
     if missing and not found:
         raise FileNotFoundError(
-            f"{path}: none of the {len(missing)} photos that it lists is there, e.g. {path.parent / missing[0]}"
+            f"{path}: none of the {len(missing)} photos that it lists is in {root}, e.g. {quoted(missing[0])}; say "
+            "where they are: images=FOLDER, on the command line --images FOLDER"
         )
-    return _scene(found, path.parent, missing)
+    inner = images is None and found and all(name.startswith("images/") for name in found)
+    return _scene(found, root, "images/" if inner else "", missing)
 
 
-def _scene(found: dict[str, tuple[Camera, SE3]], folder: Path, missing: list[str]) -> TransformsScene:
-    prefix = "images/" if found and all(n.startswith("images/") for n in found) else ""
+def quoted(name: str) -> str:
+    """A name from an untrusted file for a message: escaped, and cut where it is long."""
+    return repr(name[:_NAME_LENGTH]) + ("..." if len(name) > _NAME_LENGTH else "")
+
+
+def _scene(
+    found: dict[str, tuple[Camera, SE3]], folder: Path, prefix: str, missing: list[str]
+) -> TransformsScene:
     cameras: dict[int, Camera] = {}
     views = {}
     for view_id, name in enumerate(sorted(found), start=1):
@@ -101,6 +115,19 @@ def _scene(found: dict[str, tuple[Camera, SE3]], folder: Path, missing: list[str
     return TransformsScene(Reconstruction(cameras, views), folder / prefix, tuple(missing))
 
 
+def _below(images: Path, folder: Path, listed: str) -> str:
+    """The name below `images` of a photo that is listed relative to `folder`."""
+    target = folder / listed
+    try:
+        target = target.parent.resolve() / target.name
+    except (OSError, ValueError):  # longer than a name can be, or with a null: whoever looks for it says so
+        return listed
+    inside = images.resolve()
+    if target.is_relative_to(inside):
+        return target.relative_to(inside).as_posix()
+    return os.path.normpath(listed).removeprefix("images/")
+
+
 def _existing(folder: Path, listed: str, where: str) -> str | None:
     """Name of the photo relative to `folder`, None where there is no such file."""
     for extension in _EXTENSIONS:
@@ -109,8 +136,11 @@ def _existing(folder: Path, listed: str, where: str) -> str | None:
                 return PurePosixPath(os.path.normpath(listed + extension)).as_posix()
         except OSError:  # longer than a name can be
             return None
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
+        except ValueError:
+            raise ValueError(
+                f"{where}: file_path {quoted(listed)} is outside of {folder}; refused. If the photos are meant to be "
+                "elsewhere, say where: images=FOLDER, on the command line --images FOLDER"
+            ) from None
     return None
 
 
@@ -188,7 +218,8 @@ def write_transforms(reconstruction: Reconstruction, path: str | os.PathLike, im
     path : path-like
         The file.
     images : str
-        Folder of the photos, relative to the file's, put before each name.
+        Folder of the photos, relative to the file's, put before each name. `read_transforms` has to be told of one
+        outside of the file's folder.
 
     Raises
     ------
@@ -214,21 +245,12 @@ def write_transforms(reconstruction: Reconstruction, path: str | os.PathLike, im
 def _intrinsics(camera: Camera, where: str) -> dict[str, Any]:
     """The keys of the format for a camera."""
     names = dict(zip(camera.param_names, map(float, camera.params), strict=True))
-    kinds = (
-        "SIMPLE_PINHOLE",
-        "PINHOLE",
-        "SIMPLE_RADIAL",
-        "RADIAL",
-        "OPENCV",
-        "FULL_OPENCV",
-        *_FISHEYE_MODELS,
-    )
-    if camera.model not in kinds or any(
-        names.get(key) for key in ("k4", "k5", "k6") if camera.model == "FULL_OPENCV"
-    ):
+    rational = camera.model == "FULL_OPENCV" and any(names[key] for key in ("k4", "k5", "k6"))
+    if camera.model not in (*_PERSPECTIVE_MODELS, *_FISHEYE_MODELS) or rational:
         raise ValueError(
-            f"{where} has the model {camera.model}, which transforms.json lacks (it has {', '.join(kinds)}, the "
-            "last but without k4, k5, k6); undistort the photos first"
+            f"{where} has the model {camera.model}{' with k4, k5, k6' if rational else ''}, which transforms.json "
+            f"lacks. It has {', '.join((*_PERSPECTIVE_MODELS, *_FISHEYE_MODELS))}; of FULL_OPENCV only that with "
+            "k4 = k5 = k6 = 0. Undistort the photos first (geo3d undistort)"
         )
     fx, fy = map(float, camera.focal)
     cx, cy = map(float, camera.principal_point)

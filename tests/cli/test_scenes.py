@@ -89,6 +89,54 @@ def test_convert_goes_by_the_suffix(scene: Path, tmp_path: Path, name: str) -> N
     assert (tmp_path / name).read_bytes()[:3] == (b"ply" if name.endswith("ply") else b"{\n ")
 
 
+def test_convert_to_transforms_elsewhere_and_back(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far, back = tmp_path / "far" / "t.json", tmp_path / "back"
+    assert run(["convert", str(scene), str(far)]) == 0
+    assert f"--images {scene / 'images'}" in capsys.readouterr().out
+    assert run(["convert", str(far), str(back)]) == 1
+    assert "--images FOLDER" in capsys.readouterr().err
+    assert run(["convert", str(far), str(back), "--images", str(scene / "images")]) == 0
+    one, two = read_colmap(scene / "sparse" / "0"), read_colmap(back)
+    for view in one.views.values():
+        pose, other = view.cam_from_world, two.view_named(view.name).cam_from_world
+        assert pose is not None and other is not None and np.allclose(pose.center(), other.center())
+    assert run(["inspect", str(far), "--images", str(scene / "images")]) == 0
+    assert run(["convert", str(scene), str(scene / "t.json")]) == 0
+    assert run(["inspect", str(scene / "t.json")]) == 0
+
+
+def test_convert_says_what_is_not_known_of_the_photos(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(scene / "sparse" / "0", tmp_path / "bare")
+    assert run(["convert", str(tmp_path / "bare"), str(tmp_path / "t.json")]) == 0
+    assert "--images FOLDER says where" in capsys.readouterr().err
+    assert (
+        run(["convert", str(tmp_path / "bare"), str(tmp_path / "t.json"), "--images", str(scene / "imagez")])
+        == 2
+    )
+    assert "did you mean" in capsys.readouterr().err
+
+
+def test_convert_says_that_there_are_more_models(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(scene / "sparse" / "0", scene / "sparse" / "1")
+    assert run(["convert", str(scene), str(tmp_path / "p.ply")]) == 0
+    err = capsys.readouterr().err
+    assert "2 models" in err and f"only {scene / 'sparse' / '0'} is converted" in err
+    assert str(scene / "sparse" / "1") in err
+
+
+def test_points_do_not_become_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_ply(tmp_path / "p.ply", np.zeros((3, 3)))
+    assert run(["convert", str(tmp_path / "p.ply"), str(tmp_path / "x.json")]) == 1
+    assert "a .ply has no cameras" in capsys.readouterr().err
+    assert not (tmp_path / "x.json").exists()
+
+
 def test_undistort_makes_a_pinhole_workspace(scene: Path, tmp_path: Path) -> None:
     out = tmp_path / "flat"
     assert run(["undistort", str(scene), "-o", str(out)]) == 0

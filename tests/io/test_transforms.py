@@ -99,8 +99,9 @@ def test_models_that_are_cases_of_others(tmp_path, camera, same_as):
 )
 def test_lenses_that_the_format_lacks(tmp_path, camera):
     scene = Reconstruction({1: camera}, {1: View("a.jpg", 1, SE3.identity())})
-    with pytest.raises(ValueError, match="lacks"):
+    with pytest.raises(ValueError, match="lacks") as caught:
         write_transforms(scene, tmp_path / "transforms.json")
+    assert "of FULL_OPENCV only that with k4 = k5 = k6 = 0" in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
@@ -144,6 +145,44 @@ def test_frames_without_a_file_are_counted_and_named(tmp_path):
     frames.append({"file_path": "x" * 5000, "transform_matrix": IDENTITY})
     assert len(read_transforms(store(tmp_path, {"fl_x": 9, "w": 9, "h": 9, "frames": frames})).missing) == 3
     assert read_transforms(store(tmp_path, {"frames": []})).reconstruction.views == {}
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["../scene/images/b/a.jpg", "{}/scene/images/b/a.jpg", "images/b/a.jpg", "./b/a", "b/x/../a.jpg"],
+)
+def test_photos_of_another_folder(tmp_path, listed):
+    """A folder that the caller names is looked into, however the file says the name; nothing else is."""
+    photos(tmp_path, "scene/images/b/a.jpg", "scene/secret.jpg")
+    (tmp_path / "out").mkdir()
+    frames = [{"file_path": listed.format(tmp_path), "transform_matrix": IDENTITY}]
+    path = store(tmp_path / "out", GOOD | {"frames": frames})
+    with pytest.raises((ValueError, FileNotFoundError), match="--images"):
+        read_transforms(path)
+    found = read_transforms(path, tmp_path / "scene" / "images")
+    assert [v.name for v in found.reconstruction.views.values()] == ["b/a.jpg"]
+    assert found.images == tmp_path / "scene" / "images"
+
+
+@pytest.mark.parametrize(
+    "listed", ["../scene/secret.jpg", "../secret.jpg", "{}/scene/secret.jpg", "..", "link/a.jpg"]
+)
+def test_a_folder_that_is_named_is_not_left(tmp_path, listed):
+    photos(tmp_path, "scene/images/a.jpg", "scene/secret.jpg", "elsewhere/a.jpg")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "scene" / "images" / "link").symlink_to(tmp_path / "elsewhere")
+    frames = [{"file_path": listed.format(tmp_path), "transform_matrix": IDENTITY}]
+    with pytest.raises(ValueError, match="outside"):
+        read_transforms(store(tmp_path / "out", GOOD | {"frames": frames}), tmp_path / "scene" / "images")
+
+
+@pytest.mark.parametrize("listed", ["../" + "x" * 500, "y" * 500 + "\x1b[2J.jpg"])
+def test_long_names_are_cut_in_messages(tmp_path, listed):
+    frames = [{"file_path": listed, "transform_matrix": IDENTITY}]
+    for images in (None, tmp_path):
+        with pytest.raises((ValueError, FileNotFoundError)) as caught:
+            read_transforms(store(tmp_path, GOOD | {"frames": frames}), images)
+        assert listed[:70] in str(caught.value) and len(str(caught.value)) < 400 + len(str(tmp_path))
 
 
 FRAME = {"file_path": "a.jpg", "transform_matrix": IDENTITY}
