@@ -139,7 +139,7 @@ def _relative(images: str | os.PathLike, folder: Path) -> str:
 
 
 def write_points_ply(path: str | os.PathLike, points: Points) -> None:
-    """Write the points of a reconstruction with their colours as a binary PLY."""
+    """Write the `points` of a reconstruction with their colours as a binary PLY at `path`."""
     write_ply(path, points.xyz, points.color)
 
 

@@ -24,7 +24,14 @@ _HERE = Path(__file__).parent
 
 
 def write_report(path: str | os.PathLike, data: ReportData) -> None:
-    """Write `data` as a self-contained HTML file (no network, light and dark), atomically.
+    """Write a self-contained HTML file (no network, light and dark), atomically.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write.
+    data : ReportData
+        What it shows.
 
     Raises
     ------

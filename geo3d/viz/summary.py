@@ -65,7 +65,14 @@ def reprojection_errors(reconstruction: Reconstruction) -> np.ndarray:
 
 
 def summarize(reconstruction: Reconstruction, errors: np.ndarray | None = None) -> ModelSummary:
-    """Figures of one model; `errors` are those of `reprojection_errors` where they are at hand."""
+    """Figures of one model.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+    errors : (O,) float64, optional
+        Those of `reprojection_errors`, px, where they are at hand.
+    """
     points = reconstruction.points
     errors = reprojection_errors(reconstruction) if errors is None else errors
     views = []
