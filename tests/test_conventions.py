@@ -241,6 +241,25 @@ def test_exif_orientation(tmp_path):
     assert read_exif(tmp_path / "turned.jpg").orientation == 6
 
 
+def test_depth():
+    from geo3d.synthetic import HabitatTruth, habitat_depth, habitat_poses
+    from geo3d.synthetic.habitat import make_habitat, render_depth
+
+    camera = Camera("PINHOLE", 60, 45, [30, 30, 30, 22.5])
+    first, second = poses = habitat_poses("drone", 9)[4:6]
+    truth = HabitatTruth(camera, ("1.jpg", "2.jpg"), tuple(poses), (0.0, 0.0, 0.0), np.zeros((8, 3)), 0)
+    depth = habitat_depth(truth, "1.jpg")
+    rows, columns = np.nonzero(np.isfinite(depth))
+    rays = camera.unproject(np.stack([columns, rows], -1) + 0.5)
+    depth = depth[rows, columns]
+    misses = []
+    for reach in (depth / rays[:, 2], depth):  # depth is z; if it were range, the points would be elsewhere
+        x = second.act(first.inverse().act(reach[:, None] * rays))
+        again = render_depth(make_habitat(0), x[None] / np.linalg.norm(x, axis=1, keepdims=True), second)[0]
+        misses.append(np.median(np.abs(again - x[:, 2])))
+    assert misses[0] < 1e-6 and misses[1] > 0.01
+
+
 def test_transforms_json(scene, tmp_path):
     (tmp_path / "images").mkdir()
     for view in scene.views.values():
@@ -256,6 +275,43 @@ def test_transforms_json(scene, tmp_path):
     for view in scene.views.values():
         expected = view.cam_from_world.matrix4()
         np.testing.assert_allclose(again.view_named(view.name).cam_from_world.matrix4(), expected, atol=1e-9)
+
+
+def test_covariance(scene):
+    from dataclasses import replace
+
+    from geo3d.sfm import BundleProblem, bundle_covariance, two_view_gauge
+
+    views = [scene.views[i] for i in scene.registered()]
+    track = scene.points
+    problem = BundleProblem(
+        np.array([view.cam_from_world.rotation for view in views]),
+        np.array([view.cam_from_world.translation for view in views]),
+        np.zeros(len(views), int),
+        [PINHOLE],
+        track.xyz,
+        track.view_ids - 1,
+        track.point_rows,
+        np.array([views[v - 1].keypoints[k] for v, k in zip(track.view_ids, track.keypoints)]),
+    )
+    with pytest.raises(ValueError, match="gauge"):
+        bundle_covariance(problem, sigma_px=1.0)
+    gauge = two_view_gauge(problem, 0, 1)
+    assert gauge[0].all() and gauge[1, 3:].sum() == 1 and gauge.sum() == 7
+    found = bundle_covariance(replace(problem, constant_pose=gauge), sigma_px=1.0)
+    np.testing.assert_array_equal(np.einsum("vii->vi", found.poses) == 0, gauge)
+    # a world ten times as large and turned: radians stay, lengths grow, rotation first; the axes are the camera's
+    turn = SO3.exp([0.5, 1.0, -0.3])
+    other = replace(
+        problem,
+        rotations=problem.rotations @ turn.matrix.T,
+        translations=10 * problem.translations,
+        points=10 * turn.act(problem.points),
+        constant_pose=gauge,
+    )
+    units = np.array([1, 1, 1, 10, 10, 10])
+    again = bundle_covariance(other, sigma_px=1.0).poses
+    np.testing.assert_allclose(again, found.poses * np.outer(units, units), rtol=1e-4, atol=1e-9)
 
 
 def test_ids(tmp_path):
