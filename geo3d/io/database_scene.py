@@ -26,7 +26,25 @@ class DatabaseScene(DatabaseConnection):
     """Cameras, images, rigs, frames and pose priors of a database. See `ColmapDatabase`."""
 
     def add_camera(self, camera: Camera, camera_id: int | None = None) -> int:
-        """Add a camera, with a rig of its own; its id (the next one where none is given)."""
+        """Add a camera, with a rig of its own.
+
+        Parameters
+        ----------
+        camera : Camera
+            Of one of COLMAP's models.
+        camera_id : int, optional
+            The next one by default.
+
+        Returns
+        -------
+        int
+            Its id.
+
+        Raises
+        ------
+        ValueError
+            If COLMAP lacks the model, or the id is taken.
+        """
         check_colmap_camera(camera, "the camera")
         new = self._insert("cameras", camera_id, *_camera_row(camera))
         rig_id = None if self._rows("SELECT 1 FROM rigs WHERE rig_id=?", (new,)) else new
@@ -34,7 +52,19 @@ class DatabaseScene(DatabaseConnection):
         return new
 
     def update_camera(self, camera_id: int, camera: Camera) -> None:
-        """Replace the intrinsics of a camera."""
+        """Replace the intrinsics of a camera.
+
+        Parameters
+        ----------
+        camera_id : int
+        camera : Camera
+            Of one of COLMAP's models.
+
+        Raises
+        ------
+        ValueError
+            If COLMAP lacks the model, or there is no camera of that id.
+        """
         check_colmap_camera(camera, f"camera {camera_id}")
         if not self._rows("SELECT 1 FROM cameras WHERE camera_id=?", (camera_id,)):
             raise ValueError(f"{self.path} has no camera {camera_id}")
@@ -59,7 +89,20 @@ class DatabaseScene(DatabaseConnection):
         return cameras
 
     def add_image(self, name: str, camera_id: int, image_id: int | None = None) -> int:
-        """Add an image, with a frame of its own; its id (the next one where none is given).
+        """Add an image, with a frame of its own.
+
+        Parameters
+        ----------
+        name : str
+            Path of the photo below the images folder, with forward slashes.
+        camera_id : int
+        image_id : int, optional
+            The next one by default.
+
+        Returns
+        -------
+        int
+            Its id.
 
         Raises
         ------
@@ -96,7 +139,20 @@ class DatabaseScene(DatabaseConnection):
         return images
 
     def write_rigs(self, rigs: dict[int, Rig], frames: dict[int, Frame]) -> None:
-        """Replace all rigs and frames. Each camera has to be in a rig and each image in a frame."""
+        """Replace all rigs and frames.
+
+        Parameters
+        ----------
+        rigs : dict of int to Rig
+            By id; each camera of the database has to be in one.
+        frames : dict of int to Frame
+            By id; each image has to be in one. Poses are not kept: a database has none.
+
+        Raises
+        ------
+        ValueError
+            If a camera or an image is left out, or one is named that is not there.
+        """
         images = self.images()
         cameras_in = {c for rig in rigs.values() for c in (rig.ref_camera_id, *rig.sensor_from_rig)}
         images_in = {i for frame in frames.values() for i in frame.view_ids}
@@ -149,7 +205,19 @@ class DatabaseScene(DatabaseConnection):
         return {frame_id: Frame(rig_id, tuple(views.get(frame_id, ()))) for frame_id, rig_id in rows}
 
     def write_pose_prior(self, image_id: int, prior: PosePrior) -> None:
-        """Set where an image is believed to have been taken (GPS)."""
+        """Set where an image is believed to have been taken (GPS), in place of what was set before.
+
+        Parameters
+        ----------
+        image_id : int
+        prior : PosePrior
+            Position, covariance and gravity, and the coordinate system that they are in.
+
+        Raises
+        ------
+        ValueError
+            If there is no such image.
+        """
         rows = self._rows("SELECT camera_id FROM images WHERE image_id=?", (image_id,))
         if not rows:
             raise ValueError(f"{self.path} has no image {image_id}")
