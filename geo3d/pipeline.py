@@ -32,7 +32,7 @@ from geo3d.features import (
     match_photos,
     verify_matches,
 )
-from geo3d.images import Gps, bring_photos, find_mask_folder, hash_photos, list_photos, scan_photos
+from geo3d.images import Gps, bring_photos, find_mask_folder, find_photos, hash_photos, scan_photos
 from geo3d.io import (
     ColmapDatabase,
     GivenFiles,
@@ -57,7 +57,7 @@ from geo3d.sfm import (
     map_incrementally,
     replace_guessed_focals,
 )
-from geo3d.util.files import atomic_path
+from geo3d.util.files import atomic_path, folder_lock, remove_partial
 from geo3d.util.progress import Progress, StageProgress
 from geo3d.util.stages import Stage, StageRunner
 from geo3d.util.threads import cpu_count
@@ -99,11 +99,11 @@ class Job:
     """What every stage may look at."""
 
     source: Path  # the folder of photos
-    names: list[str]  # photos found in it
-    hashes: dict[str, str]  # of their contents
     scene: Path
     options: ReconstructOptions
     given: GivenFiles | None = None  # made elsewhere, taken as they are
+    rejected: dict[str, str] = field(default_factory=dict)  # files that cannot even be read, with the reason
+    hashes: dict[str, str] = field(default_factory=dict)  # of the contents of the other photos, by name
     results: dict[str, Any] = field(default_factory=dict)  # of the stages so far
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -120,6 +120,7 @@ class Job:
         return self.options.threads or cpu_count()
 
     def database(self) -> ColmapDatabase:
+        """Open the database of the scene; close it, or use it as a context."""
         return ColmapDatabase(self.scene / "database.db")
 
 
@@ -155,21 +156,25 @@ def reconstruct(
     """
     options, progress = options or ReconstructOptions(), progress or Progress()
     photos, scene = Path(photos), Path(scene)
-    names = _photo_names(photos, scene)
+    names, rejected = find_photos(photos, scene)
     check_scene_folder(scene)
-    given = given_files(scene)
-    runner = StageRunner(scene, progress, geo3d.__version__)
-    with progress.stage("photos", len(names)) as stage:
-        hashes = hash_photos(photos, names, scene / ".geo3d" / "hashes.json", stage.update)
-    job = Job(photos, names, hashes, scene, options, given)
-    again = False
-    for stage in _stages(job):
-        again = again or stage.name == options.from_stage
-        job.results[stage.name] = runner(stage, again=again)
-        job.timings = runner.timings()
-        if stage.name == options.until_stage:
-            break
-    return _report(job)
+    with folder_lock(scene / ".geo3d"):
+        remove_partial(scene)
+        job = Job(photos, scene, options, given_files(scene), rejected)
+        with progress.stage("photos", len(names)) as stage:
+            job.hashes, unreadable = hash_photos(
+                photos, names, scene / ".geo3d" / "hashes.json", stage.update
+            )
+        job.rejected.update(unreadable)
+        runner = StageRunner(scene, progress, geo3d.__version__)
+        again = False
+        for stage in _stages(job):
+            again = again or stage.name == options.from_stage
+            job.results[stage.name] = runner(stage, again=again)
+            job.timings = runner.timings()
+            if stage.name == options.until_stage:
+                break
+        return _report(job)
 
 
 def _stages(job: Job) -> list[Stage]:
@@ -177,8 +182,10 @@ def _stages(job: Job) -> list[Stage]:
     o, scene = job.options, job.scene
     calibration = o.calib and o.calib.read_text(errors="replace")
     pairs = o.pairs and o.pairs.read_text(errors="replace")
-    files = sorted(path for path in job.masks.rglob("*") if path.is_file()) if job.masks else []
-    masks = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    masks = {}
+    if job.masks:
+        files = sorted(p.relative_to(job.masks).as_posix() for p in job.masks.rglob("*") if p.is_file())
+        masks = hash_photos(job.masks, files, scene / ".geo3d" / "masks.json")[0]
 
     def stage(name: str, function: Callable, inputs: list, clear: Callable, *outputs: str) -> Stage:
         return Stage(name, inputs, partial(function, job), clear, tuple(scene / output for output in outputs))
@@ -187,7 +194,15 @@ def _stages(job: Job) -> list[Stage]:
         stage(
             "scan",
             scan,
-            [job.hashes, o.camera_per, o.camera_model, o.camera_params, calibration, o.fix_intrinsics],
+            [
+                job.hashes,
+                job.rejected,
+                o.camera_per,
+                o.camera_model,
+                o.camera_params,
+                calibration,
+                o.fix_intrinsics,
+            ],
             lambda: _clear_scan(job),
             "database.db",
             "images",
@@ -195,7 +210,7 @@ def _stages(job: Job) -> list[Stage]:
         stage("features", features, [o.quality, o.max_size, masks], lambda: _clear_features(job)),
         stage("matches", matches, [o.matching, pairs, o.seed], lambda: _clear_matches(job)),
         stage("poses", poses, [o.fix_intrinsics, o.seed], lambda: _remove(scene / "sparse"), "sparse"),
-        stage("export", export, [], lambda: None, "points.ply", "transforms.json", "report.html"),
+        stage("export", export, [], lambda: None, "points.ply", "report.html"),
     ]
 
 
@@ -203,11 +218,15 @@ def _stages(job: Job) -> list[Stage]:
 
 
 def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
-    """Bring the photos into the scene and enter them, with their cameras, into the database."""
-    found = scan_photos(job.source, job.names, job.hashes, job.options.camera_per)
+    """Bring the photos of a `job` into its scene and enter them, with their cameras, into the database.
+
+    As all stages it says to `stage` how far it is, and gives back, for JSON, what the later ones need.
+    """
+    found = scan_photos(job.source, list(job.hashes), job.hashes, job.options.camera_per)
+    found.rejected.update(job.rejected)
     if len(found.photos) < 2:
         raise ValueError(_too_few(job, found.rejected))
-    bring_photos(job.source, found.photos, job.images)
+    bring_photos(job.source, found.photos, job.images, job.scene / ".geo3d" / "brought.json")
     if job.given and job.given.database:
         return _scan_given(job, found.rejected, stage)
     cameras, notes = first_cameras(job.options, found.photos)
@@ -256,7 +275,7 @@ def _scan_given(job: Job, rejected: dict[str, str], stage: StageProgress) -> dic
 
 
 def features(job: Job, stage: StageProgress) -> dict[str, Any]:
-    """Detect and describe keypoints in every photo."""
+    """Detect and describe keypoints in every photo of a `job`; progress goes to `stage`."""
     if job.given and job.given.features:
         stage.summary = "taken from the database"
         return {"failed": {}}
@@ -275,7 +294,7 @@ def features(job: Job, stage: StageProgress) -> dict[str, Any]:
 
 
 def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
-    """Choose pairs of photos, match their features, and keep what one rigid scene explains."""
+    """Choose pairs of photos of a `job`, match them, keep what one rigid scene explains; progress goes to `stage`."""
     given = job.given or GivenFiles()
     with job.database() as database:
         if not given.matches and not given.geometries:
@@ -284,7 +303,7 @@ def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
         if not given.geometries:
             options = VerifyOptions(seed=job.options.seed)
             verify_matches(database, options, progress=stage.update, threads=job.threads)
-        verified = sum(len(record.matches) >= 15 for record in database.two_view_geometries().values())
+        verified = sum(len(record.matches) > 0 for record in database.two_view_geometries().values())
     stage.summary = f"{verified} pairs share a view"
     return {"verified": verified}
 
@@ -293,7 +312,7 @@ def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
 
 
 def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
-    """Find the pose of every photo and the position of every track; one model a component."""
+    """Find the poses and points of a `job`, one model a component; progress goes to `stage`."""
     with job.database() as database:
         graph = load_match_graph(database)
     warnings = replace_guessed_focals(graph)
@@ -307,7 +326,8 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
             f"no two of the {len(graph)} photos share enough to start from. Photos must overlap by half, show "
             "texture, and be taken from different places (turning on the spot gives no depth)"
         )
-    colors = keypoint_colors(job.images, graph, job.threads)
+    registered = np.flatnonzero(np.any([model.registered for model in result.models], axis=0))
+    colors = keypoint_colors(job.images, graph, registered, job.threads)
     with atomic_path(job.scene / "sparse") as folder:
         for number, model in enumerate(result.models):
             write_colmap(model.to_reconstruction(colors), folder / str(number))
@@ -321,14 +341,22 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
 
 
 def export(job: Job, stage: StageProgress) -> dict[str, Any]:
-    """Write the files that people and other programs open."""
+    """Write the files of a `job` that people and other programs open; `stage` shows where."""
 
     components = read_components(job.scene)
     write_points_ply(job.scene / "points.ply", components[0].points)
-    write_transforms(components[0], job.scene / "transforms.json", images="images")
+    (job.scene / "transforms.json").unlink(missing_ok=True)
+    warnings = []
+    try:
+        write_transforms(components[0], job.scene / "transforms.json", images="images")
+    except ValueError as error:  # a lens model that the format cannot say
+        warnings.append(
+            f"no transforms.json was written: {error}; `geo3d undistort` makes a PINHOLE copy of the scene"
+        )
+    job.results["export"] = {"warnings": warnings}
     write_report(job.scene / "report.html", _report_data(job, components))
     stage.summary = str(job.scene / "report.html")
-    return {}
+    return job.results["export"]
 
 
 def _report_data(job: Job, components: list[Reconstruction]):
@@ -354,7 +382,7 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
     if components is None:
         components = read_components(job.scene) if "poses" in results else []
     why = {
-        name: (reason, "replace the file by an intact copy, or remove it")
+        name: (reason, "")
         for name, reason in {
             **results["scan"]["rejected"],
             **results.get("features", {}).get("failed", {}),
@@ -364,7 +392,7 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
         why.setdefault(
             name, (reason, "add photos in between, so that neighbours share half of what they show")
         )
-    warnings = list(results.get("poses", {}).get("warnings", []))
+    warnings = [text for stage in ("poses", "export") for text in results.get(stage, {}).get("warnings", [])]
     if len(components) > 1:
         sizes = " + ".join(str(len(c.registered())) for c in components)
         warnings.append(
@@ -377,29 +405,11 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
 # --------------------------------------------------------------------------------------------- folders, clearing
 
 
-def _photo_names(photos: Path, scene: Path) -> list[str]:
-    names = list_photos(photos)
-    inside = scene.resolve()
-    names = [name for name in names if not (photos / name).resolve().is_relative_to(inside)]
-    if photos.resolve() == inside:
-        raise ValueError(f"photos and scene are the same folder {photos}: choose another for the scene")
-    if not names:
-        others = sum(1 for path in photos.rglob("*") if path.is_file())
-        raise ValueError(
-            f"no photos in {photos} ({others} other files): expected .jpg, .png, .tif, .heic, ..."
-        )
-    if len(names) < 2:
-        raise ValueError(f"only one photo in {photos}: depth needs at least two, from different places")
-    return names
-
-
 def _too_few(job: Job, rejected: dict[str, str]) -> str:
     first = next(iter(rejected.items()), None)
+    total = len(job.hashes) + len(job.rejected)
     because = f"; {first[0]}: {first[1]}" if first else ""
-    return (
-        f"{len(job.names) - len(rejected)} of the {len(job.names)} photos in {job.source} can be used, and two are "
-        f"needed{because}"
-    )
+    return f"{total - len(rejected)} of the {total} photos in {job.source} can be used, and two are needed{because}"
 
 
 def _clear_scan(job: Job) -> None:

@@ -341,7 +341,7 @@ def test_stage_key(tmp_path):
     runs = []
 
     def run(options, version=1):
-        hashes = hash_photos(tmp_path, ["a.jpg"], tmp_path / "hashes.json", lambda *_: None)
+        hashes, _ = hash_photos(tmp_path, ["a.jpg"], tmp_path / "hashes.json")
         stage = Stage("count", [hashes, options], lambda _: runs.append(1), lambda: None, (), version)
         StageRunner(tmp_path, Progress(), geo3d.__version__)(stage)
         return len(runs)

@@ -20,6 +20,7 @@ from geo3d.io import ColmapDatabase, read_transforms
 from geo3d.options import ReconstructOptions
 from geo3d.pipeline import reconstruct
 from geo3d.synthetic import HabitatOptions, render_habitat
+from geo3d.util.files import folder_lock
 
 QUICK = ReconstructOptions(quality="low", threads=2)
 SCAN = ReconstructOptions(until_stage="scan")
@@ -192,9 +193,40 @@ def test_damaged_photos_are_named_and_the_others_used(noise, tmp_path):
     scene = tmp_path / "scene"
     report = reconstruct(noise, scene, ReconstructOptions(until_stage="features", quality="low"))
     assert set(report.unregistered) == {"zero.jpg", "text.jpg", "cut.jpg", "twin.jpg"}
-    assert "same file as good0.jpg" in report.unregistered["twin.jpg"][0]
+    assert "the same file as good0.jpg" in report.unregistered["twin.jpg"][0]
     for name in ("zero.jpg", "text.jpg", "cut.jpg"):
         assert name in report.unregistered[name][0]
+
+
+def test_a_truncated_photo_does_not_stop_the_others(habitat, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(habitat[0], photos)
+    whole = (photos / "drone_001.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "gone.jpg").symlink_to("nowhere")
+    (photos / "bad\nname.jpg").write_bytes(whole)
+    report = reconstruct(photos, tmp_path / "scene", QUICK)
+    assert len(report.components[0].registered()) == 8
+    assert "truncated" in report.unregistered["cut.jpg"][0]
+    assert "cannot be read" in report.unregistered["gone.jpg"][0]
+    assert any("control characters" in reason for reason, _ in report.unregistered.values())
+    assert (tmp_path / "scene" / "report.html").exists()
+
+
+def test_a_lens_that_transforms_json_cannot_say_costs_that_file_only(habitat, tmp_path):
+    report = reconstruct(
+        habitat[0], tmp_path / "scene", ReconstructOptions(quality="low", camera_model="FOV")
+    )
+    assert len(report.components[0].registered()) == 8
+    assert (tmp_path / "scene" / "report.html").exists()
+    assert not (tmp_path / "scene" / "transforms.json").exists()
+    assert any("transforms.json" in warning and "undistort" in warning for warning in report.warnings)
+
+
+def test_a_speck_is_no_photo(noise, tmp_path):
+    save(noise / "speck.png", 3, size=(4, 4))
+    report = reconstruct(noise, tmp_path / "scene", SCAN)
+    assert "4x4" in report.unregistered["speck.png"][0]
 
 
 def test_all_photos_damaged(tmp_path):
@@ -239,6 +271,61 @@ def test_a_folder_that_holds_something_else_is_left_alone(noise, tmp_path):
         reconstruct(noise, noise)
     with pytest.raises(ValueError, match="is a file"):
         reconstruct(noise, other / "thesis.tex")
+
+
+def test_photos_of_the_user_in_the_scene_are_never_touched(noise, tmp_path):
+    scene = tmp_path / "scene"
+    (scene / "images").mkdir(parents=True)
+    save(scene / "images" / "precious.jpg", 40)
+    reconstruct(noise, scene, SCAN)
+    (noise / "good1.jpg").rename(noise / "other.jpg")
+    reconstruct(noise, scene, SCAN)
+    assert sorted(p.name for p in (scene / "images").iterdir()) == ["good0.jpg", "other.jpg", "precious.jpg"]
+
+    second = tmp_path / "second"
+    (second / "images").mkdir(parents=True)
+    save(second / "images" / "good0.jpg", 41)
+    before = (second / "images" / "good0.jpg").read_bytes()
+    with pytest.raises(ValueError, match=r"good0\.jpg is not the same file"):
+        reconstruct(noise, second, SCAN)
+    assert (second / "images" / "good0.jpg").read_bytes() == before
+
+    third = tmp_path / "third"
+    third.mkdir()
+    (third / "images").symlink_to(tmp_path / "second" / "images")
+    with pytest.raises(ValueError, match="is a link"):
+        reconstruct(noise, third, SCAN)
+    assert len(list((second / "images").iterdir())) == 1
+
+
+def test_photos_may_lie_where_colmap_has_them(noise, tmp_path):
+    scene = tmp_path / "scene"
+    scene.mkdir()
+    shutil.copytree(noise, scene / "images")
+    save(scene / "images" / "twin.jpg", 0)
+    report = reconstruct(scene / "images", scene, SCAN)
+    assert report.photos == ["good0.jpg", "good1.jpg"] and "twin.jpg" in report.unregistered
+    assert (scene / "images" / "twin.jpg").exists()
+
+
+def test_two_at_once_in_one_scene_are_refused_and_leftovers_are_swept(noise, tmp_path):
+    scene = tmp_path / "scene"
+    reconstruct(noise, scene, SCAN)
+    (scene / ".sparse.abc.partial").mkdir()
+    with folder_lock(scene / ".geo3d"), pytest.raises(BlockingIOError, match="another geo3d is at work"):
+        reconstruct(noise, scene, SCAN)
+    assert (scene / ".sparse.abc.partial").exists()
+    reconstruct(noise, scene, SCAN)
+    assert not (scene / ".sparse.abc.partial").exists()
+
+
+@pytest.mark.parametrize("name", ["stages.json", "given.json", "hashes.json", "brought.json", "masks.json"])
+@pytest.mark.parametrize("text", ["{", "[1]", '{"x": 1}', '{"format": 1}', ""])
+def test_damaged_records_count_as_absent(noise, tmp_path, name, text):
+    scene = tmp_path / "scene"
+    reconstruct(noise, scene, SCAN)
+    (scene / ".geo3d" / name).write_text(text)
+    assert reconstruct(noise, scene, SCAN).photos == ["good0.jpg", "good1.jpg"]
 
 
 def test_a_scene_inside_of_the_photos_is_not_taken_for_photos(noise):
@@ -326,7 +413,12 @@ def test_killed_at_any_moment_and_resumed_the_result_is_the_same(habitat, finish
     }.items():
         for delay in [*delays, 0.05]:
             process = subprocess.Popen(
-                command(habitat[0], scene), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                command(habitat[0], scene),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                # A shell's jobs in the background ignore SIGINT, and so would this one.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
             for line in process.stdout:
                 if json.loads(line).get("stage") == stage:
@@ -339,3 +431,14 @@ def test_killed_at_any_moment_and_resumed_the_result_is_the_same(habitat, finish
     assert [json.loads(line) for line in events.splitlines()]
     assert digest(scene) == digest(finished[0])
     assert {p.name for p in scene.iterdir()} == {p.name for p in finished[0].iterdir()}
+
+
+@pytest.mark.slow
+def test_freshly_compiled_and_cached_kernels_give_the_same_bits(habitat, finished, tmp_path):
+    for _ in range(2):
+        shutil.rmtree(tmp_path / "scene", ignore_errors=True)
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kernels")}
+        subprocess.run(
+            command(habitat[0], tmp_path / "scene"), check=True, capture_output=True, env=environment
+        )
+        assert digest(tmp_path / "scene") == digest(finished[0])

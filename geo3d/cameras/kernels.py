@@ -15,13 +15,11 @@ from geo3d.util.jit import njit
 
 MAX_PARAMS = 16
 
-# Selects guard their divisions, so NaN and infinity must keep their meaning: no "nnan", no "ninf".
 # Nothing here allocates, and counting references of the four arrays at every call takes longer than the
 # projection itself (90 ns to 10 ns): "_nrt" leaves that out.
 _OPTIONS = {
     "nogil": True,
     "error_model": "numpy",
-    "fastmath": {"nsz", "arcp", "contract", "reassoc"},
     "_nrt": False,
 }
 

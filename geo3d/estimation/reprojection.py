@@ -16,7 +16,7 @@ _BLOCK = 64
 _BEHIND = 1e60  # the squared residual of a point behind the camera
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def _squared_range(pose, data, begin, end, out):
     """Squared residuals of the observations [begin, end) of `data` (12, N): X, W row by row, p."""
     r0, r1, r2, r3, r4, r5, r6, r7, r8 = (
@@ -37,7 +37,7 @@ def _squared_range(pose, data, begin, end, out):
         out[i - begin] = squared if depth > 0.0 else _BEHIND
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def reprojection_costs(poses, data, coefficients, max_error, bound):
     """Costs (K,) of the poses (K, 12); a pose whose cost passes the least so far (or `bound`) is left."""
     costs = np.empty(len(poses))
@@ -65,7 +65,7 @@ def reprojection_squared(pose, data):
     return out
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def _normal_equations(pose, data, coefficients, scale, squared, h, g):
     """J^T W J (6, 6) and J^T W r, for rotation then translation."""
     h[:, :] = 0.0
@@ -98,7 +98,7 @@ def _normal_equations(pose, data, coefficients, scale, squared, h, g):
                     h[p, q] += wj * j[q]
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def _cost(pose, data, coefficients, scale, squared):
     n = data.shape[1]
     _squared_range(pose, data, 0, n, squared)

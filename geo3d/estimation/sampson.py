@@ -20,7 +20,7 @@ ESSENTIAL, FUNDAMENTAL = 0, 1
 _BLOCK = 64  # correspondences between two looks at the bound
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def _squared_range(m, data, begin, end, out):
     """Squared residuals of the correspondences [begin, end) of `data` (18, N), written to out[0:]."""
     m0, m1, m2, m3, m4, m5, m6, m7, m8 = m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7], m[8]
@@ -43,7 +43,7 @@ def _squared_range(m, data, begin, end, out):
         out[i - begin] = c * c / (n0 * n0 + n1 * n1 + n2 * n2 + n3 * n3 + 1e-200)
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def sampson_costs(matrices, data, coefficients, max_error, bound):
     """Costs (K,) of the matrices (K, 9); a matrix whose cost passes the least so far (or `bound`) is left."""
     costs = np.empty(len(matrices))
@@ -152,7 +152,7 @@ def _retract(kind, state, step, out):
         out[18] = state[18] + step[6]
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def _cost(m, data, coefficients, scale, squared):
     n = data.shape[1]
     _squared_range(m, data, 0, n, squared)
@@ -162,7 +162,7 @@ def _cost(m, data, coefficients, scale, squared):
     return cost
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def _normal_equations(m, basis, dof, data, coefficients, scale, squared, h, g):
     """J^T W J (dof, dof) and J^T W r of the correspondences within the threshold."""
     h9, g9 = np.zeros((9, 9)), np.zeros(9)

@@ -32,14 +32,14 @@ def score_coefficients(name: str) -> np.ndarray:
     return np.array(SCORES[name])
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def rho(c, s):
     """Cost of a squared residual s in units of the squared threshold."""
     s = min(s, 1.0)
     return s * (c[0] + s * (c[1] + s * (c[2] + s * (c[3] + s * (c[4] + s * (c[5] + s * c[6]))))))
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def rho_weight(c, s):
     """d rho / d s: the weight of the reweighted least squares. Zero beyond the threshold."""
     if s >= 1.0:

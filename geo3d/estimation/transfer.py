@@ -14,7 +14,7 @@ _BLOCK = 64
 _BEHIND = 1e60  # the squared residual of a point beyond the line at infinity
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def _squared_range(h, data, begin, end, out):
     """Squared residuals of the correspondences [begin, end) of `data` (4, N): x1, y1, x2, y2."""
     h0, h1, h2, h3, h4, h5, h6, h7, h8 = h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8]
@@ -27,7 +27,7 @@ def _squared_range(h, data, begin, end, out):
         out[i - begin] = squared if w > 0.0 else _BEHIND
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def transfer_costs(matrices, data, coefficients, max_error, bound):
     """Costs (K,) of the matrices (K, 9); a matrix whose cost passes the least so far (or `bound`) is left."""
     costs = np.empty(len(matrices))
@@ -55,7 +55,7 @@ def transfer_squared(h, data):
     return out
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def _normal_equations(h, data, coefficients, scale, squared, a, g):
     """J^T W J (9, 9) and J^T W r, with the direction of h, which changes nothing, held."""
     a[:, :] = 0.0
@@ -86,7 +86,7 @@ def _normal_equations(h, data, coefficients, scale, squared, a, g):
             a[p, q] += trace * h[p] * h[q]
 
 
-@njit(nogil=True, fastmath=True)
+@njit(nogil=True)
 def _cost(h, data, coefficients, scale, squared):
     n = data.shape[1]
     _squared_range(h, data, 0, n, squared)

@@ -5,7 +5,7 @@ from geo3d.images.exif import Exif, Gps, read_exif
 from geo3d.images.folder import PHOTO_SUFFIXES, list_photos
 from geo3d.images.mask import find_mask, find_mask_folder, read_mask
 from geo3d.images.photo import Photo, PhotoError, photo_size, read_image, read_photo
-from geo3d.images.scan import Scan, ScannedPhoto, bring_photos, hash_photos, scan_photos
+from geo3d.images.scan import Scan, ScannedPhoto, bring_photos, find_photos, hash_photos, scan_photos
 from geo3d.images.sensors import sensor_width_mm
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "camera_key",
     "find_mask",
     "find_mask_folder",
+    "find_photos",
     "focal_from_exif",
     "group_key",
     "hash_photos",

@@ -13,8 +13,8 @@ import numpy as np
 
 from geo3d.cameras import MODELS, Camera, nearest_colmap
 from geo3d.geometry import SE3, matrix_to_quaternion
-from geo3d.io.names import check_photo_name
 from geo3d.scene import Frame, Points, Reconstruction, Rig, View
+from geo3d.util.names import check_photo_name
 
 NO_POINT = 2**64 - 1  # the point id of a keypoint that sees none
 MAX_ID = 2**32 - 2  # ids are uint32, and the largest value means "none"

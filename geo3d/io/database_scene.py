@@ -16,8 +16,8 @@ from geo3d.io.database_schema import (
     unpack_matrix,
     unpack_vector,
 )
-from geo3d.io.names import check_photo_name
 from geo3d.scene import Frame, Rig
+from geo3d.util.names import check_photo_name
 
 _SYSTEM_CODES = {name: code for code, name in COORDINATE_SYSTEMS.items()}
 

@@ -49,9 +49,15 @@ def given_files(scene: Path) -> GivenFiles | None:
     The answer is written down at the first call, so that it is the same after an interruption.
     """
     memory = scene / ".geo3d" / "given.json"
-    if not (scene / ".geo3d").exists() and (given := _look(scene)) is not None:
-        write_text(memory, json.dumps(asdict(given)))
-    return GivenFiles(**json.loads(memory.read_text())) if memory.exists() else None
+    if not memory.exists() and not (scene / ".geo3d" / "stages.json").exists():
+        given = _look(scene)
+        write_text(memory, json.dumps(None if given is None else asdict(given)))
+        return given
+    try:
+        record = json.loads(memory.read_text(encoding="utf-8"))
+        return None if record is None else GivenFiles(**record)
+    except (OSError, ValueError, TypeError):  # missing or damaged: what is there may be our own
+        return None
 
 
 def _look(scene: Path) -> GivenFiles | None:

@@ -19,7 +19,6 @@ from geo3d.optim.simd import rank3_subtract
 from geo3d.util.jit import njit
 
 _SINGULAR = 1e-14  # a pivot below this fraction of its diagonal: the point does not move in that direction
-_FAST = {"nsz", "contract", "reassoc", "arcp"}  # fastmath, without the promise that NaN never comes
 
 
 @njit(nogil=True, inline="always")
@@ -27,7 +26,7 @@ def clip_diagonal(value):
     return min(max(value, MIN_DIAGONAL), MAX_DIAGONAL)
 
 
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, error_model="numpy")
 def _factor_point(damping, v00, v10, v11, v20, v21, v22):
     """Cholesky factor 00, 10, 11, 20, 21, 22 of `V + damping D`; see `eliminate`."""
     v00 += damping * clip_diagonal(v00)
@@ -44,7 +43,7 @@ def _factor_point(damping, v00, v10, v11, v20, v21, v22):
     return i00, c10, i11, c20, c21, i22
 
 
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, error_model="numpy")
 def solve_point(damping, v00, v10, v11, v20, v21, v22, g0, g1, g2):
     """`(-g.d, d0, d1, d2)` for the step d of one point by itself, from its V and gradient."""
     i00, c10, i11, c20, c21, i22 = _factor_point(damping, v00, v10, v11, v20, v21, v22)
@@ -57,7 +56,7 @@ def solve_point(damping, v00, v10, v11, v20, v21, v22, g0, g1, g2):
     return h0 * h0 + h1 * h1 + h2 * h2, d0, d1, d2
 
 
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, error_model="numpy")
 def eliminate(first, last, damping, V, gp, W, point_entries, factor, h, B):
     """Factor `V_p + damping D_p` of points first..last; `B = W C^-T` (E, 3, lanes), `h = C^-1 gp` (P, 3).
 
@@ -83,7 +82,7 @@ def eliminate(first, last, damping, V, gp, W, point_entries, factor, h, B):
                 B[e, 2, j] = (W[e, 2, j] - c20 * b0 - c21 * b1) * i22
 
 
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, error_model="numpy")
 def reduce_rows(
     first, last, damping, columns, U, cross_block, cross, gc, B, h, point_entries, entry_point, entry_block,
     block_entries, block_offsets, S, rhs,
@@ -145,7 +144,7 @@ def reduce_rows(
             rhs[row_index] = -sums[i]
 
 
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, error_model="numpy")
 def back_substitute(
     first, last, damping, V, gp, factor, h, B, point_entries, entry_block, columns, dc, dp,
 ):  # fmt: skip
@@ -179,7 +178,7 @@ def back_substitute(
     return model, squared
 
 
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, error_model="numpy")
 def point_covariances(factor, B, point_entries, entry_block, columns, dense, result):
     """Covariances (P, 3, 3) of the points, `C^-T (I + B^T dense B) C^-1`, given that of the dense side (n, n)."""
     for p in range(len(point_entries) - 1):

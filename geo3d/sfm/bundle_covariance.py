@@ -41,7 +41,7 @@ class BundleCovariance:
 
 
 def two_view_gauge(problem: BundleProblem, first: int, second: int) -> np.ndarray:
-    """Constants that hold the gauge: the pose of `first`, and one translation element of `second`.
+    """Constants that hold the gauge of a `problem`: the pose of `first`, and one translation element of `second`.
 
     The element is the largest of the baseline in the second camera's frame, as COLMAP's TWO_CAMS_FROM_WORLD.
 

@@ -19,7 +19,6 @@ from geo3d.optim.simd import rank2_add
 from geo3d.util.jit import njit
 
 FULL = 6 + MAX_PARAMS  # columns of an observation's full row: rotation, translation, camera parameters
-_FAST = {"nsz", "contract", "reassoc", "arcp"}
 _POINT_STEPS = 2  # of each point on its own, after the common step
 _POINT_GAIN = 1e-5  # and only while the model promises to lower the point's cost by this fraction
 
@@ -85,7 +84,7 @@ def list_entries(point_obs, obs_view, view_camera, free_point, view_block, camer
     return point_entries, entry_block[:n].copy(), view_entry, camera_entry
 
 
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, error_model="numpy")
 def _to_camera(rotations, translations, v, x, y, z):
     return (
         rotations[v, 0, 0] * x + rotations[v, 0, 1] * y + rotations[v, 0, 2] * z + translations[v, 0],
@@ -94,7 +93,7 @@ def _to_camera(rotations, translations, v, x, y, z):
     )
 
 
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, error_model="numpy")
 def _times_rotation(a0, a1, a2, rotations, v):
     return (
         a0 * rotations[v, 0, 0] + a1 * rotations[v, 1, 0] + a2 * rotations[v, 2, 0],
@@ -103,7 +102,7 @@ def _times_rotation(a0, a1, a2, rotations, v):
     )
 
 
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, error_model="numpy")
 def linearize(
     first, last, rotations, translations, params, points, view_camera, model_ids, point_obs, obs_view, obs_xy,
     loss_id, loss_scale, free_point, view_block, camera_block, block_columns, widths, point_entries,
@@ -207,7 +206,7 @@ def linearize(
     return 0.5 * total
 
 
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, error_model="numpy")
 def trial_cost(
     first, last, damping, rotations, translations, params, points, point_step, free_point, view_camera,
     model_ids, point_obs, obs_view, obs_xy, loss_id, loss_scale, obs_cost, moved,
@@ -284,7 +283,7 @@ def trial_cost(
     return 0.5 * total
 
 
-@njit(nogil=True, error_model="numpy", fastmath=_FAST)
+@njit(nogil=True, error_model="numpy")
 def errors(
     rotations, translations, params, points, view_camera, model_ids, obs_point, obs_view, obs_xy, squared
 ):  # fmt: skip

@@ -11,12 +11,37 @@ from geo3d.sfm.match_graph import MatchGraph
 from geo3d.util.threads import map_threads
 
 
-def keypoint_colors(images: Path, graph: MatchGraph, threads: int | None = None) -> list[np.ndarray]:
-    """RGB (N_v, 3) uint8 of the pixels that hold the keypoints of each view."""
+def keypoint_colors(
+    images: Path, graph: MatchGraph, views: np.ndarray, threads: int | None = None
+) -> list[np.ndarray]:
+    """Colours of the pixels that hold the keypoints.
+
+    Parameters
+    ----------
+    images : Path
+        Folder of the photos.
+    graph : MatchGraph
+    views : (n,) int
+        Views that are read; the others come out grey.
+    threads : int, optional
+
+    Returns
+    -------
+    list of (N_v, 3) uint8
+        RGB, for every view of the graph.
+
+    Raises
+    ------
+    PhotoError, OSError
+        If a photo cannot be read.
+    """
 
     def of_view(view: int) -> np.ndarray:
         pixels = read_photo(images / graph.names[view]).pixels
         x, y = np.floor(graph.keypoints[view]).astype(np.int64).T
         return pixels[np.clip(y, 0, pixels.shape[0] - 1), np.clip(x, 0, pixels.shape[1] - 1)]
 
-    return list(map_threads(of_view, range(len(graph)), threads))
+    colors = [np.full((len(keypoints), 3), 128, np.uint8) for keypoints in graph.keypoints]
+    for view, found in zip(views, map_threads(of_view, [int(v) for v in views], threads)):
+        colors[int(view)] = found
+    return colors

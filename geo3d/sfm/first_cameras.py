@@ -18,7 +18,26 @@ DEFAULT_MODEL = "SIMPLE_RADIAL"
 def first_cameras(
     options: ReconstructOptions, photos: list[ScannedPhoto]
 ) -> tuple[dict[str, Camera], dict[str, str]]:
-    """A camera for each group of photos, and a word on where its intrinsics come from."""
+    """A camera for each group of photos.
+
+    Parameters
+    ----------
+    options : ReconstructOptions
+        May give the calibration, or the model.
+    photos : list of ScannedPhoto
+
+    Returns
+    -------
+    cameras : dict
+        Group to Camera.
+    notes : dict
+        Group to a word on where its intrinsics come from.
+
+    Raises
+    ------
+    ValueError
+        As `known_camera`.
+    """
     known = known_camera(options, photos)
     cameras, notes = {}, {}
     for photo in photos:
@@ -31,12 +50,20 @@ def first_cameras(
             model = options.camera_model or DEFAULT_MODEL
             camera = Camera.from_focal(model, photo.width, photo.height, photo.focal_px)
             cameras[photo.group] = replace(camera, prior_focal=photo.focal_source != "guess")
-            notes[photo.group] = f"focal length from {photo.focal_source}, refined"
+            guess = photo.focal_source == "guess"
+            notes[photo.group] = (
+                "focal length " + ("a guess" if guess else f"from {photo.focal_source}") + ", refined"
+            )
     return cameras, notes
 
 
 def known_camera(options: ReconstructOptions, photos: list[ScannedPhoto]) -> Camera | None:
     """The calibration that the options give, of the size of the largest photos; None when they give none.
+
+    Parameters
+    ----------
+    options : ReconstructOptions
+    photos : list of ScannedPhoto
 
     Raises
     ------

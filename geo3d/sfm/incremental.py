@@ -56,6 +56,20 @@ class MapperOptions:
     bundle: BundleOptions = field(default_factory=BundleOptions)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("max_error_px", 1e-9),
+            ("resection_error_px", 1e-9),
+            ("min_angle_deg", 0),
+            ("min_points", 6),
+            ("local_views", 2),
+            ("growth", 1),
+            ("min_component", 2),
+            ("seed", 0),
+        ):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be at least {least:g}, got {getattr(self, name)}")
+
     @property
     def min_angle(self) -> float:
         """`min_angle_deg` in radians."""

@@ -16,7 +16,7 @@ from geo3d.sfm.working_model import WorkingModel
 
 def triangulate_known_poses(
     graph: MatchGraph, reconstruction: Reconstruction, options: MapperOptions | None = None
-) -> WorkingModel:
+) -> Reconstruction:
     """Place every track that the registered views of a reconstruction see.
 
     Parameters
@@ -29,8 +29,8 @@ def triangulate_known_poses(
 
     Returns
     -------
-    WorkingModel
-        With the known poses held.
+    Reconstruction
+        The known views, unchanged, and the points they see; view ids are those of the graph.
 
     Raises
     ------
@@ -38,7 +38,44 @@ def triangulate_known_poses(
         If fewer than two photos of the graph have a pose, or photos that share a camera in the graph do not share it
         in the reconstruction.
     """
+    return _with_known_poses(graph, reconstruction, options or MapperOptions()).to_reconstruction()
+
+
+def register_photos(
+    graph: MatchGraph, reconstruction: Reconstruction, options: MapperOptions | None = None
+) -> Reconstruction:
+    """Register the photos of a graph that have no pose yet into an existing reconstruction.
+
+    The cameras of known photos keep their intrinsics; those of new ones are refined as the options say.
+
+    Parameters
+    ----------
+    graph : MatchGraph
+        All photos, those of the reconstruction and the new ones, with their matches.
+    reconstruction : Reconstruction
+    options : MapperOptions, optional
+
+    Returns
+    -------
+    Reconstruction
+        The known views, unchanged, the new ones that could be registered, and the points they see.
+
+    Raises
+    ------
+    ValueError
+        As `triangulate_known_poses`.
+    """
     options = options or MapperOptions()
+    model = _with_known_poses(graph, reconstruction, options)
+    known = np.bincount(model.view_camera[model.held], minlength=len(model.cameras)) > 0
+    grow(model, ~model.registered, options, fixed_cameras=known)
+    return model.to_reconstruction()
+
+
+def _with_known_poses(
+    graph: MatchGraph, reconstruction: Reconstruction, options: MapperOptions
+) -> WorkingModel:
+    """A model whose known views are held, with their points."""
     model = WorkingModel(graph, build_tracks(graph))
     known = {view.name: view for view in reconstruction.views.values() if view.cam_from_world is not None}
     taken: dict[int, int] = {}  # row of the model's camera -> camera id of the reconstruction
@@ -65,18 +102,4 @@ def triangulate_known_poses(
         model.complete(options.max_error_px)
         model.adjust(robust(model, options.bundle), fixed_cameras=np.ones(len(model.cameras), bool))
         model.filter(options.max_error_px, options.min_angle)
-    return model
-
-
-def register_photos(
-    graph: MatchGraph, reconstruction: Reconstruction, options: MapperOptions | None = None
-) -> WorkingModel:
-    """Register the photos of a graph that have no pose yet into an existing reconstruction.
-
-    Parameters, errors and result as `triangulate_known_poses`; intrinsics are kept where the photo's camera is known.
-    """
-    options = options or MapperOptions()
-    model = triangulate_known_poses(graph, reconstruction, options)
-    known = np.bincount(model.view_camera[model.held], minlength=len(model.cameras)) > 0
-    grow(model, ~model.registered, options, fixed_cameras=known)
     return model

@@ -70,6 +70,11 @@ def load_match_graph(database: ColmapDatabase, min_matches: int = 15) -> MatchGr
     database : ColmapDatabase
     min_matches : int
         Pairs with fewer verified matches are left out.
+
+    Raises
+    ------
+    ValueError
+        If the database holds matches of photos or keypoints that it does not have.
     """
     images = sorted(database.images().items(), key=lambda item: item[1].name)
     row = {image_id: i for i, (image_id, _) in enumerate(images)}
@@ -77,6 +82,11 @@ def load_match_graph(database: ColmapDatabase, min_matches: int = 15) -> MatchGr
     for (id1, id2), record in sorted(database.two_view_geometries().items()):
         if len(record.matches) < min_matches:
             continue
+        if id1 not in row or id2 not in row:
+            missing = id1 if id1 not in row else id2
+            raise ValueError(
+                f"{database.path} holds matches of image {missing}, which it does not have: make it anew"
+            )
         first, second, matches, F = row[id1], row[id2], np.asarray(record.matches, np.int64), record.F
         if first > second:
             first, second, matches = second, first, matches[:, ::-1]

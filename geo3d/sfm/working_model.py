@@ -22,6 +22,12 @@ from geo3d.sfm.tracks import TrackSet
 class WorkingModel:
     """State of the mapper over a match graph and its tracks.
 
+    Parameters
+    ----------
+    graph : MatchGraph
+    tracks : TrackSet
+        As from `build_tracks`.
+
     Attributes
     ----------
     cameras : list of Camera
@@ -99,12 +105,14 @@ class WorkingModel:
         return np.bincount(self.obs_view[self.used], minlength=len(self.graph))
 
     def mean_error_px(self) -> float:
+        """Mean reprojection error of the used observations in pixels; NaN where there is none."""
         rows = np.flatnonzero(self.used)
         return float(self.errors_px(rows).mean()) if len(rows) else float("nan")
 
     # ------------------------------------------------------------------ growing
 
     def set_pose(self, view: int, pose: SE3) -> None:
+        """Register the row `view` with `pose`, its cam_from_world."""
         self.rotations[view], self.translations[view] = pose.rotation, pose.translation
         self.registered[view] = True
 
@@ -173,7 +181,19 @@ class WorkingModel:
         return len(rows)
 
     def filter(self, max_error_px: float, min_angle: float) -> int:
-        """Stop using observations that disagree, and drop points seen under too small an angle; return how many."""
+        """Stop using observations that disagree, and drop points seen under too small an angle.
+
+        Parameters
+        ----------
+        max_error_px : float
+        min_angle : float
+            Radians between the widest two rays.
+
+        Returns
+        -------
+        int
+            Observations that are no longer used.
+        """
         before = int(self.used.sum())
         rows = np.flatnonzero(self.used)
         self.used[rows[self.errors_px(rows) > max_error_px]] = False

@@ -4,6 +4,9 @@ Numba's own cache looks at the file of the kernel only: a function that the kern
 file may change, and the stale machine code stays in use. Here the cache folder's name holds a hash of the source
 of every file that defines a kernel, so that any change starts a fresh folder.
 
+Kernels whose last bits reach a result are compiled without `fastmath`: it lets the compiler round differently
+wherever a function is inlined, and a freshly compiled kernel then differs from the same kernel out of the cache.
+
 Kernel files are those that import this module. `njit` is `numba.njit(cache=True)` bound to that folder.
 """
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geo3d.util.files import write_text
+from geo3d.util.files import read_json_object, write_text
 from geo3d.util.progress import Progress, StageProgress
 
 FORMAT = 1
@@ -65,14 +65,19 @@ class StageRunner:
         self.previous = ""
         self.stages: dict[str, dict[str, Any]] = {}
         if self.path.exists():
-            record = _read(self.path)
-            if record.get("format", 0) > FORMAT:
+            record = read_json_object(self.path)
+            number, stages = record.get("format", 0), record.get("stages")
+            if isinstance(number, int) and number > FORMAT:
                 raise ValueError(
-                    f"{folder} was written by geo3d {record.get('geo3d', '?')}, newer than this one ({version}): "
-                    "update geo3d or choose another folder"
+                    f"{folder} was written by a newer geo3d ({record.get('geo3d', '?')}, format {number}; this one "
+                    f"knows {FORMAT}): update geo3d or choose another folder"
                 )
-            if record.get("format", 0) == FORMAT:
-                self.stages = record["stages"]
+            if (
+                number == FORMAT
+                and isinstance(stages, dict)
+                and all(isinstance(v, dict) for v in stages.values())
+            ):
+                self.stages = stages
             else:
                 progress.note(f"{folder} was written by an older geo3d: its stages are run again")
 
@@ -117,11 +122,3 @@ class StageRunner:
         self.stages[name] = entry
         record = {"format": FORMAT, "geo3d": self.version, "stages": self.stages}
         write_text(self.path, json.dumps(record, indent=1, ensure_ascii=False))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        return {}  # as if nothing had been done
-    return record if isinstance(record, dict) else {}

@@ -270,7 +270,13 @@ def test_a_real_ctrl_c(tmp_path: Path) -> None:
         f"sys.exit(run(['reconstruct', {str(tmp_path)!r}, '-o', {str(tmp_path / 's')!r}]))"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # jobs in the background ignore it
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)

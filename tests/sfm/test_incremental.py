@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3, umeyama
+from geo3d.geometry import umeyama
 from geo3d.sfm import (
     BundleOptions,
     MapperOptions,
@@ -126,11 +126,12 @@ def test_same_seed_same_bits_whatever_the_threads():
 
 def test_known_poses_are_kept_and_their_points_found():
     scene = make_scene("orbit", views=6, points=300, noise_px=0.3, seed=9)
-    model = triangulate_known_poses(graph_of(scene), scene.reconstruction, FIXED)
     truth = scene.reconstruction
-    for row, view in enumerate(model.graph.view_ids):
-        assert np.array_equal(model.rotations[row], truth.views[view].cam_from_world.rotation)
-    made = model.to_reconstruction()
+    made = triangulate_known_poses(graph_of(scene), truth, FIXED)
+    for view in made.registered():
+        assert np.array_equal(
+            made.views[view].cam_from_world.rotation, truth.views[view].cam_from_world.rotation
+        )
     assert len(made.points) > 290
     rows = {(int(v), int(k)): i for i, t in enumerate(truth.points) for v, k in zip(t.view_ids, t.keypoints)}
     for track in made.points:
@@ -141,17 +142,23 @@ def test_known_poses_are_kept_and_their_points_found():
 def test_new_photos_join_an_existing_model_without_moving_it():
     scene = make_scene("orbit", views=8, points=400, noise_px=0.3, seed=10)
     known = scene.reconstruction
+    truth = {view: known.views[view].cam_from_world for view in known.views}
     for view in (3, 6):
-        known.views[view].cam_from_world, missing = None, known.views[view].cam_from_world
-        known.views[view].truth = missing
-    model = register_photos(graph_of(scene), known, FIXED)
-    assert model.registered.all()
-    for row, view in enumerate(model.graph.view_ids):
-        pose = SE3(model.rotations[row], model.translations[row])
+        known.views[view].cam_from_world = None
+    made = register_photos(graph_of(scene), known, FIXED)
+    assert made.registered() == sorted(truth)
+    for view, pose in truth.items():
+        found = made.views[view].cam_from_world
         if view in (3, 6):
-            assert np.linalg.norm(pose.center() - known.views[view].truth.center()) < 0.01
+            assert np.linalg.norm(found.center() - pose.center()) < 0.01
         else:
-            assert np.array_equal(pose.translation, known.views[view].cam_from_world.translation)
+            assert np.array_equal(found.translation, pose.translation)
+
+
+@pytest.mark.parametrize("wrong", [{"max_error_px": -1}, {"growth": 0.5}, {"local_views": 0}, {"seed": -1}])
+def test_options_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        MapperOptions(**wrong)
 
 
 def test_photos_without_known_poses_are_refused():

@@ -94,9 +94,10 @@ def test_a_newer_record_is_refused_and_an_older_or_broken_one_starts_anew(work):
     work.run()
     record = work.folder / ".geo3d" / "stages.json"
     record.write_text(json.dumps({"format": FORMAT + 1, "geo3d": "9.0", "stages": {}}))
-    with pytest.raises(ValueError, match=r"geo3d 9\.0, newer"):
+    with pytest.raises(ValueError, match=r"newer geo3d \(9\.0, format 2"):
         work.run()
-    for text in (json.dumps({"format": 0}), "{", "[]"):
+    damaged = ("{", "[]", '{"format": 1}', '{"format": 1, "stages": []}', '{"format": "a"}')
+    for text in (json.dumps({"format": 0}), *damaged):
         record.write_text(text)
         work.run()
         assert work.log == ["clear first", "run first", "clear second", "run second"]
