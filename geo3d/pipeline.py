@@ -14,10 +14,8 @@ hloc's `features.h5` and `matches.h5`.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,7 @@ from geo3d.features import (
     match_photos,
     verify_matches,
 )
-from geo3d.images import Gps, bring_photos, find_mask_folder, find_photos, hash_photos, scan_photos
+from geo3d.images import Gps, Scan, bring_photos, find_mask_folder, find_photos, hash_photos, scan_photos
 from geo3d.io import (
     ColmapDatabase,
     GivenFiles,
@@ -40,6 +38,8 @@ from geo3d.io import (
     check_scene_folder,
     given_files,
     import_hloc,
+    is_own,
+    mark_own,
     read_components,
     write_colmap,
     write_points_ply,
@@ -52,10 +52,10 @@ from geo3d.sfm import (
     MapperOptions,
     first_cameras,
     keypoint_colors,
-    known_camera,
     load_match_graph,
     map_incrementally,
     replace_guessed_focals,
+    set_known_cameras,
 )
 from geo3d.util.files import atomic_path, folder_lock, remove_partial
 from geo3d.util.progress import Progress, StageProgress
@@ -104,8 +104,16 @@ class Job:
     given: GivenFiles | None = None  # made elsewhere, taken as they are
     rejected: dict[str, str] = field(default_factory=dict)  # files that cannot even be read, with the reason
     hashes: dict[str, str] = field(default_factory=dict)  # of the contents of the other photos, by name
+    known: list[str] = field(default_factory=list)  # photos of an earlier run
     results: dict[str, Any] = field(default_factory=dict)  # of the stages so far
     timings: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def found(self) -> Scan:
+        """What the headers of the photos say."""
+        found = scan_photos(self.source, list(self.hashes), self.hashes, self.options.camera_per)
+        found.rejected.update(self.rejected)
+        return found
 
     @property
     def images(self) -> Path:
@@ -167,6 +175,7 @@ def reconstruct(
             )
         job.rejected.update(unreadable)
         runner = StageRunner(scene, progress, geo3d.__version__)
+        job.known = [str(n) for n in runner.stages.get("scan", {}).get("result", {}).get("photos", [])]
         again = False
         for stage in _stages(job):
             again = again or stage.name == options.from_stage
@@ -180,41 +189,59 @@ def reconstruct(
 def _stages(job: Job) -> list[Stage]:
     """The stages with what their results depend on, how to undo them, and the files they leave."""
     o, scene = job.options, job.scene
-    calibration = o.calib and o.calib.read_text(errors="replace")
-    pairs = o.pairs and o.pairs.read_text(errors="replace")
+    calibration = o.calib and o.calib.read_bytes().hex()
+    pairs = o.pairs and o.pairs.read_bytes().hex()
+    hloc = [name for name in ("features.h5", "matches.h5") if job.given and not job.given.database]
+    given = hash_photos(scene, hloc, scene / ".geo3d" / "given-hashes.json")[0]
     masks = {}
     if job.masks:
         files = sorted(p.relative_to(job.masks).as_posix() for p in job.masks.rglob("*") if p.is_file())
         masks = hash_photos(job.masks, files, scene / ".geo3d" / "masks.json")[0]
-
-    def stage(name: str, function: Callable, inputs: list, clear: Callable, *outputs: str) -> Stage:
-        return Stage(name, inputs, partial(function, job), clear, tuple(scene / output for output in outputs))
-
+    camera = [o.camera_per, o.camera_model, o.camera_params, calibration, o.fix_intrinsics]
+    brought = (job.images / name for name in job.known)
     return [
-        stage(
+        Stage(
             "scan",
-            scan,
-            [
-                job.hashes,
-                job.rejected,
-                o.camera_per,
-                o.camera_model,
-                o.camera_params,
-                calibration,
-                o.fix_intrinsics,
-            ],
-            lambda: _clear_scan(job),
-            "database.db",
-            "images",
+            [job.hashes, job.rejected, camera, given],
+            partial(scan, job),
+            outputs=(scene / "database.db", *brought),
+            check=partial(_check_scan, job),
         ),
-        stage("features", features, [o.quality, o.max_size, masks], lambda: _clear_features(job)),
-        stage("matches", matches, [o.matching, pairs, o.seed], lambda: _clear_matches(job)),
-        stage("poses", poses, [o.fix_intrinsics, o.seed], lambda: _remove(scene / "sparse"), "sparse"),
-        stage("export", export, [], lambda: None, "points.ply", "report.html"),
+        Stage(
+            "features", [o.quality, o.max_size, masks], partial(features, job), partial(_clear_features, job)
+        ),
+        Stage(
+            "matches",
+            [o.matching, pairs, o.seed],
+            partial(matches, job),
+            partial(_clear_matches, job),
+            check=partial(_pairs, job),
+        ),
+        Stage("poses", [o.fix_intrinsics, o.seed], partial(poses, job), outputs=(scene / "sparse" / "0",)),
+        Stage("export", [], partial(export, job), outputs=(scene / "points.ply", scene / "report.html")),
     ]
 
 
 # --------------------------------------------------------------------------------------------------------- scan
+
+
+def _check_scan(job: Job) -> None:
+    """Refuse what cannot be scanned before anything of an earlier run is touched."""
+    if len(job.found.photos) < 2:
+        raise ValueError(
+            f"{len(job.found.photos)} of the {len(job.hashes) + len(job.rejected)} photos in {job.source} can be used, "
+            "and two are needed; "
+            + "; ".join(f"{name}: {why}" for name, why in list(job.found.rejected.items())[:1])
+        )
+    database = job.scene / "database.db"
+    if job.given and job.given.database:
+        return
+    first_cameras(job.options, job.found.photos)
+    if database.exists() and not is_own(database):
+        raise ValueError(
+            f"{database} is not the one that geo3d made there. To use it, put it into a new scene folder; to make "
+            "another, remove it"
+        )
 
 
 def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
@@ -222,23 +249,23 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
 
     As all stages it says to `stage` how far it is, and gives back, for JSON, what the later ones need.
     """
-    found = scan_photos(job.source, list(job.hashes), job.hashes, job.options.camera_per)
-    found.rejected.update(job.rejected)
-    if len(found.photos) < 2:
-        raise ValueError(_too_few(job, found.rejected))
+    found, database_file = job.found, job.scene / "database.db"
     bring_photos(job.source, found.photos, job.images, job.scene / ".geo3d" / "brought.json")
     if job.given and job.given.database:
-        return _scan_given(job, found.rejected, stage)
+        return _scan_given(job, stage)
     cameras, notes = first_cameras(job.options, found.photos)
-    with job.database() as database, database.transaction():
-        ids = {group: database.add_camera(camera) for group, camera in cameras.items()}
-        for photo in found.photos:
-            image = database.add_image(photo.name, ids[photo.group])
-            if photo.gps is not None:
-                database.write_pose_prior(image, _gps_prior(photo.gps))
-    if job.given:
-        matches_file = job.scene / "matches.h5" if job.given.matches else None
-        with job.database() as database:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        database_file.with_name(f"database.db{suffix}").unlink(missing_ok=True)
+    mark_own(database_file)
+    with job.database() as database:
+        with database.transaction():
+            ids = {group: database.add_camera(camera) for group, camera in cameras.items()}
+            for photo in found.photos:
+                image = database.add_image(photo.name, ids[photo.group])
+                if photo.gps is not None:
+                    database.write_pose_prior(image, _gps_prior(photo.gps))
+        if job.given:
+            matches_file = job.scene / "matches.h5" if job.given.matches else None
             import_hloc(job.scene / "features.h5", matches_file, database)
     stage.summary = f"{len(found.photos)} photos, {len(cameras)} camera{'s' * (len(cameras) > 1)}"
     return {
@@ -253,22 +280,22 @@ def _gps_prior(gps: Gps) -> PosePrior:
     return PosePrior(np.array([gps.latitude_deg, gps.longitude_deg, altitude]), "WGS84")
 
 
-def _scan_given(job: Job, rejected: dict[str, str], stage: StageProgress) -> dict[str, Any]:
-    """Take a database that another program made: its photos must be here, all else is accepted."""
+def _scan_given(job: Job, stage: StageProgress) -> dict[str, Any]:
+    """Take a database that another program made; what only one side has is left out and said."""
     with job.database() as database:
-        names = sorted(image.name for image in database.images().values())
-        if missing := [name for name in names if not (job.images / name).exists()]:
-            raise ValueError(
-                f"{job.scene / 'database.db'} lists {len(missing)} photos that {job.source} does not hold, "
-                f"e.g. {missing[0]!r}"
-            )
-        known = known_camera(job.options, scan_photos(job.images, names, {n: n for n in names}).photos)
-        if known is not None:
-            with database.transaction():
-                for camera_id, camera in database.cameras().items():
-                    database.update_camera(camera_id, known.rescaled(camera.width, camera.height))
-    stage.summary = f"{len(names)} photos of a database made elsewhere"
-    return {"photos": names, "rejected": rejected, "notes": {}}
+        listed = {image.name for image in database.images().values()}
+    found = job.found
+    here = {photo.name for photo in found.photos}
+    rejected = {**found.rejected, **dict.fromkeys(sorted(here - listed), "not in the given database.db")}
+    for name in sorted(listed - here):
+        rejected.setdefault(name, "in the given database.db, but not among the photos")
+    both = sorted(listed & here)
+    if len(both) < 2:
+        raise ValueError(
+            f"{len(both)} of the {len(listed)} photos of {job.scene / 'database.db'} are in {job.source}"
+        )
+    stage.summary = f"{len(both)} photos of a database made elsewhere"
+    return {"photos": both, "rejected": rejected, "notes": {}}
 
 
 # ----------------------------------------------------------------------------------------------------- features
@@ -293,12 +320,17 @@ def features(job: Job, stage: StageProgress) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------ matches
 
 
+def _pairs(job: Job) -> list[tuple[str, str]]:
+    with job.database() as database:
+        return choose_pairs(database, job.options.matching, job.options.pairs)
+
+
 def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Choose pairs of photos of a `job`, match them, keep what one rigid scene explains; progress goes to `stage`."""
     given = job.given or GivenFiles()
+    pairs = _pairs(job)
     with job.database() as database:
         if not given.matches and not given.geometries:
-            pairs = choose_pairs(database, job.options.matching, job.options.pairs)
             match_photos(database, pairs, progress=stage.update, threads=job.threads)
         if not given.geometries:
             options = VerifyOptions(seed=job.options.seed)
@@ -315,6 +347,8 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Find the poses and points of a `job`, one model a component; progress goes to `stage`."""
     with job.database() as database:
         graph = load_match_graph(database)
+    if job.given and job.given.database:
+        set_known_cameras(graph, job.options, job.found.photos)
     warnings = replace_guessed_focals(graph)
     refine = not job.options.fix_intrinsics
     bundle = BundleOptions(refine_focal=refine, refine_distortion=refine, threads=job.threads)
@@ -331,6 +365,8 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     with atomic_path(job.scene / "sparse") as folder:
         for number, model in enumerate(result.models):
             write_colmap(model.to_reconstruction(colors), folder / str(number))
+    for name in ("points.ply", "transforms.json", "report.html"):  # they show what was there before
+        (job.scene / name).unlink(missing_ok=True)
     first = result.models[0]
     stage.summary = f"{int(first.registered.sum())} of {len(graph)} photos, {int(first.placed.sum())} points"
     reasons = {graph.names[view]: reason for view, reason in result.reasons.items()}
@@ -405,20 +441,6 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
 # --------------------------------------------------------------------------------------------- folders, clearing
 
 
-def _too_few(job: Job, rejected: dict[str, str]) -> str:
-    first = next(iter(rejected.items()), None)
-    total = len(job.hashes) + len(job.rejected)
-    because = f"; {first[0]}: {first[1]}" if first else ""
-    return f"{total - len(rejected)} of the {total} photos in {job.source} can be used, and two are needed{because}"
-
-
-def _clear_scan(job: Job) -> None:
-    if job.given and job.given.database:
-        return
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        (job.scene / f"database.db{suffix}").unlink(missing_ok=True)
-
-
 def _clear_features(job: Job) -> None:
     if not (job.given and job.given.features):
         with job.database() as database, database.transaction():
@@ -433,8 +455,3 @@ def _clear_matches(job: Job) -> None:
             database.clear_two_view_geometries()
             if not given.matches:
                 database.clear_matches()
-
-
-def _remove(path: Path) -> None:
-    if path.exists():
-        shutil.rmtree(path)

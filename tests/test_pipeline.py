@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -296,6 +297,79 @@ def test_photos_of_the_user_in_the_scene_are_never_touched(noise, tmp_path):
     with pytest.raises(ValueError, match="is a link"):
         reconstruct(noise, third, SCAN)
     assert len(list((second / "images").iterdir())) == 1
+
+
+def counts(scene):
+    with ColmapDatabase(scene / "database.db") as database:
+        return sum(database.keypoint_counts().values()), len(database.pairs_with_matches())
+
+
+@pytest.mark.parametrize("stage", ["scan", "features", "matches"])
+def test_what_rests_on_a_stage_is_done_again_after_it(habitat, finished, tmp_path, stage):
+    scene = tmp_path / "scene"
+    shutil.copytree(finished[0], scene)
+    reconstruct(habitat[0], scene, replace(QUICK, from_stage=stage, until_stage=stage))
+    reconstruct(habitat[0], scene, QUICK)
+    assert counts(scene) == counts(finished[0])
+    assert digest(scene) == digest(finished[0])
+
+
+@pytest.mark.parametrize("lost", ["database.db", "images/drone_003.jpg", "sparse/0", "report.html"])
+def test_what_was_lost_is_made_again(habitat, finished, tmp_path, lost):
+    scene = tmp_path / "scene"
+    shutil.copytree(finished[0], scene)
+    path = scene / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    report = reconstruct(habitat[0], scene, QUICK)
+    assert path.exists() and counts(scene) == counts(finished[0])
+    assert digest(scene) == digest(finished[0]) and len(report.components[0].registered()) == 8
+
+
+def test_wrong_options_cost_nothing_of_a_finished_scene(habitat, finished, tmp_path):
+    scene = tmp_path / "scene"
+    shutil.copytree(finished[0], scene)
+    (tmp_path / "K.txt").write_text("1 2 3\n4 5 6\n")
+    (tmp_path / "pairs.txt").write_text("one.jpg two.jpg\n")
+    for wrong in (
+        {"calib": tmp_path / "K.txt"},
+        {"pairs": tmp_path / "pairs.txt"},
+    ):
+        with pytest.raises(ValueError, match=r"K\.txt|pairs\.txt"):
+            reconstruct(habitat[0], scene, replace(QUICK, **wrong))
+    before = (scene / "database.db").stat().st_mtime_ns
+    reconstruct(habitat[0], scene, QUICK)
+    assert digest(scene) == digest(finished[0]) and (scene / "database.db").stat().st_mtime_ns == before
+
+
+def test_a_database_put_into_an_existing_scene_is_not_thrown_away(habitat, finished, tmp_path):
+    scene = tmp_path / "scene"
+    shutil.copytree(finished[0], scene)
+    (scene / "database.db").unlink()
+    with ColmapDatabase(scene / "database.db") as database, database.transaction():
+        database.add_camera(Camera("SIMPLE_PINHOLE", 480, 360, [400, 240, 180]))
+    with pytest.raises(ValueError, match="is not the one that geo3d made"):
+        reconstruct(habitat[0], scene, replace(QUICK, camera_per="photo"))
+    with ColmapDatabase(scene / "database.db") as database:
+        assert len(database.cameras()) == 1
+
+
+def test_a_given_database_keeps_its_cameras_and_what_one_side_lacks_is_said(habitat, finished, tmp_path):
+    scene, photos = tmp_path / "scene", tmp_path / "photos"
+    scene.mkdir()
+    shutil.copy(finished[0] / "database.db", scene / "database.db")
+    shutil.copytree(habitat[0], photos)
+    (photos / "drone_008.jpg").write_bytes(b"")
+    save(photos / "late.jpg", 1, size=(480, 360))
+    camera = tuple(habitat[1].camera.params)
+    options = replace(QUICK, camera_model="SIMPLE_RADIAL", camera_params=camera, fix_intrinsics=True)
+    report = reconstruct(photos, scene, options)
+    assert set(report.unregistered) >= {"drone_008.jpg", "late.jpg"}
+    assert np.array_equal(next(iter(report.components[0].cameras.values())).params, camera)
+    with (
+        ColmapDatabase(scene / "database.db") as given,
+        ColmapDatabase(finished[0] / "database.db") as original,
+    ):
+        assert given.cameras() == original.cameras()
 
 
 def test_photos_may_lie_where_colmap_has_them(noise, tmp_path):

@@ -199,7 +199,7 @@ def _scan_one(folder: Path, name: str, per: Literal["exif", "folder", "photo"]) 
         if path.suffix.lower() in _CONVERTED:
             require("pillow_heif")
         exif = read_exif(path)
-    except PhotoError as error:
+    except (PhotoError, ImportError) as error:
         return str(error)
     except OSError as error:
         return f"cannot be opened: {error.strerror or error}"

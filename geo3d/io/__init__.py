@@ -8,7 +8,14 @@ from geo3d.io.database_schema import DatabaseImage, PosePrior, TwoViewRecord, pa
 from geo3d.io.hloc import HlocImport, import_hloc
 from geo3d.io.ply import PlyMesh, read_ply, write_ply
 from geo3d.io.scene_files import SCENE_FORMATS, read_scene, scene_images, write_points_ply, write_scene
-from geo3d.io.scene_folder import GivenFiles, check_scene_folder, given_files, read_components
+from geo3d.io.scene_folder import (
+    GivenFiles,
+    check_scene_folder,
+    given_files,
+    is_own,
+    mark_own,
+    read_components,
+)
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
 
@@ -28,6 +35,8 @@ __all__ = [
     "colmap_format",
     "given_files",
     "import_hloc",
+    "is_own",
+    "mark_own",
     "pair_id",
     "pair_of",
     "read_calibration",

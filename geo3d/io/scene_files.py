@@ -14,7 +14,7 @@ from geo3d.scene import Points, Reconstruction
 
 SceneFormat = Literal["colmap", "colmap-txt", "transforms", "ply"]
 SCENE_FORMATS: tuple[SceneFormat, ...] = ("colmap", "colmap-txt", "transforms", "ply")
-_NAMES = 5  # of missing photos that a message tells
+_NAMES = 50  # of missing photos that a message tells
 
 _log = logging.getLogger(__name__)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from geo3d.io.database import ColmapDatabase
 from geo3d.scene import Reconstruction
 from geo3d.util.files import write_text
 
+_OWN = 0x67656F33  # "geo3", SQLite's application id
 _MAY_BE_GIVEN = {"database.db", "features.h5", "matches.h5", "images", "masks"}
 
 
@@ -74,7 +77,23 @@ def _look(scene: Path) -> GivenFiles | None:
     return None
 
 
+def mark_own(database: Path) -> None:
+    """Mark a database as made by geo3d, so that it may be made anew."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(f"PRAGMA application_id={_OWN}")
+
+
+def is_own(database: Path) -> bool:
+    """Whether a database was made by geo3d. What is no database is nobody's."""
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute("PRAGMA application_id").fetchone()[0] == _OWN
+    except sqlite3.Error:
+        return False
+
+
 def read_components(scene: Path) -> list[Reconstruction]:
     """The models of a scene folder, the largest first."""
-    folders = sorted((scene / "sparse").glob("[0-9]*"), key=lambda folder: int(folder.name))
+    folders = [folder for folder in (scene / "sparse").glob("[0-9]*") if folder.name.isdigit()]
+    folders.sort(key=lambda folder: int(folder.name))
     return [read_colmap(folder) for folder in folders]

@@ -10,7 +10,7 @@ from geo3d.sfm.bundle_adjustment import (
 )
 from geo3d.sfm.bundle_covariance import BundleCovariance, bundle_covariance, two_view_gauge
 from geo3d.sfm.colors import keypoint_colors
-from geo3d.sfm.first_cameras import first_cameras, known_camera
+from geo3d.sfm.first_cameras import first_cameras, known_camera, set_known_cameras
 from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
 from geo3d.sfm.incremental import MapperOptions, MappingResult, map_incrementally
 from geo3d.sfm.known_poses import register_photos, triangulate_known_poses
@@ -42,6 +42,7 @@ __all__ = [
     "map_incrementally",
     "register_photos",
     "replace_guessed_focals",
+    "set_known_cameras",
     "solve_bundle",
     "triangulate_known_poses",
     "two_view_gauge",

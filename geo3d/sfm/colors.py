@@ -22,7 +22,7 @@ def keypoint_colors(
         Folder of the photos.
     graph : MatchGraph
     views : (n,) int
-        Views that are read; the others come out grey.
+        Views that are read; the others come out grey, as do those whose photo is not there.
     threads : int, optional
 
     Returns
@@ -42,6 +42,7 @@ def keypoint_colors(
         return pixels[np.clip(y, 0, pixels.shape[0] - 1), np.clip(x, 0, pixels.shape[1] - 1)]
 
     colors = [np.full((len(keypoints), 3), 128, np.uint8) for keypoints in graph.keypoints]
-    for view, found in zip(views, map_threads(of_view, [int(v) for v in views], threads)):
-        colors[int(view)] = found
+    there = [int(v) for v in views if (images / graph.names[int(v)]).exists()]
+    for view, found in zip(there, map_threads(of_view, there, threads)):
+        colors[view] = found
     return colors

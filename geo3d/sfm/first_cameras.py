@@ -10,6 +10,7 @@ from geo3d.cameras import Camera
 from geo3d.images import ScannedPhoto
 from geo3d.io import read_calibration
 from geo3d.options import ReconstructOptions
+from geo3d.sfm.match_graph import MatchGraph
 
 DEFAULT_MODEL = "SIMPLE_RADIAL"
 """Lens model of a camera of which nothing is known: one focal length, one radial term."""
@@ -90,3 +91,25 @@ def known_camera(options: ReconstructOptions, photos: list[ScannedPhoto]) -> Cam
             "their proportions differ"
         )
     return replace(camera, prior_focal=True)
+
+
+def set_known_cameras(graph: MatchGraph, options: ReconstructOptions, photos: list[ScannedPhoto]) -> None:
+    """Let a calibration that the user gives take the place of all cameras of a graph; nothing if none is given.
+
+    Parameters
+    ----------
+    graph : MatchGraph
+        Changed in place.
+    options : ReconstructOptions
+    photos : list of ScannedPhoto
+
+    Raises
+    ------
+    ValueError
+        As `known_camera`.
+    """
+    if options.calib is None and options.camera_params is None:
+        return
+    known = known_camera(options, photos)
+    if known is not None:
+        graph.cameras = {i: known.rescaled(c.width, c.height) for i, c in graph.cameras.items()}

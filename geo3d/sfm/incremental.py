@@ -20,6 +20,9 @@ from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.tracks import TrackSet, build_tracks
 from geo3d.sfm.working_model import WorkingModel
 
+MAX_TRIALS = 3
+"""Times that a view is registered before it is given up, when the adjustment keeps throwing it out."""
+
 
 @dataclass(frozen=True)
 class MapperOptions:
@@ -173,17 +176,21 @@ def grow(
     fixed = np.zeros(len(model.cameras), bool) if fixed_cameras is None else fixed_cameras
     adjusted_views, adjusted_points = int(model.registered.sum()), int(model.placed.sum())
     attempts = np.zeros(len(model.graph), np.int64)  # points seen at the last failed resection
+    trials = np.zeros(
+        len(model.graph), np.int64
+    )  # times registered: one that is forgotten again and again is left
     retried = False
     while True:
-        view = _register_next(model, free, attempts, options)
+        view = _register_next(model, free & (trials < MAX_TRIALS), attempts, options)
         if view is None:
-            if retried or not (free & ~model.registered).any():
+            if retried or not (free & ~model.registered & (trials < MAX_TRIALS)).any():
                 break
             retried = True  # once more after everything has been adjusted
             attempts[:] = 0
             _adjust_all(model, options, fixed)
             continue
         retried = False
+        trials[view] += 1
         seen = model.observations_of(view)
         model.complete(options.max_error_px)
         model.triangulate(options.max_error_px, options.min_angle, model.obs_track[seen])

@@ -89,7 +89,13 @@ def _with_known_poses(
                 f"photo {name!r} shares camera {model.camera_ids[camera]} of the database with others, but has "
                 "a camera of its own in the reconstruction: enter the photos with the cameras of the reconstruction"
             )
-        model.cameras[camera] = reconstruction.cameras[view.camera_id]
+        own, given = model.cameras[camera], reconstruction.cameras[view.camera_id]
+        if (own.width, own.height) != (given.width, given.height):
+            raise ValueError(
+                f"photo {name!r} is {own.width}x{own.height} in the match graph and {given.width}x{given.height} in "
+                "the reconstruction: bring both to one size (Camera.rescaled)"
+            )
+        model.cameras[camera] = given
         model.set_pose(row, view.cam_from_world)
     if model.registered.sum() < 2:
         raise ValueError(

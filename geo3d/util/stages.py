@@ -35,6 +35,8 @@ class Stage:
         Does the work; what it returns (JSON) is kept in the record and given back when the stage is skipped.
     clear : callable
         Removes what an earlier run with other inputs left.
+    check : callable
+        Raises if the stage cannot be run as asked; called before anything is removed.
     outputs : tuple of Path
         Files without which the stage has to run again.
     version : int
@@ -44,8 +46,9 @@ class Stage:
     name: str
     inputs: object
     run: Callable[[StageProgress], Any]
-    clear: Callable[[], None]
+    clear: Callable[[], object] = lambda: None
     outputs: tuple[Path, ...] = ()
+    check: Callable[[], object] = lambda: None
     version: int = 1
 
 
@@ -63,6 +66,7 @@ class StageRunner:
         self.progress = progress
         self.version = version
         self.previous = ""
+        self.seen: list[str] = []  # stages of this run so far
         self.stages: dict[str, dict[str, Any]] = {}
         if self.path.exists():
             record = read_json_object(self.path)
@@ -91,12 +95,17 @@ class StageRunner:
         )
         key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         self.previous = key
+        self.seen.append(stage.name)
         known = self.stages.get(stage.name, {})
         done = known.get("key") == key and known.get("state") == "done"
         if done and not again and all(path.exists() for path in stage.outputs):
             self.progress.note(f"{stage.name}: done before, unchanged")
             return known["result"]
+        stage.check()
+        # What comes after this stage rests on what it is about to change.
+        self.stages = {name: entry for name, entry in self.stages.items() if name in self.seen}
         if known.get("key") != key or again or known.get("state") == "done":
+            self._record(stage.name, {"key": "", "state": "cleared", "seconds": 0.0})
             stage.clear()
         started = time.monotonic()
         before = (

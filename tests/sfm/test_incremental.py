@@ -167,3 +167,30 @@ def test_photos_without_known_poses_are_refused():
     graph.names = ["other.jpg"] * 4
     with pytest.raises(ValueError, match="0 of the 4 photos have a pose"):
         triangulate_known_poses(graph, scene.reconstruction, FIXED)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("points", [30, 60])
+def test_a_view_that_is_thrown_out_again_and_again_is_given_up(seed, points):
+    # The fifth view is off by 4.5 to 8 px: near enough to be resected, too far to keep its points.
+    scene = make_scene("orbit", views=5, points=300, seed=seed)
+    rng = np.random.default_rng(seed)
+    keypoints = scene.reconstruction.views[5].keypoints
+    turn = rng.uniform(0, 2 * np.pi, len(keypoints))
+    off = rng.uniform(4.5, 8, len(keypoints))
+    keypoints += off[:, None] * np.column_stack([np.cos(turn), np.sin(turn)])
+    graph = graph_of(scene)
+    graph.pairs = [
+        PairMatches(p.first, p.second, p.matches[: points if p.second == 4 else None]) for p in graph.pairs
+    ]
+    result = map_incrementally(graph, FIXED)
+    assert result.models[0].registered[:4].all()
+
+
+def test_known_poses_of_photos_of_another_size_are_refused():
+    scene = make_scene("orbit", views=4, points=100, seed=12)
+    graph = graph_of(scene)
+    camera = graph.cameras[1]
+    graph.cameras = {1: camera.rescaled(camera.width * 2, camera.height * 2)}
+    with pytest.raises(ValueError, match="2000x1500 in the match graph and 1000x750"):
+        triangulate_known_poses(graph, scene.reconstruction, FIXED)
