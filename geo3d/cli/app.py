@@ -146,7 +146,12 @@ def _parse(command: ModuleType, name: str, words: list[str]) -> Any:
             return parse()
     except SystemExit:
         answer.seek(0)
-        line = _one_line(answer.read(), list(flag_names(command.Options).values()))
+        known = list(flag_names(command.Options).values())
+        line = _one_line(answer.read(), known)
+        # A misspelt option before the first argument makes tyro complain of that argument.
+        strangers = [w for w in words if w.startswith("--") and w.partition("=")[0] not in known]
+        if strangers and line.endswith("needs a value"):
+            line = _one_line(f"Unrecognized options: {strangers[0]}", known)
         raise UsageError(f"{line} (geo3d {name} --help)") from None
 
 

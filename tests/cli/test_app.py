@@ -380,3 +380,10 @@ def test_formats_are_those_of_the_library() -> None:
 
 def test_explain_never_is_empty() -> None:
     assert explain(ValueError()) == "ValueError"
+
+
+def test_a_misspelt_option_before_the_photos_is_the_one_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["reconstruct", "--qualty", "low", str(tmp_path), "-o", str(tmp_path / "s")]) == 2
+    assert "there is no option '--qualty' here; did you mean --quality?" in one_line(capsys)
