@@ -342,7 +342,7 @@ def test_stage_key(tmp_path):
 
     def run(options, version=1):
         hashes, _ = hash_photos(tmp_path, ["a.jpg"], tmp_path / "hashes.json")
-        stage = Stage("count", [hashes, options], lambda _: runs.append(1), lambda: None, (), version)
+        stage = Stage("count", [hashes, options], lambda _: runs.append(1), version=version)
         StageRunner(tmp_path, Progress(), geo3d.__version__)(stage)
         return len(runs)
 
