@@ -353,8 +353,8 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     refine = not job.options.fix_intrinsics
     bundle = BundleOptions(refine_focal=refine, refine_distortion=refine, threads=job.threads)
     stage.update(0, len(graph))
-    show = lambda done, text: stage.update(done, len(graph), text)  # noqa: E731
-    result = map_incrementally(graph, MapperOptions(bundle=bundle, seed=job.options.seed), show)
+    options = MapperOptions(bundle=bundle, seed=job.options.seed)
+    result = map_incrementally(graph, options, lambda done, text: stage.update(done, len(graph), text))
     if not result.models:
         raise ValueError(
             f"no two of the {len(graph)} photos share enough to start from. Photos must overlap by half, show "
@@ -395,7 +395,7 @@ def export(job: Job, stage: StageProgress) -> dict[str, Any]:
     return job.results["export"]
 
 
-def _report_data(job: Job, components: list[Reconstruction]):
+def _report_data(job: Job, components: list[Reconstruction]) -> report_data.ReportData:
     with job.database() as database:
         graph = load_match_graph(database)
     outcome = _report(job, components)
@@ -417,13 +417,8 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
     results = job.results
     if components is None:
         components = read_components(job.scene) if "poses" in results else []
-    why = {
-        name: (reason, "")
-        for name, reason in {
-            **results["scan"]["rejected"],
-            **results.get("features", {}).get("failed", {}),
-        }.items()
-    }
+    unusable = {**results["scan"]["rejected"], **results.get("features", {}).get("failed", {})}
+    why = {name: (reason, "") for name, reason in unusable.items()}
     for name, reason in results.get("poses", {}).get("reasons", {}).items():
         why.setdefault(
             name, (reason, "add photos in between, so that neighbours share half of what they show")
@@ -438,7 +433,7 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
     return ReconstructReport(job.scene, components, results["scan"]["photos"], why, job.timings, warnings)
 
 
-# --------------------------------------------------------------------------------------------- folders, clearing
+# ----------------------------------------------------------------------------------------------------- clearing
 
 
 def _clear_features(job: Job) -> None:
