@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import geo3d
 from geo3d.cli.common import Common, Session
-from geo3d.util.jit import kernel_cache_folder
+from geo3d.util.jit import kernel_cache
 from geo3d.util.require import require
 from geo3d.util.threads import cpu_count
 
@@ -113,7 +113,7 @@ def _threading() -> list[Check]:
     for pool in threadpool_info():
         name = f"{pool['internal_api']} {pool.get('version') or ''}".strip()
         found.append(Check("threads", pool["user_api"], "ok", f"{name}, {pool['num_threads']} threads"))
-    folder = kernel_cache_folder()
+    folder = kernel_cache()
     kept = shutil.disk_usage(folder)
     found.append(Check("threads", "kernel cache", "ok", f"{folder} ({kept.free / 1e9:.0f} GB free)"))
     return found

@@ -1,4 +1,4 @@
-"""A change in any kernel file starts a fresh cache folder; nothing else does."""
+"""A change in a file that a kernel depends on starts a fresh cache folder; nothing else does."""
 
 import os
 import shutil
@@ -47,8 +47,9 @@ def small_package(tmp_path: Path) -> Path:
 def total(root: Path, cache: Path) -> tuple[float, str]:
     """Result of the kernel, and the name of the cache folder, in a fresh process."""
     code = (
-        "import numpy as np\nfrom geo3d.caller import total\nfrom geo3d.util.jit import kernel_cache_folder\n"
-        "print(total(np.zeros(3)), kernel_cache_folder().name)"
+        "import numpy as np\nfrom geo3d.caller import total\nfrom geo3d.util.jit import _folder_of\n"
+        "import geo3d.caller, pathlib\n"
+        "print(total(np.zeros(3)), _folder_of(pathlib.Path(geo3d.caller.__file__)).name)"
     )
     environment = {**os.environ, "PYTHONPATH": str(root.parent), "NUMBA_CACHE_DIR": str(cache)}
     done = subprocess.run(
@@ -73,30 +74,51 @@ def test_a_changed_callee_in_another_file_is_noticed(small_package: Path, tmp_pa
 def test_other_files_do_not_count(small_package: Path, tmp_path: Path) -> None:
     (small_package / "callee.py").write_text(CALLEE.format(constant=1.0))
     _, folder = total(small_package, tmp_path)
-    (small_package / "plain.py").write_text("x = 1\n")
+    (small_package / "other.py").write_text(CALLEE.format(constant=5.0))
     assert total(small_package, tmp_path)[1] == folder
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from geo3d.callee import value",
+        "from geo3d import caller, callee",
+        "from geo3d import (\n    callee,\n)",
+        "import geo3d.callee",
+        "from geo3d.between import value",
+        "def f():\n    from geo3d.callee import value",
+    ],
+)
+def test_every_way_to_import_is_followed(
+    small_package: Path, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small_package / "callee.py").touch()
+    (small_package / "between.py").write_text("from geo3d.callee import value\n")
+    (small_package / "user.py").write_text(f"x = 1\n{line}\n")
+    monkeypatch.setattr(jit, "_ROOT", small_package)
+    assert small_package / "callee.py" in jit._sources(small_package / "user.py")
+    assert small_package / "util" / "json_line.py" not in jit._sources(small_package / "user.py")
+
+
 def test_folders_unused_for_a_month_are_removed(tmp_path: Path) -> None:
-    names = ["kernels-current", "kernels-young", "kernels-old"]
-    current, young, old = (tmp_path / name for name in names)
-    for folder in (current, young, old):
+    young, old = (tmp_path / name for name in ("kernels-young", "kernels-old"))
+    for folder in (young, old):
         folder.mkdir()
     month = 31 * 24 * 3600
     os.utime(old, (time.time() - month,) * 2)
-    jit._remove_old(current)
-    assert current.exists() and young.exists() and not old.exists()
+    jit._remove_old(tmp_path)
+    assert young.exists() and not old.exists()
 
 
 def test_an_unwritable_cache_goes_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
-    jit.kernel_cache_folder.cache_clear()
+    jit.kernel_cache.cache_clear()
     try:
-        folder = jit.kernel_cache_folder()
+        folder = jit.kernel_cache()
         assert folder.is_dir() and not folder.is_relative_to(tmp_path)
     finally:
-        jit.kernel_cache_folder.cache_clear()
+        jit.kernel_cache.cache_clear()
 
 
 def test_njit_compiles_when_called() -> None:
