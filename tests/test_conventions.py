@@ -22,6 +22,7 @@ from geo3d.io import (
     write_transforms,
 )
 from geo3d.scene import Points, Reconstruction, Track, View
+from geo3d.sfm import BundleOptions, BundlePriors, BundleProblem, solve_bundle
 from geo3d.synthetic import make_scene, make_two_view
 
 ROOT = Path(__file__).parents[1]
@@ -312,6 +313,23 @@ def test_covariance(scene):
     units = np.array([1, 1, 1, 10, 10, 10])
     again = bundle_covariance(other, sigma_px=1.0).poses
     np.testing.assert_allclose(again, found.poses * np.outer(units, units), rtol=1e-4, atol=1e-9)
+
+
+def test_gravity():
+    level = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # looks along the world's y, x to the right
+    tilted = SO3.exp([0.1, 0, 0.2]).matrix @ level
+    points = np.random.default_rng(0).uniform([-2, 4, -2], [2, 8, 2], (30, 3))
+    pixels = PINHOLE.project(points @ tilted.T)
+    np.testing.assert_allclose(level @ [0, 0, -1], [0, 1, 0])
+    priors = BundlePriors(down=(tilted @ [0, 0, -1])[None], down_sigmas=np.array([0.01]))
+    fallen = points @ level.T  # the same points in a world that is the level camera's frame
+    start = tilted @ level.T
+    problem = BundleProblem(
+        start[None], np.zeros((1, 3)), np.zeros(1, int), [PINHOLE], fallen, np.zeros(30, int), np.arange(30), pixels,
+        constant_camera=np.ones(1, bool), priors=priors,
+    )  # fmt: skip
+    result = solve_bundle(problem, BundleOptions(max_iterations=200, function_tolerance=0.0))
+    np.testing.assert_allclose(result.rotations[0] @ [0, 0, -1], tilted @ [0, 0, -1], atol=1e-4)
 
 
 def test_ids(tmp_path):

@@ -9,6 +9,7 @@ from geo3d.sfm.bundle_adjustment import (
     solve_bundle,
 )
 from geo3d.sfm.bundle_covariance import BundleCovariance, bundle_covariance, two_view_gauge
+from geo3d.sfm.bundle_priors import BundlePriors
 from geo3d.sfm.colors import keypoint_colors
 from geo3d.sfm.first_cameras import first_cameras, known_camera, set_known_cameras
 from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
@@ -21,6 +22,7 @@ from geo3d.sfm.working_model import WorkingModel
 __all__ = [
     "BundleCovariance",
     "BundleOptions",
+    "BundlePriors",
     "BundleProblem",
     "BundleReport",
     "BundleResult",

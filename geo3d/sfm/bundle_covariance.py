@@ -1,6 +1,8 @@
 """How certain the result of a bundle adjustment is: covariances of poses, camera parameters and points.
 
-`sigma^2 H^-1` at the given values, with the points eliminated. It holds for the gauge that the problem's constants
+`sigma^2 H^-1` at the given values, with the points eliminated: `sigma_px` is the standard deviation of observations
+(of one whose `obs_sigma_px` is 1 where the problem gives that), while priors count with the deviations that they come
+with, which hold in world units whatever the pixels say. It holds for the gauge that the problem's constants or priors
 hold (a reconstruction can be moved, turned and scaled at no cost, so a coordinate has no uncertainty by itself, only
 relative to what is held). A pose's tangent is the rotation about the camera's axes, then the translation:
 `R <- exp(w) R`, `t <- t + v`, radians and world units.
@@ -31,7 +33,7 @@ class BundleCovariance:
     points : (P, 3, 3) array
         World coordinates. NaN where the observations do not determine the point.
     sigma_px : float
-        Standard deviation of one pixel coordinate, as given or estimated.
+        Standard deviation of one pixel coordinate, as given or estimated; with `obs_sigma_px` the factor of these.
     """
 
     poses: np.ndarray
@@ -66,11 +68,12 @@ def bundle_covariance(
     Parameters
     ----------
     problem : BundleProblem
-        With the adjusted values, and constants that hold the gauge (`two_view_gauge`).
+        With the adjusted values, and constants (`two_view_gauge`) or priors that hold the gauge.
     options : BundleOptions, optional
         What is free; the loss weighs the observations.
     sigma_px : float, optional
-        Standard deviation of one pixel coordinate. By default estimated from the residuals and the redundancy.
+        Standard deviation of one pixel coordinate (with `obs_sigma_px`: the factor of these). By default estimated
+        from the residuals and the redundancy of the observations alone.
 
     Returns
     -------
@@ -87,13 +90,15 @@ def bundle_covariance(
     loss = RobustLoss(options.loss, options.loss_scale_px)
     with single_threaded_lapack(), Workers(options.threads or cpu_count()) as workers:
         system = BundleSystem(problem, loss, *free, workers)
-        cost = system.linearize()
         if sigma_px is None:
-            counted = np.isfinite(system.squared_errors(problem)).sum()
+            squared = system.squared_errors(problem)
+            cost, counted = system.observation_cost(problem, squared), np.isfinite(squared).sum()
             redundancy = 2 * counted - system.normal.size - 3 * np.count_nonzero(point)
             if redundancy <= 0:
                 raise ValueError(f"sigma_px cannot be estimated: redundancy {redundancy}; give it")
             sigma_px = float(np.sqrt(2 * cost / redundancy))
+        system.priors.multiply(sigma_px**2)  # all is divided by it in the end, and only pixels have that unit
+        system.linearize()
         dense, points = system.normal.covariances(sigma_px**2)
     poses, cameras = np.zeros((*pose.shape, 6)), np.zeros((*params.shape, params.shape[1]))
     blocks, starts = system.blocks, system.normal.columns

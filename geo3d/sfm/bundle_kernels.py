@@ -4,6 +4,9 @@ A pose moves by a tangent (w, v): `R <- exp(w) R`, `t <- t + v`. With x = R X + 
 
     dr/dw = -A [R X]_x,    dr/dv = A,    dr/dX = A R.
 
+A residual is multiplied by `obs_scale`, the inverse of its standard deviation, before its loss `obs_loss`; a point
+with a prior adds `1/2 sum weight (X - x)^2`.
+
 An observation that does not project (behind its camera) counts zero and has no derivative. `obs_cost` remembers
 which observations counted when the system was built, -1 for those that did not: a trial is compared over them only.
 
@@ -103,15 +106,25 @@ def _times_rotation(a0, a1, a2, rotations, v):
 
 
 @njit(nogil=True, error_model="numpy")
+def _point_prior(prior_points, prior_weights, p, x, y, z):
+    """Twice the cost of a point's prior, the diagonal of its V and its gradient."""
+    w0, w1, w2 = prior_weights[p, 0], prior_weights[p, 1], prior_weights[p, 2]
+    d0, d1, d2 = x - prior_points[p, 0], y - prior_points[p, 1], z - prior_points[p, 2]
+    g0, g1, g2 = w0 * d0, w1 * d1, w2 * d2
+    return g0 * d0 + g1 * d1 + g2 * d2, w0, w1, w2, g0, g1, g2
+
+
+@njit(nogil=True, error_model="numpy")
 def linearize(
     first, last, rotations, translations, params, points, view_camera, model_ids, point_obs, obs_view, obs_xy,
-    loss_id, loss_scale, free_point, view_block, camera_block, block_columns, widths, point_entries,
-    view_entry, camera_entry, U, cross, gc, V, gp, W, obs_cost,
+    obs_scale, obs_loss, loss_scale, prior_points, prior_weights, free_point, view_block, camera_block,
+    block_columns, widths, point_entries, view_entry, camera_entry, U, cross, gc, V, gp, W, obs_cost,
 ):  # fmt: skip
     """Normal equations of points first..last; returns their cost.
 
     U, cross and gc are added to (clear them first), the rest is written over. `block_columns` (blocks, lanes)
     says which columns of an observation's full row (six of the pose, then the camera's parameters) a block has.
+    prior_points, prior_weights (P, 3), or no rows without priors.
     """
     lanes = block_columns.shape[1]
     uv, A, K = np.empty(2), np.empty((2, 3)), np.empty((2, MAX_PARAMS))
@@ -126,6 +139,9 @@ def linearize(
         x, y, z = points[p, 0], points[p, 1], points[p, 2]
         free = free_point[p]
         v00 = v10 = v11 = v20 = v21 = v22 = g0 = g1 = g2 = 0.0
+        if len(prior_points) > 0:
+            rho, v00, v11, v22, g0, g1, g2 = _point_prior(prior_points, prior_weights, p, x, y, z)
+            total += rho
         # Unsigned: an index that cannot be negative needs no wrap-around, and the loop becomes one memset.
         for k in range(np.uint64(3 * lanes * point_entries[p]), np.uint64(3 * lanes * point_entries[p + 1])):
             W_flat[k] = 0.0
@@ -143,8 +159,9 @@ def linearize(
             if not project_with_jacobians(model_ids[c], intrinsics, xc, yc, zc, uv, A, K):
                 obs_cost[o] = -1.0
                 continue
-            r0, r1 = uv[0] - obs_xy[o, 0], uv[1] - obs_xy[o, 1]
-            rho, weight = evaluate_loss(loss_id, loss_scale, r0 * r0 + r1 * r1)
+            scale = obs_scale[o]
+            r0, r1 = scale * (uv[0] - obs_xy[o, 0]), scale * (uv[1] - obs_xy[o, 1])
+            rho, weight = evaluate_loss(obs_loss[o], loss_scale, r0 * r0 + r1 * r1)
             obs_cost[o] = rho
             total += rho
             if weight == 0.0:
@@ -152,6 +169,7 @@ def linearize(
             root = np.sqrt(weight)
             r0 *= root
             r1 *= root
+            root *= scale
             a0, a1, a2 = root * A[0, 0], root * A[0, 1], root * A[0, 2]
             b0, b1, b2 = root * A[1, 0], root * A[1, 1], root * A[1, 2]
             if free:
@@ -209,7 +227,8 @@ def linearize(
 @njit(nogil=True, error_model="numpy")
 def trial_cost(
     first, last, damping, rotations, translations, params, points, point_step, free_point, view_camera,
-    model_ids, point_obs, obs_view, obs_xy, loss_id, loss_scale, obs_cost, moved,
+    model_ids, point_obs, obs_view, obs_xy, obs_scale, obs_loss, loss_scale, prior_points, prior_weights,
+    obs_cost, moved,
 ):  # fmt: skip
     """Cost of points first..last after their steps, written to `moved` (P, 3), at poses and cameras after theirs.
 
@@ -233,6 +252,8 @@ def trial_cost(
             cost = 0.0
             lost = False
             v00 = v10 = v11 = v20 = v21 = v22 = g0 = g1 = g2 = 0.0
+            if len(prior_points) > 0:
+                cost, v00, v11, v22, g0, g1, g2 = _point_prior(prior_points, prior_weights, p, x, y, z)
             for o in range(point_obs[p], point_obs[p + 1]):
                 if obs_cost[o] < 0.0:
                     continue
@@ -247,9 +268,14 @@ def trial_cost(
                     lost = True
                     cost += obs_cost[o]
                     continue
-                r0, r1 = uv[0] - obs_xy[o, 0], uv[1] - obs_xy[o, 1]
-                rho, weight = evaluate_loss(loss_id, loss_scale, r0 * r0 + r1 * r1)
+                scale = obs_scale[o]
+                r0, r1 = scale * (uv[0] - obs_xy[o, 0]), scale * (uv[1] - obs_xy[o, 1])
+                rho, weight = evaluate_loss(obs_loss[o], loss_scale, r0 * r0 + r1 * r1)
                 cost += rho
+                weight *= scale
+                r0 *= weight
+                r1 *= weight
+                weight *= scale
                 j0, j1, j2 = _times_rotation(A[0, 0], A[0, 1], A[0, 2], rotations, v)
                 k0, k1, k2 = _times_rotation(A[1, 0], A[1, 1], A[1, 2], rotations, v)
                 v00 += weight * (j0 * j0 + k0 * k0)
@@ -258,9 +284,9 @@ def trial_cost(
                 v20 += weight * (j2 * j0 + k2 * k0)
                 v21 += weight * (j2 * j1 + k2 * k1)
                 v22 += weight * (j2 * j2 + k2 * k2)
-                g0 += weight * (j0 * r0 + k0 * r1)
-                g1 += weight * (j1 * r0 + k1 * r1)
-                g2 += weight * (j2 * r0 + k2 * r1)
+                g0 += j0 * r0 + k0 * r1
+                g1 += j1 * r0 + k1 * r1
+                g2 += j2 * r0 + k2 * r1
             if own_steps < 0:
                 if lost and free_point[p] and fraction > 0.0:
                     fraction = 0.5 * fraction if fraction > 0.2 else 0.0

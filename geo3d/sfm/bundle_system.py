@@ -18,6 +18,7 @@ from geo3d.optim.losses import RobustLoss
 from geo3d.optim.parallel import Workers
 from geo3d.optim.schur import SchurSystem, lane_count
 from geo3d.sfm import bundle_kernels as kernels
+from geo3d.sfm.bundle_priors import BundlePriors, PriorTerms
 
 if TYPE_CHECKING:
     from geo3d.sfm.bundle_adjustment import BundleProblem
@@ -86,6 +87,16 @@ def make_blocks(
     )
 
 
+def observation_weights(problem: BundleProblem, loss: RobustLoss) -> tuple[np.ndarray, np.ndarray]:
+    """Of each observation the inverse of its standard deviation and the id of its loss, (O,) each."""
+    scale, kind = np.ones(len(problem.obs_view)), np.full(len(problem.obs_view), loss.id, np.int8)
+    if problem.obs_sigma_px is not None:
+        scale = 1 / np.asarray(problem.obs_sigma_px, np.float64)
+    if problem.obs_robust is not None:
+        kind[~np.asarray(problem.obs_robust, bool)] = RobustLoss().id
+    return scale, kind
+
+
 class BundleSystem:
     """A `LeastSquaresProblem` over poses, camera parameters and points.
 
@@ -104,6 +115,7 @@ class BundleSystem:
         Current values; params (C, MAX_PARAMS).
     blocks : Blocks
     normal : SchurSystem
+    priors : PriorTerms
     """
 
     def __init__(
@@ -123,8 +135,13 @@ class BundleSystem:
         self._obs_view = obs_view[order]
         self._obs_xy = np.asarray(problem.obs_xy, np.float64)[order]
         self._obs_cost = np.empty(len(order))
+        scale, kind = observation_weights(problem, loss)
+        self._obs_scale, self._obs_loss = scale[order], kind[order]
         used = np.zeros(len(self._view_camera), bool)
         used[obs_view] = True
+        priors = problem.priors or BundlePriors()
+        self.priors = PriorTerms(priors, len(used), len(problem.points), len(problem.cameras))
+        self._has_priors = problem.priors is not None
         self.blocks = make_blocks(free_pose, free_params, self._view_camera, used)
         point_entries, entry_block, self._view_entry, self._camera_entry = kernels.list_entries(
             self._point_obs,
@@ -168,9 +185,10 @@ class BundleSystem:
             gc.fill(0.0)
             return kernels.linearize(
                 first, last, self.rotations, self.translations, self.params, self.points, self._view_camera,
-                self._model_ids, self._point_obs, self._obs_view, self._obs_xy, self._loss.id, self._loss.scale,
-                self._free_point, b.of_view, b.of_camera, b.columns, b.widths, n.point_entries, self._view_entry,
-                self._camera_entry, U, cross, gc, n.V, n.gp, n.W, self._obs_cost,
+                self._model_ids, self._point_obs, self._obs_view, self._obs_xy, self._obs_scale, self._obs_loss,
+                self._loss.scale, self.priors.points, self.priors.point_weights, self._free_point, b.of_view,
+                b.of_camera, b.columns, b.widths, n.point_entries, self._view_entry, self._camera_entry, U, cross,
+                gc, n.V, n.gp, n.W, self._obs_cost,
             )  # fmt: skip
 
         cost = sum(self._workers.run(chunk, n.point_bounds))
@@ -178,7 +196,26 @@ class BundleSystem:
             n.U += U
             n.cross += cross
             n.gc += gc
+        if self._has_priors:
+            self._add_priors()
+            cost += self.priors.cost(self.rotations, self.translations, self.params)
         return float(cost)
+
+    def _add_priors(self) -> None:
+        """Those of views and cameras, into the blocks that hold their columns."""
+        b, n = self.blocks, self.normal
+        H, g, diagonal, slope = self.priors.normal_equations(self.rotations, self.translations, self.params)
+        # As of an observation's full row, with one more column that surplus columns of blocks point to.
+        full = np.zeros((len(b.widths), kernels.FULL + 1, kernels.FULL + 1))
+        gradient = np.zeros((len(b.widths), kernels.FULL + 1))
+        moves, bends = b.view >= 0, b.camera >= 0
+        full[moves, :6, :6], gradient[moves, :6] = H[b.view[moves]], g[b.view[moves]]
+        params = np.arange(6, kernels.FULL)
+        full[np.flatnonzero(bends)[:, None], params, params] = diagonal[b.camera[bends]]
+        gradient[bends, 6 : kernels.FULL] = slope[b.camera[bends]]
+        rows = np.arange(len(full))[:, None]
+        n.U += full[rows[:, :, None], b.columns[:, :, None], b.columns[:, None, :]]
+        n.gc += gradient[rows, b.columns]
 
     def gradient_norm(self) -> float:
         return self.normal.gradient_norm()
@@ -206,15 +243,36 @@ class BundleSystem:
             return kernels.trial_cost(
                 first, last, self._damping, rotations, translations, params, self.points, n.point_step,
                 self._free_point, self._view_camera, self._model_ids, self._point_obs, self._obs_view,
-                self._obs_xy, self._loss.id, self._loss.scale, self._obs_cost, points,
+                self._obs_xy, self._obs_scale, self._obs_loss, self._loss.scale, self.priors.points,
+                self.priors.point_weights, self._obs_cost, points,
             )  # fmt: skip
 
-        return float(sum(self._workers.run(chunk, n.point_bounds)))
+        cost = sum(self._workers.run(chunk, n.point_bounds))
+        return float(cost + self.priors.cost(rotations, translations, params) if self._has_priors else cost)
 
     def accept(self) -> None:
         trial = self._trial
         self._trial = (self.rotations, self.translations, self.params, self.points)
         self.rotations, self.translations, self.params, self.points = trial
+
+    def observation_cost(self, problem: BundleProblem, squared: np.ndarray) -> float:
+        """The cost of all observations that project, at the current values.
+
+        Parameters
+        ----------
+        problem : BundleProblem
+        squared : (O,) array
+            `squared_errors(problem)`.
+        """
+        scale, kind = observation_weights(problem, self._loss)
+        whitened = scale**2 * squared
+        rho = np.where(kind == self._loss.id, self._loss.rho(whitened), whitened)
+        return 0.5 * float(np.nansum(rho))
+
+    def prior_cost(self) -> float:
+        """The cost of all priors at the current values."""
+        views = self.priors.cost(self.rotations, self.translations, self.params)
+        return views + self.priors.point_cost(self.points)
 
     def squared_errors(self, problem: BundleProblem) -> np.ndarray:
         """Squared reprojection errors (O,) in px^2 in the problem's order; NaN where a point does not project."""
