@@ -19,20 +19,11 @@ from pathlib import Path
 
 import numpy as np
 from common import make_parser, print_machine, write_figures
+from pose_accuracy import read_truth
 
 IMPLEMENTATIONS = ("geo3d", "geo3d-fast", "poselib", "opencv", "pycolmap")
 CASES = ("essential", "fundamental")
 THRESHOLD_PX = 1.0  # inlier threshold of the peers, the one PoseLib and pycolmap are best at
-
-
-def read_truth(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """{photo: (R, t)} world to camera."""
-    truth = {}
-    for path in sorted(folder.glob("*.camera")):
-        rows = [[float(x) for x in line.split()] for line in path.read_text().splitlines() if line.strip()]
-        rotation = np.array(rows[4:7]).T
-        truth[path.name.removesuffix(".camera")] = (rotation, -rotation @ np.array(rows[7]))
-    return truth
 
 
 def root_sift(path: Path) -> tuple[np.ndarray, np.ndarray]:
