@@ -30,7 +30,16 @@ from geo3d.features import (
     match_photos,
     verify_matches,
 )
-from geo3d.images import Gps, Scan, bring_photos, find_mask_folder, find_photos, hash_photos, scan_photos
+from geo3d.images import (
+    Scan,
+    ScannedPhoto,
+    bring_photos,
+    find_mask_folder,
+    find_photos,
+    gimbal_gravity,
+    hash_photos,
+    scan_photos,
+)
 from geo3d.io import (
     ColmapDatabase,
     GivenFiles,
@@ -54,6 +63,7 @@ from geo3d.sfm import (
     keypoint_colors,
     load_match_graph,
     map_incrementally,
+    photo_position,
     replace_guessed_focals,
     set_known_cameras,
 )
@@ -263,7 +273,7 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
             for photo in found.photos:
                 image = database.add_image(photo.name, ids[photo.group])
                 if photo.gps is not None:
-                    database.write_pose_prior(image, _gps_prior(photo.gps))
+                    database.write_pose_prior(image, _gps_prior(photo))
         if job.given:
             matches_file = job.scene / "matches.h5" if job.given.matches else None
             import_hloc(job.scene / "features.h5", matches_file, database)
@@ -275,9 +285,11 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
     }
 
 
-def _gps_prior(gps: Gps) -> PosePrior:
-    altitude = np.nan if gps.altitude_m is None else gps.altitude_m
-    return PosePrior(np.array([gps.latitude_deg, gps.longitude_deg, altitude]), "WGS84")
+def _gps_prior(photo: ScannedPhoto) -> PosePrior:
+    assert photo.gps is not None
+    place = photo_position(photo.name, photo.gps)
+    gravity = None if photo.gimbal_deg is None else gimbal_gravity(photo.gimbal_deg)
+    return PosePrior(place.geodetic, "WGS84", np.diag(place.std_m**2), gravity)
 
 
 def _scan_given(job: Job, stage: StageProgress) -> dict[str, Any]:

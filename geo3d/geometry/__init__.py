@@ -2,6 +2,7 @@
 
 from geo3d.geometry.alignment import SimilarityFit, umeyama, umeyama_robust
 from geo3d.geometry.averaging import average_rotations
+from geo3d.geometry.enu import EnuFrame
 from geo3d.geometry.homogeneous import from_homogeneous, to_homogeneous
 from geo3d.geometry.quaternions import (
     matrix_to_quaternion,
@@ -16,6 +17,7 @@ from geo3d.geometry.so3 import SO3, closest_rotation, rotation_angle, skew
 __all__ = [
     "SE3",
     "SO3",
+    "EnuFrame",
     "Sim3",
     "SimilarityFit",
     "average_rotations",

@@ -1,17 +1,16 @@
-"""What the camera wrote beside the pixels: maker, lens, focal length, time, place. EXIF 2.32 / 3.0, and DJI's
-XMP."""
+"""What the camera wrote beside the pixels: maker, lens, focal length, time, place. EXIF 2.32 / 3.0, and drones' XMP."""
 
 from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geo3d.images.photo import open_header
+from geo3d.images.xmp import DroneXmp, Rtk, read_drone_xmp
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,12 @@ class Gps:
         Stated accuracy: RTK's standard deviation, or EXIF's GPSHPositioningError.
     relative_altitude_m : float or None
         Above the take-off point (DJI).
+    rtk : str
+        How an RTK receiver came to the position: "none", "single", "float", "fixed"; "" where the photo does not say.
+    dop : float or None
+        Dilution of precision: how much the constellation of satellites magnifies the errors of the ranges.
+    above_ellipsoid : bool
+        The photo says that its altitude is above the ellipsoid. Most do not say, or say "sea level" of either.
     """
 
     latitude_deg: float
@@ -37,6 +42,9 @@ class Gps:
     horizontal_std_m: float | None = None
     vertical_std_m: float | None = None
     relative_altitude_m: float | None = None
+    rtk: Rtk = ""
+    dop: float | None = None
+    above_ellipsoid: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ class Exif:
 
     `width` and `height` are those of the pixels as stored. `orientation` is EXIF's 1 to 8, not applied
     anywhere. `focal_plane_px_per_mm` is the sensor's pixel density for a photo whose longer side has
-    `exif_size` pixels. `gimbal_deg` is DJI's yaw (from north, clockwise), pitch (-90 looks down) and roll.
+    `exif_size` pixels. `gimbal_deg` is DJI's yaw (from north, clockwise), pitch (-90 looks down) and roll of the
+    camera, `flight_deg` that of the aircraft.
     """
 
     width: int
@@ -62,6 +71,7 @@ class Exif:
     time: str = ""  # "YYYY:MM:DD HH:MM:SS", with a fraction where written; the camera's local time
     gps: Gps | None = None
     gimbal_deg: tuple[float, float, float] | None = None
+    flight_deg: tuple[float, float, float] | None = None
 
 
 _MAKE, _MODEL, _ORIENTATION, _DATETIME, _EXIF_IFD, _GPS_IFD, _XMP = 271, 272, 274, 306, 0x8769, 0x8825, 700
@@ -71,7 +81,7 @@ _MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
 
 def read_exif(path: str | os.PathLike) -> Exif:
-    """Read EXIF and DJI's XMP from the header of a photo.
+    """Read EXIF and a drone's XMP from the header of a photo.
 
     A photo without EXIF gives an `Exif` that holds its size only; damaged fields are left out.
 
@@ -93,7 +103,7 @@ def read_exif(path: str | os.PathLike) -> Exif:
             return Exif(*image.size)
         xmp = image.info.get("xmp") or main.get(_XMP) or b""
         width, height = image.size
-    dji = _dji_fields(xmp)
+    drone = read_drone_xmp(xmp)
     unit = _MM_PER_UNIT.get(_integer(detail.get(_PLANE_UNIT), 2))
     density = _positive(detail.get(_PLANE_X))
     time = _text(detail.get(_ORIGINAL_TIME)) or _text(main.get(_DATETIME))
@@ -111,33 +121,36 @@ def read_exif(path: str | os.PathLike) -> Exif:
         exif_size=max(_integer(detail.get(tag), 0) for tag in (_PIXEL_WIDTH, _PIXEL_HEIGHT)) or None,
         orientation=o if 1 <= (o := _integer(main.get(_ORIENTATION), 1)) <= 8 else 1,
         time=f"{time}.{fraction}" if time and fraction.isdigit() else time,
-        gps=_gps(place, dji),
-        gimbal_deg=_gimbal(dji),
+        gps=_gps(place, drone),
+        gimbal_deg=drone.gimbal_deg,
+        flight_deg=drone.flight_deg,
     )
 
 
-def _gps(place: Mapping[int, Any], dji: Mapping[str, float]) -> Gps | None:
+def _gps(place: Mapping[int, Any], drone: DroneXmp) -> Gps | None:
     latitude = _degrees(place.get(2), place.get(1), "S", 90.0)
     longitude = _degrees(place.get(4), place.get(3), "W", 180.0)
-    if latitude is None or longitude is None or _text(place.get(9)).upper() == "V":
+    if _text(place.get(9)).upper() == "V":
         return None  # no fix ("V" is a void measurement)
-    if latitude == 0.0 and longitude == 0.0:
-        return None  # what receivers write without a fix
+    if latitude is None or longitude is None:
+        latitude, longitude = drone.latitude_deg, drone.longitude_deg
+    if latitude is None or longitude is None or (latitude == 0.0 and longitude == 0.0):
+        return None  # zeros are what receivers write without a fix
     altitude = _number(place.get(6))
-    below = place.get(5, 0)
-    below = below[0] if isinstance(below, bytes) and below else below
-    if altitude is not None and below in (1, 3):  # below the sea, below the ellipsoid
+    reference = place.get(5, 0)
+    reference = reference[0] if isinstance(reference, bytes) and reference else reference
+    if altitude is not None and reference in (1, 3):  # below the sea, below the ellipsoid
         altitude = -abs(altitude)
-    std = _positive(place.get(31))
-    if "RtkStdLat" in dji and "RtkStdLon" in dji:
-        std = max(dji["RtkStdLat"], dji["RtkStdLon"]) or std
     return Gps(
         latitude_deg=latitude,
         longitude_deg=longitude,
-        altitude_m=altitude,
-        horizontal_std_m=std,
-        vertical_std_m=dji.get("RtkStdHgt") or None,
-        relative_altitude_m=dji.get("RelativeAltitude"),
+        altitude_m=drone.absolute_altitude_m if altitude is None else altitude,
+        horizontal_std_m=drone.horizontal_std_m or _positive(place.get(31)),
+        vertical_std_m=drone.vertical_std_m,
+        relative_altitude_m=drone.relative_altitude_m,
+        rtk=drone.rtk,
+        dop=_positive(place.get(11)),
+        above_ellipsoid=reference in (2, 3) or drone.above_ellipsoid,
     )
 
 
@@ -151,19 +164,6 @@ def _degrees(value: Any, reference: Any, negative: str, limit: float) -> float |
     if _text(reference).upper().startswith(negative):
         degrees = -degrees
     return degrees if abs(degrees) <= limit else None
-
-
-def _dji_fields(xmp: Any) -> dict[str, float]:
-    """Numbers named `drone-dji:...`, which DJI writes as attributes or as elements."""
-    text = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp)
-    found = re.findall(r"drone-dji:(\w+)\s*(?:=\s*\"|>)\s*([+-]?\d+(?:\.\d+)?)", text)
-    return {name: float(value) for name, value in found}
-
-
-def _gimbal(dji: Mapping[str, float]) -> tuple[float, float, float] | None:
-    names = ("GimbalYawDegree", "GimbalPitchDegree", "GimbalRollDegree")
-    yaw, pitch, roll = (dji.get(name) for name in names)
-    return None if yaw is None or pitch is None or roll is None else (yaw, pitch, roll)
 
 
 def _text(value: Any) -> str:

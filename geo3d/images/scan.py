@@ -49,6 +49,10 @@ class ScannedPhoto:
     focal_source : str
         "35 mm equivalent", "sensor table", "focal plane resolution" or "guess".
     gps : Gps or None
+    gimbal_deg : (yaw, pitch, roll) or None
+        Of a drone's camera, see `Exif`.
+    orientation : int
+        EXIF's, 1 to 8.
     """
 
     name: str
@@ -59,6 +63,8 @@ class ScannedPhoto:
     focal_px: float
     focal_source: str
     gps: Gps | None = None
+    gimbal_deg: tuple[float, float, float] | None = None
+    orientation: int = 1
 
 
 @dataclass
@@ -210,7 +216,16 @@ def _scan_one(folder: Path, name: str, per: Literal["exif", "folder", "photo"]) 
     focal, source = focal_from_exif(exif)
     target = f"{name}.jpg" if path.suffix.lower() in _CONVERTED else name
     return ScannedPhoto(
-        target, name, exif.width, exif.height, group_key(exif, name, per), focal, source, exif.gps
+        name=target,
+        source=name,
+        width=exif.width,
+        height=exif.height,
+        group=group_key(exif, name, per),
+        focal_px=focal,
+        focal_source=source,
+        gps=exif.gps,
+        gimbal_deg=exif.gimbal_deg,
+        orientation=exif.orientation,
     )
 
 

@@ -13,6 +13,17 @@ from geo3d.sfm.bundle_priors import BundlePriors
 from geo3d.sfm.colors import keypoint_colors
 from geo3d.sfm.first_cameras import first_cameras, known_camera, set_known_cameras
 from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
+from geo3d.sfm.georeference_fit import PositionFit, UpDirection, fit_positions
+from geo3d.sfm.georeference_gps import (
+    AltitudeOffset,
+    PhotoPosition,
+    altitude_offset,
+    local_frame,
+    photo_position,
+    photo_positions,
+    position_std_m,
+)
+from geo3d.sfm.georeference_up import estimate_up
 from geo3d.sfm.incremental import MapperOptions, MappingResult, map_incrementally
 from geo3d.sfm.known_poses import register_photos, triangulate_known_poses
 from geo3d.sfm.match_graph import MatchGraph, PairMatches, load_match_graph
@@ -20,6 +31,7 @@ from geo3d.sfm.tracks import TrackSet, build_tracks
 from geo3d.sfm.working_model import WorkingModel
 
 __all__ = [
+    "AltitudeOffset",
     "BundleCovariance",
     "BundleOptions",
     "BundlePriors",
@@ -31,17 +43,27 @@ __all__ = [
     "MappingResult",
     "MatchGraph",
     "PairMatches",
+    "PhotoPosition",
+    "PositionFit",
     "TrackSet",
+    "UpDirection",
     "WorkingModel",
+    "altitude_offset",
     "build_tracks",
     "bundle_adjust",
     "bundle_covariance",
     "estimate_focal",
+    "estimate_up",
     "first_cameras",
+    "fit_positions",
     "keypoint_colors",
     "known_camera",
     "load_match_graph",
+    "local_frame",
     "map_incrementally",
+    "photo_position",
+    "photo_positions",
+    "position_std_m",
     "register_photos",
     "replace_guessed_focals",
     "set_known_cameras",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.scene import Reconstruction
+from geo3d.sfm.georeference_up import estimate_up
 from geo3d.viz.charts import top_view
 from geo3d.viz.report_data import ReportData
 
@@ -34,28 +35,9 @@ class Upright:
         return (xyz - self.centre) @ self.rotation.T / self.radius
 
 
-def guess_up(model: Reconstruction) -> np.ndarray:
-    """(3,) world direction that is probably up.
-
-    People hold cameras level, so it is the mean of the photos' upward axes; unless the cameras are spread over
-    a plane and look along its normal, as a drone does that maps the ground: then up is against their view.
-    """
-    poses = [model.views[i].cam_from_world for i in model.registered()]
-    rotations = np.array([p.rotation for p in poses if p is not None]).reshape(-1, 3, 3)
-    up, back = -rotations[:, 1].mean(axis=0), -rotations[:, 2].mean(axis=0)
-    centres = model.centres()
-    if len(centres) >= 6:
-        _, spread, axes = np.linalg.svd(centres - centres.mean(axis=0))
-        over_a_plane = spread[2] < 0.35 * spread[1]
-        if over_a_plane and abs(axes[2] @ back) > 0.75:
-            return back / np.linalg.norm(back)
-    length = np.linalg.norm(up)
-    return up / length if length > 1e-6 else np.array([0.0, 0.0, 1.0])
-
-
 def upright(model: Reconstruction, up: np.ndarray | None = None) -> Upright:
     """The display frame of a model."""
-    z = guess_up(model) if up is None else np.asarray(up, np.float64) / np.linalg.norm(up)
+    z = estimate_up(model).direction if up is None else np.asarray(up, np.float64) / np.linalg.norm(up)
     centres = model.centres()
     xyz = model.points.xyz if len(model.points) else centres
     middle = np.median(xyz, axis=0)

@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from geo3d.geometry import SO3
 from geo3d.scene import Points, Reconstruction
 from geo3d.synthetic import make_scene
 from geo3d.viz.charts import Marker, heat_map, histogram
 from geo3d.viz.report import MatchGraph, ReportData, Unregistered, render_report, write_report
-from geo3d.viz.report_map import guess_up, upright
+from geo3d.viz.report_map import upright
 from geo3d.viz.thumbnails import thumbnails
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -173,19 +172,6 @@ def test_a_big_model_is_thinned_out() -> None:
     packed = json.loads(re.search(r'id="mapdata">(.*?)</script>', page, re.S).group(1))  # pyright: ignore
     assert 40_000 < len(base64.b64decode(packed[0]["rgb"])) // 3 <= 60_000
     assert len(page) < 2_000_000
-
-
-@pytest.mark.parametrize("kind", ["orbit", "grid", "walk"])
-@settings(max_examples=10)
-@given(st.lists(st.floats(-3, 3), min_size=3, max_size=3))
-def test_up_is_found_in_any_frame(kind: str, turn: list[float]) -> None:
-    model = make_scene(kind, views=9, points=30, seed=2).reconstruction
-    rotation = SO3.exp(np.array(turn)).matrix
-    for view in model.views.values():
-        pose = view.cam_from_world
-        assert pose is not None
-        view.cam_from_world = type(pose)(pose.rotation @ rotation.T, pose.translation)
-    assert guess_up(model) @ rotation[:, 2] > np.cos(np.radians(35))
 
 
 def test_the_display_frame_is_a_rotation() -> None:
