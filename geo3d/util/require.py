@@ -10,7 +10,6 @@ EXTRA = {
     "viser": "view",
     "av": "media",
     "pillow_heif": "media",
-    "pyproj": "geo",
     "rasterio": "geo",
     "laspy": "geo",
     "trimesh": "mesh",
