@@ -45,6 +45,7 @@ _CORE = {
     "rich": "rich",
     "tyro": "tyro",
     "pooch": "pooch",
+    "pyproj": "pyproj",
 }
 # module -> (distribution, extra, what it is for)
 _OPTIONAL = {
@@ -55,7 +56,6 @@ _OPTIONAL = {
     "viser": ("viser", "view", "viewer in the browser"),
     "av": ("av", "media", "video frames"),
     "pillow_heif": ("pillow-heif", "media", "HEIC photos"),
-    "pyproj": ("pyproj", "geo", "map projections"),
     "rasterio": ("rasterio", "geo", "GeoTIFF"),
     "laspy": ("laspy", "geo", "LAS and LAZ"),
     "trimesh": ("trimesh", "mesh", "meshes"),

@@ -225,7 +225,7 @@ class _Task:
     def _with_scale(self, rotation: np.ndarray, rows: np.ndarray, scale: float = 1.0) -> Sim3:
         scale = self.scale or scale
         shift = self.y[rows].mean(0) - scale * rotation @ self.x[rows].mean(0)
-        return Sim3(np.float64(scale), rotation, shift)
+        return Sim3(np.array(scale), rotation, shift)
 
     def refine(self, start: Sim3) -> tuple[float, Sim3, float]:
         """Cost over noise, transform and noise from Cauchy's loss, the noise estimated in turn."""
