@@ -13,6 +13,7 @@ from geo3d.sfm.bundle_priors import BundlePriors
 from geo3d.sfm.colors import keypoint_colors
 from geo3d.sfm.first_cameras import first_cameras, known_camera, set_known_cameras
 from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
+from geo3d.sfm.georeference_crs import UtmZone, geodetic_from_crs, read_crs, utm_zone
 from geo3d.sfm.georeference_fit import PositionFit, UpDirection, fit_positions
 from geo3d.sfm.georeference_gps import (
     AltitudeOffset,
@@ -47,6 +48,7 @@ __all__ = [
     "PositionFit",
     "TrackSet",
     "UpDirection",
+    "UtmZone",
     "WorkingModel",
     "altitude_offset",
     "build_tracks",
@@ -56,6 +58,7 @@ __all__ = [
     "estimate_up",
     "first_cameras",
     "fit_positions",
+    "geodetic_from_crs",
     "keypoint_colors",
     "known_camera",
     "load_match_graph",
@@ -64,10 +67,12 @@ __all__ = [
     "photo_position",
     "photo_positions",
     "position_std_m",
+    "read_crs",
     "register_photos",
     "replace_guessed_focals",
     "set_known_cameras",
     "solve_bundle",
     "triangulate_known_poses",
     "two_view_gauge",
+    "utm_zone",
 ]

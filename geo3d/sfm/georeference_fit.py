@@ -1,6 +1,6 @@
 """The similarity that takes a model to where its photos' positions say that it is, with the errors of both in mind.
 
-    target_i = s R source_i + t + e_i,  e_i ~ N(0, n^2 diag(std_i)^2) but for outliers;   R up = z + e_up
+    target_i = s R source_i + t + e_i,  e_i ~ N(0, diag(n std_i)^2) but for outliers;   R up = z + e_up
 
 Positions of a flight line leave the rotation about the line open, and heights from GPS are poor: the direction of
 gravity in the model, with its own deviation, counts as one more measurement. Where positions say more, they win.
@@ -8,8 +8,9 @@ gravity in the model, with its own deviation, counts as one more measurement. Wh
 1. Hypotheses from random triples (Umeyama 1991) and from random pairs with the up direction; the one with the least
    median residual is kept of each kind (Rousseeuw 1984: stands up to half of the positions being wrong, and needs no
    threshold).
-2. Levenberg-Marquardt with Cauchy's loss from there. The noise `n` is how much larger (or smaller) the residuals are
-   than stated: GPS errors of one flight are alike and move it as a whole, so that residuals are smaller than `std`.
+2. Levenberg-Marquardt with Cauchy's loss from there. The noise `n`, one number for places and one for heights, is how
+   much larger (or smaller) residuals are than stated: GPS errors of one flight are alike and move it as a whole, and
+   drones know changes of height from a barometer, so that residuals are often much smaller than `std`.
 3. A position further off than `_OUTLIER` deviations is an outlier; the rest is adjusted once more without a loss, and
    the inverse of the normal equations says how well scale and rotation are known.
 """
@@ -32,7 +33,6 @@ _OUTLIER = 4.0  # norm of a whitened residual, three degrees of freedom: 1 in 10
 _CAUCHY = 3.0
 _NOISE_ROUNDS = 4
 _ENOUGH = 5  # positions from which on their scatter tells more than what is stated
-_PRIOR_DOF = 4.0  # how many residuals the stated deviations are worth
 _MAX_SCALE_STD = 0.2
 _MAX_HEADING_STD = np.deg2rad(15.0)
 _MAX_TILT_STD = np.deg2rad(30.0)
@@ -69,7 +69,7 @@ class PositionFit:
     inliers : (N,) bool
     residuals : (N, 3) float64
         target - transform.act(source); NaN where the target is.
-    noise : float
+    noise : (horizontal, vertical)
         Residuals over what the stated deviations lead to expect: 1 as stated.
     scale_std : float
         Relative standard deviation of the scale; 0 where it was given.
@@ -82,7 +82,7 @@ class PositionFit:
     transform: Sim3
     inliers: np.ndarray
     residuals: np.ndarray
-    noise: float
+    noise: tuple[float, float]
     scale_std: float
     rotation_std: np.ndarray
     tilt_from: Literal["positions", "up"]
@@ -179,11 +179,6 @@ class _Task:
             middle,
         )
 
-    @property
-    def floor(self) -> float:
-        """The least noise: residuals of a centimetre are never looked into."""
-        return _FINEST_M / float(np.median(self.std[:, 0]))
-
     def whitened(self, transform: Sim3) -> np.ndarray:
         """(N, 3) residuals over their stated deviations; 0 where the target is not known."""
         return np.where(self.known, (self.y - transform.act(self.x)) / self.std, 0.0)
@@ -227,39 +222,44 @@ class _Task:
         shift = self.y[rows].mean(0) - scale * rotation @ self.x[rows].mean(0)
         return Sim3(np.array(scale), rotation, shift)
 
-    def refine(self, start: Sim3) -> tuple[float, Sim3, float]:
-        """Cost over noise, transform and noise from Cauchy's loss, the noise estimated in turn."""
-        noise = self._scatter(start)
-        cost = np.inf
+    def refine(self, start: Sim3) -> tuple[float, Sim3, np.ndarray]:
+        """Cost over noise, transform and noise (3,) from Cauchy's loss, the noise estimated in turn."""
+        noise, cost = self._scatter(start), np.inf
+        everyone = np.ones(len(self.x), bool)
         for _ in range(_NOISE_ROUNDS):
-            start, cost = self._minimize(
-                start, noise, np.ones(len(self.x), bool), RobustLoss("cauchy", _CAUCHY)
-            )
+            start, cost = self._minimize(start, noise, everyone, RobustLoss("cauchy", _CAUCHY))
             noise = self._scatter(start)
-        return float(cost + self.known.sum() * np.log(noise)), start, noise
+        return float(cost + self.known.sum(0) @ np.log(noise)), start, noise
 
-    def _scatter(self, transform: Sim3) -> float:
-        """Robust noise: the median of whitened residuals over that of a normal distribution."""
-        residuals = np.abs(self.whitened(transform)[self.known])
-        free = self.known.sum() - (7 if self.scale is None else 6)
-        noise = 1.4826 * float(np.median(residuals)) * np.sqrt(self.known.sum() / max(free, 1))
-        if len(self.x) < _ENOUGH:
-            noise = max(noise, 1.0)
-        return max(noise, self.floor)
+    def _scatter(self, transform: Sim3) -> np.ndarray:
+        """(3,) robust noise: the median of whitened residuals over that of a normal distribution."""
+        residuals = np.abs(self.whitened(transform))
+        noise = np.empty(3)
+        for axes, taken in (([0, 1], 4 if self.scale is None else 3), ([2], 3)):
+            known = residuals[:, axes][self.known[:, axes]]
+            if not len(known):
+                noise[axes] = 1.0
+                continue
+            # Few residuals are small because the fit went through them, not because the positions are good.
+            free = len(known) - taken
+            raw = 1.4826 * float(np.median(known)) * np.sqrt(len(known) / max(free, 1))
+            floor = _FINEST_M / float(np.median(self.std[:, axes][self.known[:, axes]]))
+            noise[axes] = max(raw, floor, 1.0 if len(self.x) < _ENOUGH else 0.0)
+        return noise
 
-    def finish(self, start: Sim3, noise: float) -> PositionFit:
-        inliers = np.linalg.norm(self.whitened(start), axis=1) <= _OUTLIER * noise
+    def finish(self, start: Sim3, noise: np.ndarray) -> PositionFit:
+        """Adjust once more without outliers, and say how well everything is known."""
+        inliers = np.linalg.norm(self.whitened(start) / noise, axis=1) <= _OUTLIER
         if inliers.sum() < max(3, (len(inliers) + 1) // 2):
             raise ValueError(
                 f"only {inliers.sum()} of {len(inliers)} positions agree with the model and each other"
             )
         fit, _ = self._minimize(start, noise, inliers, RobustLoss())
-        whitened = self.whitened(fit)
-        squared = float((whitened[inliers] ** 2).sum())
-        free = self.known[inliers].sum() - (7 if self.scale is None else 6)
-        noise = np.sqrt((squared + _PRIOR_DOF) / (max(free, 0) + _PRIOR_DOF))
-        noise = float(max(noise, self.floor))
-        _, J = self._equations(fit, noise, inliers)
+        noise = self._scatter(fit)
+        # A scatter of few residuals is itself uncertain: larger, to the amount that Student's t would ask for.
+        count = inliers.sum()
+        believed = noise * (1 + 4 / np.array([2 * count - 3, 2 * count - 3, max(count - 2, 1)]))
+        _, J = self._equations(fit, believed, inliers)
         hessian = np.einsum("mki,mkj->ij", J, J)
         positions = np.einsum("mki,mkj->ij", J[: len(inliers)], J[: len(inliers)])
         scale_std, rotation_std = self._deviations(hessian)
@@ -269,15 +269,18 @@ class _Task:
             raise ValueError(
                 "the positions lie nearly on one line, and there is nothing that says where up is"
             )
-        residuals = np.where(self.known, whitened * self.std, np.nan)
-        transform = Sim3(
-            fit.scale / self.spread,
-            fit.rotation,
-            fit.translation + self.middle - fit.scale / self.spread * fit.rotation @ self.centre,
-        )
-        inliers = np.linalg.norm(whitened, axis=1) <= _OUTLIER * max(noise, self._scatter(fit))
+        whitened = self.whitened(fit)
+        scale = fit.scale / self.spread
         return PositionFit(
-            transform, inliers, residuals, noise, scale_std, rotation_std, "up" if weak else "positions"
+            transform=Sim3(
+                scale, fit.rotation, fit.translation + self.middle - scale * fit.rotation @ self.centre
+            ),
+            inliers=np.linalg.norm(whitened / noise, axis=1) <= _OUTLIER,
+            residuals=np.where(self.known, whitened * self.std, np.nan),
+            noise=(float(noise[0]), float(noise[2])),
+            scale_std=scale_std,
+            rotation_std=rotation_std,
+            tilt_from="up" if weak else "positions",
         )
 
     def _deviations(self, hessian: np.ndarray) -> tuple[float, np.ndarray]:
@@ -298,13 +301,17 @@ class _Task:
         tilts = [_marginal_std(hessian, [axis], fixed) for axis in (0, 1)]
         return scale_std, np.array([*tilts, heading])
 
-    def _minimize(self, start: Sim3, noise: float, rows: np.ndarray, loss: RobustLoss) -> tuple[Sim3, float]:
+    def _minimize(
+        self, start: Sim3, noise: np.ndarray, rows: np.ndarray, loss: RobustLoss
+    ) -> tuple[Sim3, float]:
         state = np.concatenate([[start.scale], start.rotation.ravel(), start.translation])
         problem = DenseProblem(lambda s: self._equations(_unpack(s), noise, rows), state, loss, _retract)
         result = levenberg_marquardt(problem, _LM)
         return _unpack(problem.x), result.cost
 
-    def _equations(self, transform: Sim3, noise: float, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _equations(
+        self, transform: Sim3, noise: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Whitened residuals (M, 3) and Jacobians (M, 3, 7): rotation, translation, log of scale. Last row: up."""
         turned = float(transform.scale) * self.x @ transform.rotation.T
         weight = np.where(self.known & rows[:, None], 1 / (noise * self.std), 0.0)
