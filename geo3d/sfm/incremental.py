@@ -17,6 +17,7 @@ from geo3d.geometry import SE3
 from geo3d.sfm.bundle_adjustment import BundleOptions
 from geo3d.sfm.initial_pair import InitialPair, rank_initial_pairs
 from geo3d.sfm.match_graph import MatchGraph
+from geo3d.sfm.self_calibration import self_calibrate
 from geo3d.sfm.tracks import TrackSet, build_tracks
 from geo3d.sfm.working_model import WorkingModel
 
@@ -115,6 +116,7 @@ def map_incrementally(
         if model is None:
             break
         grow(model, free, options, lambda n, text, done=done: progress(done + n, text))
+        finish(model, options, free)
         members = np.flatnonzero(model.registered)
         if len(members) < options.min_component:
             break
@@ -159,7 +161,7 @@ def grow(
     progress: Callable[[int, str], None] = lambda done, text: None,
     fixed_cameras: np.ndarray | None = None,
 ) -> None:
-    """Add views until none can be added, then adjust everything to convergence; the model changes in place.
+    """Add views until none can be added, and adjust everything; the model changes in place. `finish` comes after.
 
     Parameters
     ----------
@@ -201,6 +203,32 @@ def grow(
             adjusted_views, adjusted_points = int(model.registered.sum()), int(model.placed.sum())
         else:
             _adjust_near(model, view, options, fixed)
+    _adjust_all(model, options, fixed)
+
+
+def finish(
+    model: WorkingModel,
+    options: MapperOptions,
+    free: np.ndarray | None = None,
+    fixed_cameras: np.ndarray | None = None,
+) -> None:
+    """Free what the photos determine of the lenses, and adjust everything to convergence.
+
+    Parameters
+    ----------
+    model : WorkingModel
+        Grown; changes in place.
+    options : MapperOptions
+    free : (V,) bool, optional
+        Views that may be added once the lenses are known better.
+    fixed_cameras : (C,) bool, optional
+        Cameras whose parameters stay.
+    """
+    fixed = np.zeros(len(model.cameras), bool) if fixed_cameras is None else fixed_cameras
+    trials = self_calibrate(model, robust(model, options.bundle), fixed)
+    if free is not None and any(trial.freed for trial in trials) and (free & ~model.registered).any():
+        _adjust_all(model, options, fixed)
+        grow(model, free, options, fixed_cameras=fixed)
     _adjust_all(model, options, fixed, rounds=5, final=True)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from geo3d.scene import Reconstruction
-from geo3d.sfm.incremental import MapperOptions, grow, robust
+from geo3d.sfm.incremental import MapperOptions, finish, grow, robust
 from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.tracks import build_tracks
 from geo3d.sfm.working_model import WorkingModel
@@ -69,6 +69,7 @@ def register_photos(
     model = _with_known_poses(graph, reconstruction, options)
     known = np.bincount(model.view_camera[model.held], minlength=len(model.cameras)) > 0
     grow(model, ~model.registered, options, fixed_cameras=known)
+    finish(model, options, fixed_cameras=known)
     return model.to_reconstruction()
 
 

@@ -42,6 +42,9 @@ class WorkingModel:
         Observations that support their point.
     held : (V,) bool
         Views whose pose is known and never moves.
+    free_params : list of (n_params,) bool or None
+        Which parameters of each camera move, where that has been decided; None leaves it to the options of the bundle
+        adjustment.
     """
 
     def __init__(self, graph: MatchGraph, tracks: TrackSet):
@@ -53,6 +56,7 @@ class WorkingModel:
         self.translations = np.zeros((len(graph), 3))
         self.registered = np.zeros(len(graph), bool)
         self.held = np.zeros(len(graph), bool)
+        self.free_params: list[np.ndarray | None] = [None] * len(self.cameras)
         self._set_tracks(tracks)
 
     def _set_tracks(self, tracks: TrackSet) -> None:
@@ -251,8 +255,7 @@ class WorkingModel:
         fixed_cameras : (C,) bool, optional
             Cameras whose parameters stay.
         """
-        rows = self.used
-        moving = self.registered & ~self.held
+        rows, moving = self.used, self.registered & ~self.held
         if views is not None:
             chosen = np.zeros_like(moving)
             chosen[views] = True
@@ -262,25 +265,8 @@ class WorkingModel:
             rows = self.used & seen[self.obs_track]
         if fixed_views is not None:
             moving &= ~fixed_views
-        rows = np.flatnonzero(rows)
-        view, obs_view = np.unique(self.obs_view[rows], return_inverse=True)
-        track, obs_track = np.unique(self.obs_track[rows], return_inverse=True)
-        held = np.zeros(len(self.cameras), bool) if fixed_cameras is None else fixed_cameras
-        result = solve_bundle(
-            BundleProblem(
-                rotations=self.rotations[view],
-                translations=self.translations[view],
-                view_camera=self.view_camera[view],
-                cameras=self.cameras,
-                points=self.points[track],
-                obs_view=obs_view,
-                obs_point=obs_track,
-                obs_xy=self.obs_xy[rows],
-                constant_view=~moving[view],
-                constant_camera=held,
-            ),
-            options,
-        )
+        problem, view, track = self.bundle_problem(np.flatnonzero(rows), moving, fixed_cameras)
+        result = solve_bundle(problem, options)
         self.rotations[view], self.translations[view] = result.rotations, result.translations
         self.points[track] = result.points
         self.cameras = [
@@ -288,6 +274,43 @@ class WorkingModel:
             for old, new in zip(self.cameras, result.cameras)
         ]
         return result
+
+    def bundle_problem(
+        self, rows: np.ndarray, moving: np.ndarray, fixed_cameras: np.ndarray | None = None
+    ) -> tuple[BundleProblem, np.ndarray, np.ndarray]:
+        """The bundle of some observations at the present values.
+
+        Parameters
+        ----------
+        rows : (n,) int
+            Observations that take part.
+        moving : (V,) bool
+            Views whose pose may change.
+        fixed_cameras : (C,) bool, optional
+            Cameras whose parameters stay.
+
+        Returns
+        -------
+        problem : BundleProblem
+        view, track : int arrays
+            The view and the track of each of the problem's.
+        """
+        view, obs_view = np.unique(self.obs_view[rows], return_inverse=True)
+        track, obs_track = np.unique(self.obs_track[rows], return_inverse=True)
+        problem = BundleProblem(
+            rotations=self.rotations[view],
+            translations=self.translations[view],
+            view_camera=self.view_camera[view],
+            cameras=self.cameras,
+            points=self.points[track],
+            obs_view=obs_view,
+            obs_point=obs_track,
+            obs_xy=self.obs_xy[rows],
+            constant_view=~moving[view],
+            constant_camera=np.zeros(len(self.cameras), bool) if fixed_cameras is None else fixed_cameras,
+            free_params=self.free_params,
+        )
+        return problem, view, track
 
     # ------------------------------------------------------------------ handing over
 
