@@ -59,6 +59,8 @@ from geo3d.scene import Reconstruction
 from geo3d.sfm import (
     BundleOptions,
     MapperOptions,
+    WorkingModel,
+    camera_deviations,
     first_cameras,
     keypoint_colors,
     load_match_graph,
@@ -94,6 +96,9 @@ class ReconstructReport:
     timings : dict
         Stage to seconds.
     warnings : list of str
+    camera_std : dict
+        Camera id to the standard deviations (n_params,) of its intrinsics, where they were refined; zero for a
+        parameter that stayed.
     """
 
     scene: Path
@@ -102,6 +107,7 @@ class ReconstructReport:
     unregistered: dict[str, tuple[str, str]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    camera_std: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass
@@ -382,7 +388,22 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     first = result.models[0]
     stage.summary = f"{int(first.registered.sum())} of {len(graph)} photos, {int(first.placed.sum())} points"
     reasons = {graph.names[view]: reason for view, reason in result.reasons.items()}
-    return {"reasons": reasons, "warnings": warnings}
+    deviations = _camera_deviations(result.models, bundle) if refine else {}
+    return {"reasons": reasons, "warnings": warnings, "camera_std": deviations}
+
+
+def _camera_deviations(models: list[WorkingModel], bundle: BundleOptions) -> dict[str, list[float | None]]:
+    """Standard deviations of the intrinsics by camera id, from the largest model that uses it; None for infinite."""
+    found: dict[str, list[float | None]] = {}
+    for model in models:
+        used = np.unique(model.view_camera[model.registered])
+        if any(str(model.camera_ids[c]) not in found for c in used):
+            deviations = camera_deviations(model, bundle)
+            for c in used:
+                found.setdefault(
+                    str(model.camera_ids[c]), [v if np.isfinite(v) else None for v in deviations[c].tolist()]
+                )
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------- export
@@ -420,6 +441,7 @@ def _report_data(job: Job, components: list[Reconstruction]) -> report_data.Repo
         timings=job.timings,
         warnings=outcome.warnings,
         camera_notes={int(i): note for i, note in job.results["scan"]["notes"].items()},
+        camera_std=outcome.camera_std,
         photos_folder=job.images,
     )
 
@@ -442,7 +464,13 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
             f"the photos fall into {len(components)} parts that share too little to be joined ({sizes} photos); "
             "photos that show the way from one to the other would join them"
         )
-    return ReconstructReport(job.scene, components, results["scan"]["photos"], why, job.timings, warnings)
+    deviations = {
+        int(i): np.array([np.inf if v is None else v for v in std])
+        for i, std in results.get("poses", {}).get("camera_std", {}).items()
+    }
+    return ReconstructReport(
+        job.scene, components, results["scan"]["photos"], why, job.timings, warnings, deviations
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- clearing

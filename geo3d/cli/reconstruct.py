@@ -28,6 +28,7 @@ from geo3d.options import CameraPer, Matching, Quality, ReconstructOptions
 if TYPE_CHECKING:
     from geo3d.pipeline import ReconstructReport
 
+_CAMERAS_SHOWN = 4
 _REASONS_SHOWN = 10
 
 
@@ -149,6 +150,13 @@ def show_outcome(report: ReconstructReport, session: Session) -> None:
         session.say(
             f"The photos fall into {len(models)} models: {' + '.join(str(m.registered) for m in models)}."
         )
+        for camera_id, camera in sorted(report.components[0].cameras.items())[:_CAMERAS_SHOWN]:
+            std = report.camera_std.get(camera_id)
+            values = ", ".join(
+                f"{name} {value:.6g}" + (f" +- {std[k]:.2g}" if std is not None and std[k] > 0 else "")
+                for k, (name, value) in enumerate(zip(camera.param_names, camera.params))
+            )
+            session.say(f"  camera {camera_id}: {camera.model} {values}")
     for name, (reason, advice) in list(report.unregistered.items())[:_REASONS_SHOWN]:
         session.say(f"  not placed: {name}: {reason}" + (f" ({advice})" if advice else ""))
     if len(report.unregistered) > _REASONS_SHOWN:

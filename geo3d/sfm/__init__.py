@@ -27,7 +27,10 @@ from geo3d.sfm.georeference_gps import (
 from geo3d.sfm.georeference_up import estimate_up
 from geo3d.sfm.incremental import MapperOptions, MappingResult, map_incrementally
 from geo3d.sfm.known_poses import register_photos, triangulate_known_poses
+from geo3d.sfm.lens_fit import LensSample, camera_deviations
+from geo3d.sfm.lens_prior import lens_prior
 from geo3d.sfm.match_graph import MatchGraph, PairMatches, load_match_graph
+from geo3d.sfm.self_calibration import SelfCalibrationOptions, Trial, self_calibrate
 from geo3d.sfm.tracks import TrackSet, build_tracks
 from geo3d.sfm.working_model import WorkingModel
 
@@ -40,13 +43,16 @@ __all__ = [
     "BundleReport",
     "BundleResult",
     "FocalEstimate",
+    "LensSample",
     "MapperOptions",
     "MappingResult",
     "MatchGraph",
     "PairMatches",
     "PhotoPosition",
     "PositionFit",
+    "SelfCalibrationOptions",
     "TrackSet",
+    "Trial",
     "UpDirection",
     "UtmZone",
     "WorkingModel",
@@ -54,6 +60,7 @@ __all__ = [
     "build_tracks",
     "bundle_adjust",
     "bundle_covariance",
+    "camera_deviations",
     "estimate_focal",
     "estimate_up",
     "first_cameras",
@@ -61,6 +68,7 @@ __all__ = [
     "geodetic_from_crs",
     "keypoint_colors",
     "known_camera",
+    "lens_prior",
     "load_match_graph",
     "local_frame",
     "map_incrementally",
@@ -70,6 +78,7 @@ __all__ = [
     "read_crs",
     "register_photos",
     "replace_guessed_focals",
+    "self_calibrate",
     "set_known_cameras",
     "solve_bundle",
     "triangulate_known_poses",

@@ -148,7 +148,7 @@ def _two_view_model(
     model.set_pose(pair.second, pair.second_from_first)
     model.triangulate(options.max_error_px, options.min_angle)
     # Two views say little about the lens: their cameras are held until more have been added.
-    model.adjust(robust(model, options.bundle), fixed_cameras=np.ones(len(model.cameras), bool))
+    model.adjust(model.robust(options.bundle), fixed_cameras=np.ones(len(model.cameras), bool))
     model.filter(options.max_error_px, options.min_angle)
     model.triangulate(options.max_error_px, options.min_angle)
     return model
@@ -225,7 +225,7 @@ def finish(
         Cameras whose parameters stay.
     """
     fixed = np.zeros(len(model.cameras), bool) if fixed_cameras is None else fixed_cameras
-    trials = self_calibrate(model, robust(model, options.bundle), fixed)
+    trials = self_calibrate(model, model.robust(options.bundle), fixed)
     if free is not None and any(trial.freed for trial in trials) and (free & ~model.registered).any():
         _adjust_all(model, options, fixed)
         grow(model, free, options, fixed_cameras=fixed)
@@ -295,19 +295,9 @@ def _adjust_near(model: WorkingModel, view: int, options: MapperOptions, fixed: 
     held = np.zeros(len(model.graph), bool)
     if len(near) == model.registered.sum():
         held[near[-2:]] = True
-    model.adjust(_local(robust(model, options.bundle)), near, held, fixed | (total > inside))
+    model.adjust(_local(model.robust(options.bundle)), near, held, fixed | (total > inside))
     model.filter(options.max_error_px, options.min_angle)
     model.complete(options.max_error_px)
-
-
-def robust(model: WorkingModel, bundle: BundleOptions) -> BundleOptions:
-    """Cauchy's loss at two and a half times the median error: what is left of wrong matches must not pull.
-
-    The scale follows the photos: sharp ones have errors of a tenth of a pixel, where one pixel is already wrong.
-    """
-    rows = np.flatnonzero(model.used)
-    median = float(np.median(model.errors_px(rows))) if len(rows) else 1.0
-    return replace(bundle, loss="cauchy", loss_scale_px=float(np.clip(2.5 * median, 0.2, 4.0)))
 
 
 def _local(bundle: BundleOptions) -> BundleOptions:
@@ -323,7 +313,7 @@ def _adjust_all(
             model.split_contradictions()
         added = model.complete(options.max_error_px)
         added += 2 * model.triangulate(options.max_error_px, options.min_angle)
-        bundle = robust(model, options.bundle)
+        bundle = model.robust(options.bundle)
         model.adjust(bundle if final else replace(bundle, function_tolerance=1e-5), fixed_cameras=fixed)
         dropped = model.filter(options.max_error_px, options.min_angle)
         for view in np.flatnonzero(model.registered & (model.used_counts() < options.min_points)):

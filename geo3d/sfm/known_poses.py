@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from geo3d.scene import Reconstruction
-from geo3d.sfm.incremental import MapperOptions, finish, grow, robust
+from geo3d.sfm.incremental import MapperOptions, finish, grow
 from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.tracks import build_tracks
 from geo3d.sfm.working_model import WorkingModel
@@ -107,6 +107,6 @@ def _with_known_poses(
     for _ in range(2):
         model.triangulate(options.max_error_px, options.min_angle)
         model.complete(options.max_error_px)
-        model.adjust(robust(model, options.bundle), fixed_cameras=np.ones(len(model.cameras), bool))
+        model.adjust(model.robust(options.bundle), fixed_cameras=np.ones(len(model.cameras), bool))
         model.filter(options.max_error_px, options.min_angle)
     return model

@@ -7,6 +7,8 @@ these flags, the poses and the positions; `sfm.incremental` decides when to take
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from geo3d.cameras import Camera
@@ -14,6 +16,8 @@ from geo3d.estimation import triangulate_tracks_robust
 from geo3d.geometry import SE3
 from geo3d.scene import Points, Reconstruction, View
 from geo3d.sfm.bundle_adjustment import BundleOptions, BundleProblem, BundleResult, solve_bundle
+from geo3d.sfm.bundle_priors import BundlePriors
+from geo3d.sfm.lens_prior import lens_prior
 from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.track_kernels import widest_angles
 from geo3d.sfm.tracks import TrackSet
@@ -275,8 +279,21 @@ class WorkingModel:
         ]
         return result
 
+    def robust(self, bundle: BundleOptions) -> BundleOptions:
+        """Cauchy's loss at two and a half times the median error: what is left of wrong matches must not pull.
+
+        The scale follows the photos: sharp ones have errors of a tenth of a pixel, where one pixel is already wrong.
+        """
+        rows = np.flatnonzero(self.used)
+        median = float(np.median(self.errors_px(rows))) if len(rows) else 1.0
+        return replace(bundle, loss="cauchy", loss_scale_px=float(np.clip(2.5 * median, 0.2, 4.0)))
+
     def bundle_problem(
-        self, rows: np.ndarray, moving: np.ndarray, fixed_cameras: np.ndarray | None = None
+        self,
+        rows: np.ndarray,
+        moving: np.ndarray,
+        fixed_cameras: np.ndarray | None = None,
+        cameras: list[Camera] | None = None,
     ) -> tuple[BundleProblem, np.ndarray, np.ndarray]:
         """The bundle of some observations at the present values.
 
@@ -288,6 +305,8 @@ class WorkingModel:
             Views whose pose may change.
         fixed_cameras : (C,) bool, optional
             Cameras whose parameters stay.
+        cameras : list of Camera, optional
+            In place of the model's.
 
         Returns
         -------
@@ -297,11 +316,14 @@ class WorkingModel:
         """
         view, obs_view = np.unique(self.obs_view[rows], return_inverse=True)
         track, obs_track = np.unique(self.obs_track[rows], return_inverse=True)
+        cameras = cameras or self.cameras
+        starts = (self.graph.cameras[i] for i in self.camera_ids)
+        lens = [lens_prior(start, camera) for start, camera in zip(starts, cameras)]
         problem = BundleProblem(
             rotations=self.rotations[view],
             translations=self.translations[view],
             view_camera=self.view_camera[view],
-            cameras=self.cameras,
+            cameras=cameras,
             points=self.points[track],
             obs_view=obs_view,
             obs_point=obs_track,
@@ -309,6 +331,9 @@ class WorkingModel:
             constant_view=~moving[view],
             constant_camera=np.zeros(len(self.cameras), bool) if fixed_cameras is None else fixed_cameras,
             free_params=self.free_params,
+            priors=BundlePriors(
+                camera_params=[mean for mean, _ in lens], camera_sigmas=[sigma for _, sigma in lens]
+            ),
         )
         return problem, view, track
 

@@ -278,7 +278,7 @@ def cameras(view: ReportView) -> str:
             used = sum(v.camera_id == camera_id for v in summary.views)
             values = "".join(
                 f"<div><span>{_text(name)}</span> {value:.6g}"
-                + (f" <small>&plusmn; {std[k]:.2g}</small>" if std is not None else "")
+                + (f" <small>&plusmn; {std[k]:.2g}</small>" if std is not None and std[k] > 0 else "")
                 + "</div>"
                 for k, (name, value) in enumerate(zip(camera.param_names, camera.params))
             )

@@ -19,30 +19,6 @@ from geo3d.synthetic import make_scene
 FIXED = MapperOptions(bundle=BundleOptions(refine_focal=False, refine_distortion=False, threads=1))
 
 
-def graph_of(scene, views=None, cameras=None):
-    """The matches of a synthetic scene: all points that two views have in common."""
-    recon = scene.reconstruction
-    ids = sorted(recon.views) if views is None else views
-    pairs = []
-    for a, i in enumerate(ids):
-        for b in range(a + 1, len(ids)):
-            common, in_a, in_b = np.intersect1d(
-                scene.point_rows[i], scene.point_rows[ids[b]], return_indices=True
-            )
-            good = ~(scene.outliers[i][in_a] | scene.outliers[ids[b]][in_b])
-            if good.sum() >= 15:
-                pairs.append(PairMatches(a, b, np.column_stack([in_a, in_b])))
-            assert len(common) == len(in_a)
-    return MatchGraph(
-        view_ids=ids,
-        names=[recon.views[i].name for i in ids],
-        camera_ids=[recon.views[i].camera_id for i in ids],
-        cameras=dict(cameras or recon.cameras),
-        keypoints=[recon.views[i].keypoints for i in ids],
-        pairs=pairs,
-    )
-
-
 def pose_errors(model, scene):
     """Rotation error in degrees and centre error in units of the scene, after a similarity alignment."""
     rows = np.flatnonzero(model.registered)
@@ -57,7 +33,7 @@ def pose_errors(model, scene):
 
 
 @pytest.mark.parametrize("kind", ["orbit", "grid", "walk", "forward"])
-def test_exact_recovery_without_noise(kind):
+def test_exact_recovery_without_noise(graph_of, kind):
     scene = make_scene(kind, views=8, points=400, seed=3)
     result = map_incrementally(graph_of(scene), FIXED)
     model = result.models[0]
@@ -67,7 +43,7 @@ def test_exact_recovery_without_noise(kind):
     assert model.mean_error_px() < 1e-4
 
 
-def test_noise_and_wrong_matches_are_survived():
+def test_noise_and_wrong_matches_are_survived(graph_of):
     scene = make_scene("orbit", views=10, points=600, noise_px=0.5, outlier_ratio=0.1, seed=5)
     model = map_incrementally(graph_of(scene), FIXED).models[0]
     assert model.registered.all()
@@ -78,7 +54,7 @@ def test_noise_and_wrong_matches_are_survived():
     assert wrong[number[model.used]].mean() < 0.005  # by chance on the epipolar line
 
 
-def test_focal_and_distortion_are_found_from_a_wrong_start():
+def test_focal_and_distortion_are_found_from_a_wrong_start(graph_of):
     scene = make_scene("orbit", views=10, points=600, noise_px=0.3, seed=6)
     true = scene.reconstruction.cameras[1]
     start = Camera(true.model, true.width, true.height, true.params * [0.9, 1, 1, 0])
@@ -89,7 +65,7 @@ def test_focal_and_distortion_are_found_from_a_wrong_start():
     np.testing.assert_allclose(model.cameras[0].params, true.params, rtol=2e-3, atol=2e-3)
 
 
-def test_every_component_is_reconstructed_and_strays_are_explained():
+def test_every_component_is_reconstructed_and_strays_are_explained(graph_of):
     a = make_scene("orbit", views=6, points=300, seed=1)
     b = make_scene("walk", views=5, points=300, seed=2)
     ga, gb = graph_of(a), graph_of(b)
@@ -106,14 +82,14 @@ def test_every_component_is_reconstructed_and_strays_are_explained():
     assert list(result.reasons) == [11] and "matches" in result.reasons[11]
 
 
-def test_nothing_to_reconstruct_gives_no_model():
+def test_nothing_to_reconstruct_gives_no_model(graph_of):
     scene = make_scene("orbit", views=3, points=60, seed=4)
     graph = graph_of(scene)
     graph.pairs = []
     assert map_incrementally(graph, FIXED).models == []
 
 
-def test_same_seed_same_bits_whatever_the_threads():
+def test_same_seed_same_bits_whatever_the_threads(graph_of):
     scene = make_scene("orbit", views=8, points=400, noise_px=0.5, outlier_ratio=0.1, seed=8)
     runs = []
     for threads in (1, 2):
@@ -124,7 +100,7 @@ def test_same_seed_same_bits_whatever_the_threads():
         assert np.array_equal(first, second)
 
 
-def test_known_poses_are_kept_and_their_points_found():
+def test_known_poses_are_kept_and_their_points_found(graph_of):
     scene = make_scene("orbit", views=6, points=300, noise_px=0.3, seed=9)
     truth = scene.reconstruction
     made = triangulate_known_poses(graph_of(scene), truth, FIXED)
@@ -139,7 +115,7 @@ def test_known_poses_are_kept_and_their_points_found():
         assert np.linalg.norm(track.xyz - truth.points.xyz[i]) < 0.05
 
 
-def test_new_photos_join_an_existing_model_without_moving_it():
+def test_new_photos_join_an_existing_model_without_moving_it(graph_of):
     scene = make_scene("orbit", views=8, points=400, noise_px=0.3, seed=10)
     known = scene.reconstruction
     truth = {view: known.views[view].cam_from_world for view in known.views}
@@ -161,7 +137,7 @@ def test_options_out_of_range_are_refused(wrong):
         MapperOptions(**wrong)
 
 
-def test_photos_without_known_poses_are_refused():
+def test_photos_without_known_poses_are_refused(graph_of):
     scene = make_scene("orbit", views=4, points=100, seed=11)
     graph = graph_of(scene)
     graph.names = ["other.jpg"] * 4
@@ -171,7 +147,7 @@ def test_photos_without_known_poses_are_refused():
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("points", [30, 60])
-def test_a_view_that_is_thrown_out_again_and_again_is_given_up(seed, points):
+def test_a_view_that_is_thrown_out_again_and_again_is_given_up(graph_of, seed, points):
     # The fifth view is off by 4.5 to 8 px: near enough to be resected, too far to keep its points.
     scene = make_scene("orbit", views=5, points=300, seed=seed)
     rng = np.random.default_rng(seed)
@@ -187,7 +163,7 @@ def test_a_view_that_is_thrown_out_again_and_again_is_given_up(seed, points):
     assert result.models[0].registered[:4].all()
 
 
-def test_known_poses_of_photos_of_another_size_are_refused():
+def test_known_poses_of_photos_of_another_size_are_refused(graph_of):
     scene = make_scene("orbit", views=4, points=100, seed=12)
     graph = graph_of(scene)
     camera = graph.cameras[1]
