@@ -5,7 +5,9 @@ from geo3d.sfm.bundle_adjustment import (
     BundleProblem,
     BundleReport,
     BundleResult,
+    apply_bundle,
     bundle_adjust,
+    bundle_problem,
     solve_bundle,
 )
 from geo3d.sfm.bundle_covariance import BundleCovariance, bundle_covariance, two_view_gauge
@@ -24,7 +26,9 @@ from geo3d.sfm.georeference_gps import (
     photo_positions,
     position_std_m,
 )
+from geo3d.sfm.georeference_model import transform_model
 from geo3d.sfm.georeference_up import estimate_up
+from geo3d.sfm.ground_control import GroundControl, GroundPoint, match_photos_of_control, read_ground_control
 from geo3d.sfm.incremental import MapperOptions, MappingResult, map_incrementally
 from geo3d.sfm.known_poses import register_photos, triangulate_known_poses
 from geo3d.sfm.lens_fit import LensSample, camera_deviations
@@ -43,6 +47,8 @@ __all__ = [
     "BundleReport",
     "BundleResult",
     "FocalEstimate",
+    "GroundControl",
+    "GroundPoint",
     "LensSample",
     "MapperOptions",
     "MappingResult",
@@ -57,9 +63,11 @@ __all__ = [
     "UtmZone",
     "WorkingModel",
     "altitude_offset",
+    "apply_bundle",
     "build_tracks",
     "bundle_adjust",
     "bundle_covariance",
+    "bundle_problem",
     "camera_deviations",
     "estimate_focal",
     "estimate_up",
@@ -72,15 +80,18 @@ __all__ = [
     "load_match_graph",
     "local_frame",
     "map_incrementally",
+    "match_photos_of_control",
     "photo_position",
     "photo_positions",
     "position_std_m",
     "read_crs",
+    "read_ground_control",
     "register_photos",
     "replace_guessed_focals",
     "self_calibrate",
     "set_known_cameras",
     "solve_bundle",
+    "transform_model",
     "triangulate_known_poses",
     "two_view_gauge",
     "utm_zone",

@@ -131,8 +131,17 @@ def bundle_adjust(
     ValueError
         If an id is not in the reconstruction or a value is not finite.
     """
-    problem = _problem_of(reconstruction, constant_views, constant_cameras, constant_points)
-    result = solve_bundle(problem, options)
+    problem = bundle_problem(reconstruction, constant_views, constant_cameras, constant_points)
+    return apply_bundle(reconstruction, problem, solve_bundle(problem, options))
+
+
+def apply_bundle(
+    reconstruction: Reconstruction, problem: BundleProblem, result: BundleResult
+) -> BundleReport:
+    """Write the `result` of adjusting `problem`, made by `bundle_problem` of it, into the `reconstruction`.
+
+    Points and observations that the problem has beyond those of the reconstruction (control points) are left out.
+    """
     view_ids, camera_ids = reconstruction.registered(), sorted(reconstruction.cameras)
     for row, i in enumerate(view_ids):
         before = (problem.rotations[row], problem.translations[row])
@@ -142,23 +151,42 @@ def bundle_adjust(
     for row, i in enumerate(camera_ids):
         reconstruction.cameras[i] = result.cameras[row]
     points = reconstruction.points
-    points.xyz = result.points
-    projects = np.isfinite(result.errors_px)
-    rows, count = problem.obs_point[projects], len(points)
+    count = len(points)
+    points.xyz = result.points[:count]
+    own = problem.obs_point < count
+    projects = np.isfinite(result.errors_px) & own
+    rows = problem.obs_point[projects]
     seen = np.bincount(rows, minlength=count)
     total = np.bincount(rows, result.errors_px[projects], minlength=count)
     points.error_px = np.where(seen > 0, total / np.maximum(seen, 1), np.nan)
     error = float(result.errors_px[projects].mean()) if projects.any() else float("nan")
-    return BundleReport(len(projects), error, result)
+    return BundleReport(int(own.sum()), error, result)
 
 
-def _problem_of(
+def bundle_problem(
     reconstruction: Reconstruction,
-    constant_views: Iterable[int],
-    constant_cameras: Iterable[int],
-    constant_points: np.ndarray | None,
+    constant_views: Iterable[int] = (),
+    constant_cameras: Iterable[int] = (),
+    constant_points: np.ndarray | None = None,
 ) -> BundleProblem:
-    """The arrays of a reconstruction, views and cameras in ascending order of their ids."""
+    """The arrays of a reconstruction, views and cameras in ascending order of their ids.
+
+    Parameters
+    ----------
+    reconstruction : Reconstruction
+    constant_views, constant_cameras, constant_points
+        As in `bundle_adjust`.
+
+    Returns
+    -------
+    BundleProblem
+        Observations of registered views, in the order of the points.
+
+    Raises
+    ------
+    ValueError
+        If an id is not in the reconstruction.
+    """
     view_ids, camera_ids = reconstruction.registered(), sorted(reconstruction.cameras)
     views, cameras = set(constant_views), set(constant_cameras)
     for name, ids, known in (

@@ -130,8 +130,9 @@ def geodetic_from_crs(crs: CRS, xyz: ArrayLike) -> np.ndarray:
     xyz = np.asarray(xyz, np.float64)
     target = "EPSG:4979" if len(crs.axis_info) > 2 else "EPSG:4326"
     found = _transform(crs, target, xyz)
-    if not np.isfinite(found).all():
-        bad = xyz.reshape(-1, 3)[~np.isfinite(found).all(-1).ravel()][0]
+    good = np.isfinite(found).all(-1) & (np.abs(found[..., 1]) <= 90) & (np.abs(found[..., 0]) <= 360)
+    if not good.all():
+        bad = xyz.reshape(-1, 3)[~good.ravel()][0]
         raise ValueError(
             f"x {bad[0]:.10g}, y {bad[1]:.10g} is no place in {crs.name}; x is east or longitude, y north or latitude"
         )
