@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from geo3d.optim import schur_kernels as kernels
+from geo3d.optim import sparse_kernels
 from geo3d.optim.covariance import covariance
 from geo3d.optim.least_squares import MAX_DIAGONAL, MIN_DIAGONAL
 from geo3d.optim.parallel import Workers, balanced_bounds
+from geo3d.optim.reduced import Basis, ReducedOptions, make_reduced
 from geo3d.optim.simd import LANE
 
 
@@ -30,9 +32,14 @@ class SchurSystem:
     workers : Workers
     chunks : int
         Into how many parts the work is cut.
+    options : ReducedOptions, optional
+    basis : Basis, optional
+        The dense side's unknowns are images of others, which are solved for.
 
     Attributes
     ----------
+    basis : Basis or None
+        Its values may be replaced, with the same pattern.
     U : (blocks, lanes, lanes) array
         Block diagonal of the dense side; columns beyond a block's width are zero.
     cross : (blocks, lanes, lanes) array
@@ -58,6 +65,8 @@ class SchurSystem:
         point_entries: np.ndarray,
         workers: Workers,
         chunks: int,
+        options: ReducedOptions | None = None,
+        basis: Basis | None = None,
     ) -> None:
         blocks, points, entries = len(widths), len(point_entries) - 1, len(entry_block)
         self.columns = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
@@ -79,7 +88,19 @@ class SchurSystem:
         self.W = np.zeros((entries, 3, lanes))
         self._B = np.empty_like(self.W)
         self._factor, self._h = np.empty((points, 6)), np.empty((points, 3))
-        self._S, self._rhs = np.empty((self.size, self.size)), np.empty(self.size)
+        self._rhs = np.empty(self.size)
+        self.basis, options = basis, options or ReducedOptions()
+        pattern = None
+        if self.size > options.dense_columns:
+            pattern = sparse_kernels.block_pattern(
+                entry_block,
+                point_entries,
+                self.entry_point,
+                self.block_entries,
+                self.block_offsets,
+                cross_block,
+            )
+        self._reduced = make_reduced(self.columns, pattern, basis, options)
         self._lane_index = np.flatnonzero(np.arange(lanes) < np.asarray(widths).reshape(-1, 1))
         self.dense_step, self.point_step = np.zeros(self.size + lanes), np.zeros((points, 3))
 
@@ -87,8 +108,9 @@ class SchurSystem:
         """Largest absolute element of the gradient."""
         return float(max(np.abs(self.gc).max(initial=0.0), np.abs(self.gp).max(initial=0.0)))
 
-    def reduce(self, damping: float) -> tuple[np.ndarray, np.ndarray]:
-        """Lower triangle of the reduced system (n, n), whatever above it, and its right-hand side (n,)."""
+    def _reduce(self, damping: float, dense_damping: float) -> None:
+        """Fill the reduced system and its right-hand side, with the points damped, and the dense side."""
+        where = self._reduced.pattern
 
         def eliminate(_: int, first: int, last: int) -> None:
             kernels.eliminate(
@@ -106,15 +128,15 @@ class SchurSystem:
 
         def rows(_: int, first: int, last: int) -> None:
             kernels.reduce_rows(
-                first, last, damping, self.columns, self.U, self.cross_block, self.cross, self.gc, self._B, self._h,
-                self.point_entries, self.entry_point, self.entry_block, self.block_entries, self.block_offsets,
-                self._S, self._rhs,
+                first, last, dense_damping, self.columns, self.U, self.cross_block, self.cross, self.gc, self._B,
+                self._h, self.point_entries, self.entry_point, self.entry_block, self.block_entries,
+                self.block_offsets, where.offsets, where.blocks, where.start, where.stride, self._reduced.data,
+                self._rhs,
             )  # fmt: skip
 
         self._workers.run(eliminate, self.point_bounds)
         if self.size:
             self._workers.run(rows, self._row_bounds)
-        return self._S, self._rhs
 
     def solve(self, damping: float) -> tuple[float, float] | None:
         """Solve for `dense_step` and `point_step`.
@@ -124,22 +146,20 @@ class SchurSystem:
         (float, float) or None
             Predicted decrease of the cost and squared norm of the step; None if not positive definite.
         """
-        from scipy.linalg import get_lapack_funcs
-
-        potrf, potrs = get_lapack_funcs(("potrf", "potrs"), dtype=np.float64)
-        S, rhs = self.reduce(damping)
+        basis = self.basis
+        self._reduce(damping, damping if basis is None else 0.0)
         model = squared = 0.0
         if self.size:
-            # The lower triangle in C order is LAPACK's upper one.
-            factor, info = potrf(S.T, lower=0, overwrite_a=1, clean=0)
-            if info != 0:
+            rhs, gradient, added = self._rhs, self._packed(self.gc), None
+            scale = np.clip(self._diagonal(), MIN_DIAGONAL, MAX_DIAGONAL)
+            if basis is not None:
+                rhs, gradient, added = basis.matrix.T @ rhs, basis.matrix.T @ gradient, damping * scale
+            solved = self._reduced.solve(rhs, added, basis)
+            if solved is None or not np.isfinite(solved[0]).all():
                 return None
-            step, _ = potrs(factor, rhs, lower=0)
-            if not np.isfinite(step).all():
-                return None
-            self.dense_step[: self.size] = step
-            scale = np.clip(self._packed(np.einsum("bii->bi", self.U)), MIN_DIAGONAL, MAX_DIAGONAL)
-            model = float(damping * (scale * step) @ step - self._packed(self.gc) @ step)
+            step, gap = solved
+            self.dense_step[: self.size] = step if basis is None else basis.matrix @ step
+            model = float(damping * (scale * step) @ step - gradient @ step) + gap
             squared = float(step @ step)
 
         def substitute(_: int, first: int, last: int) -> tuple[float, float]:
@@ -153,12 +173,34 @@ class SchurSystem:
             squared += part[1]
         return 0.5 * model, squared
 
+    def _diagonal(self) -> np.ndarray:
+        """Diagonal of the dense side's matrix, in the unknowns of the basis."""
+        if self.basis is None:
+            return self._packed(np.einsum("bii->bi", self.U))
+        from scipy.sparse import bsr_array, csr_array
+
+        blocks, lanes, _ = self.U.shape
+        P, width = self.basis.matrix.tocoo(), int(self.basis.columns[-1])
+        spread = csr_array((P.data, (self._lane_index[P.row], P.col)), shape=(blocks * lanes, width))
+        crossed = np.flatnonzero(self.cross_block >= 0)
+        rows = np.concatenate([crossed, np.arange(blocks)])
+        order = np.argsort(rows, kind="stable")
+        parts = np.concatenate([2 * self.cross[crossed], self.U])[order]
+        columns = np.concatenate([self.cross_block[crossed], np.arange(blocks)])[order]
+        bounds = np.searchsorted(rows[order], np.arange(blocks + 1))
+        half = bsr_array((parts, columns, bounds), shape=(blocks * lanes,) * 2)  # v.half.v = v.H.v
+        return np.asarray(spread.multiply(half @ spread).sum(0)).ravel()
+
     def covariances(self, variance: float) -> tuple[np.ndarray, np.ndarray]:
         """Covariance (n, n) of the dense side and covariances (P, 3, 3) of the points; see `covariance`.
 
         NaN for points that their observations do not determine.
         """
-        dense = covariance(self.reduce(0.0)[0], 1.0)
+        self._reduce(0.0, 0.0)
+        dense = covariance(self._reduced.matrix(self.basis), 1.0)
+        if self.basis is not None:
+            P = self.basis.matrix
+            dense = np.asarray(P @ (P @ dense).T)
         points = np.empty((len(self.V), 3, 3))
         kernels.point_covariances(
             self._factor, self._B, self.point_entries, self.entry_block, self.columns, dense, points

@@ -85,9 +85,9 @@ def eliminate(first, last, damping, V, gp, W, point_entries, factor, h, B):
 @njit(nogil=True, error_model="numpy")
 def reduce_rows(
     first, last, damping, columns, U, cross_block, cross, gc, B, h, point_entries, entry_point, entry_block,
-    block_entries, block_offsets, S, rhs,
+    block_entries, block_offsets, pattern_offsets, pattern_blocks, pattern_start, pattern_stride, S, rhs,
 ):  # fmt: skip
-    """Rows of the blocks first..last of the reduced system: lower triangle of S (n, n), and rhs (n,).
+    """Rows of the blocks first..last of the reduced system: lower triangle of S (see `Pattern`), and rhs (n,).
 
     U (blocks, lanes, lanes) is the camera side's block diagonal; block b couples directly with block
     `cross_block[b]` < b (or -1) by `cross[b]`, rows of b. gc (blocks, lanes).
@@ -99,10 +99,10 @@ def reduce_rows(
     sums = np.empty(lanes)
     for b in range(first, last):
         width = columns[b + 1] - columns[b]
-        end = columns[b] + lanes
         for i in range(width):
-            for j in range(end):
-                panel[i, j] = 0.0
+            for k in range(pattern_offsets[b], pattern_offsets[b + 1]):
+                for j in range(columns[pattern_blocks[k]], columns[pattern_blocks[k] + 1]):
+                    panel[i, j] = 0.0
         for j in range(lanes):
             sums[j] = gc[b, j]
         for k in range(block_offsets[b], block_offsets[b + 1]):
@@ -133,15 +133,20 @@ def reduce_rows(
             for i in range(width):
                 for j in range(columns[cross_block[b] + 1] - column):
                     panel[i, column + j] += cross[b, i, j]
+        diagonal = pattern_offsets[b + 1] - 1
+        for k in range(pattern_offsets[b], diagonal):
+            column = columns[pattern_blocks[k]]
+            for i in range(width):
+                at = pattern_start[k] + i * pattern_stride[k]
+                for j in range(columns[pattern_blocks[k] + 1] - column):
+                    S[at + j] = panel[i, column + j]
         column = columns[b]
         for i in range(width):
-            row_index = column + i
-            for j in range(column):
-                S[row_index, j] = panel[i, j]
+            at = pattern_start[diagonal] + i * pattern_stride[diagonal]
             for j in range(i + 1):
-                S[row_index, column + j] = panel[i, column + j] + U[b, i, j]
-            S[row_index, row_index] += damping * clip_diagonal(U[b, i, i])
-            rhs[row_index] = -sums[i]
+                S[at + j] = panel[i, column + j] + U[b, i, j]
+            S[at + i] += damping * clip_diagonal(U[b, i, i])
+            rhs[column + i] = -sums[i]
 
 
 @njit(nogil=True, error_model="numpy")

@@ -16,6 +16,7 @@ from geo3d.cameras.kernels import MAX_PARAMS
 from geo3d.optim.least_squares import Step
 from geo3d.optim.losses import RobustLoss
 from geo3d.optim.parallel import Workers
+from geo3d.optim.reduced import ReducedOptions
 from geo3d.optim.schur import SchurSystem, lane_count
 from geo3d.sfm import bundle_kernels as kernels
 from geo3d.sfm.bundle_priors import BundlePriors, PriorTerms
@@ -108,6 +109,8 @@ class BundleSystem:
     free_params : (C, MAX_PARAMS) bool
     free_point : (P,) bool
     workers : Workers
+    reduced : ReducedOptions, optional
+        How the system of views and cameras is solved.
 
     Attributes
     ----------
@@ -126,6 +129,7 @@ class BundleSystem:
         free_params: np.ndarray,
         free_point: np.ndarray,
         workers: Workers,
+        reduced: ReducedOptions | None = None,
     ) -> None:
         self._loss, self._workers, self._free_point = loss, workers, free_point
         self._view_camera = np.ascontiguousarray(problem.view_camera, np.int64)
@@ -153,7 +157,7 @@ class BundleSystem:
         )
         chunks = min(_MAX_CHUNKS, 1 + len(order) // _CHUNK)
         self.normal = SchurSystem(
-            self.blocks.widths, self.blocks.cross_block, entry_block, point_entries, workers, chunks
+            self.blocks.widths, self.blocks.cross_block, entry_block, point_entries, workers, chunks, reduced
         )
         n = self.normal
         self._partial = [(n.U, n.cross, n.gc)]

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SO3, umeyama
+from geo3d.optim.least_squares import levenberg_marquardt
+from geo3d.optim.losses import RobustLoss
+from geo3d.optim.parallel import Workers
+from geo3d.optim.reduced import ReducedOptions
 from geo3d.scene import Reconstruction
-from geo3d.sfm.bundle_adjustment import (
-    BundleOptions,
-    BundleProblem,
-    BundleResult,
-    bundle_adjust,
-    solve_bundle,
-)
+from geo3d.sfm.bundle_adjustment import bundle_adjust, solve_bundle
+from geo3d.sfm.bundle_covariance import two_view_gauge
+from geo3d.sfm.bundle_problem import BundleOptions, BundleProblem, BundleResult, free_parameters
+from geo3d.sfm.bundle_system import BundleSystem
 from geo3d.synthetic import make_scene, perturbed
 
 EXACT = BundleOptions(max_iterations=100, function_tolerance=1e-14)
@@ -158,6 +159,26 @@ def test_threads_and_order_change_nothing():
     )
     other = solve_bundle(mixed, options)
     same(one, replace(other, errors_px=other.errors_px[np.argsort(order)]))
+
+
+@pytest.mark.parametrize("flops", [np.inf, -1.0], ids=["band", "conjugate gradients"])
+def test_sparse_ways_find_the_same_minimum(flops):
+    """A long walk with a shared camera, as thousands of views are solved; any number of threads, the same bits."""
+    scene = make_scene("walk", views=60, points=1200, noise_px=0.3, seed=3).reconstruction
+    problem = problem_of(perturbed(scene, rotation_deg=0.1, translation=0.01, point_sigma=0.01, seed=1))
+    problem = replace(problem, constant_pose=two_view_gauge(problem, 0, 1))
+    free, loss = free_parameters(problem, BundleOptions()), RobustLoss("cauchy", 1.0)
+    sparse = ReducedOptions(dense_columns=0, max_dense_columns=0, max_band_flops=flops)
+    found = []
+    for threads, how in ((1, None), (1, sparse), (3, sparse)):
+        with Workers(threads) as workers:
+            system = BundleSystem(problem, loss, *free, workers, how)
+            result = levenberg_marquardt(system, EXACT.minimizer())
+            found.append((result.cost, system))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-9)
+    np.testing.assert_allclose(found[1][1].points, found[0][1].points, atol=1e-3)
+    np.testing.assert_array_equal(found[1][1].points, found[2][1].points)
+    np.testing.assert_array_equal(found[1][1].translations, found[2][1].translations)
 
 
 def test_constants_are_bit_identical_and_the_rest_moves():
