@@ -2,7 +2,7 @@
 
 Snavely et al. 2006; Schonberger and Frahm 2016. Positions belong to tracks that are joined before the mapping
 starts, so that a step is: resect the view that sees most of the model, triangulate what it adds, adjust what is
-near, and adjust everything whenever the model has grown by a tenth.
+near, and adjust everything whenever the model has grown by a quarter.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class MapperOptions:
     min_points: int = 20
     resection_error_px: float = 10.0
     local_views: int = 6
-    growth: float = 1.1
+    growth: float = 1.25
     min_component: int = 2
     bundle: BundleOptions = field(default_factory=BundleOptions)
     seed: int = 0
