@@ -3,7 +3,7 @@
 from geo3d.features.choose import choose_pairs
 from geo3d.features.extract_stage import extract_photos
 from geo3d.features.match_stage import match_photos, verify_matches
-from geo3d.features.matcher import MatchOptions, match, match_reference
+from geo3d.features.matcher import MatchOptions, match, match_indexed, match_reference
 from geo3d.features.overlap import may_overlap
 from geo3d.features.pairs import (
     exhaustive_pairs,
@@ -14,8 +14,11 @@ from geo3d.features.pairs import (
 )
 from geo3d.features.sift import Features, SiftOptions, extract, root_sift
 from geo3d.features.verify import TwoViewConfig, TwoViewGeometry, VerifyOptions, verify_pair
+from geo3d.features.word_index import DescriptorIndex, index_descriptors
+from geo3d.features.words import visual_words
 
 __all__ = [
+    "DescriptorIndex",
     "Features",
     "MatchOptions",
     "SiftOptions",
@@ -27,7 +30,9 @@ __all__ = [
     "extract",
     "extract_photos",
     "gps_pairs",
+    "index_descriptors",
     "match",
+    "match_indexed",
     "match_photos",
     "match_reference",
     "may_overlap",
@@ -37,4 +42,5 @@ __all__ = [
     "sequential_pairs",
     "verify_matches",
     "verify_pair",
+    "visual_words",
 ]

@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 
 from geo3d.features.extract_stage import Progress
-from geo3d.features.matcher import MatchOptions, match
-from geo3d.features.overlap import may_overlap
+from geo3d.features.matcher import MatchOptions, match_indexed
+from geo3d.features.overlap import LARGEST, may_overlap
 from geo3d.features.verify import TwoViewGeometry, VerifyOptions, verify_pair
+from geo3d.features.word_index import DescriptorIndex, index_descriptors
 from geo3d.io import ColmapDatabase
 from geo3d.io.database_schema import pair_id
 from geo3d.util.threads import map_threads, single_threaded_blas
 
-MANY_PAIRS = 500  # from here on pairs are first checked for overlap
-_IN_MEMORY = 512  # photos; about a megabyte each
-_TILE = 128
+MANY_PAIRS = 1000  # from here on pairs are first checked for overlap
+_TILE = 64  # photos whose pairs with 64 others are matched together
+_IN_MEMORY = 256  # photos; about three megabytes each
+_KEYPOINTS_IN_MEMORY = 4096  # photos; an eighth of a megabyte each
 
 
 def match_photos(
@@ -36,7 +39,8 @@ def match_photos(
 ) -> int:
     """Match the pairs that the database has no matches of yet.
 
-    Each pair is written in a transaction of its own, also when it has no matches.
+    Each pair is written in a transaction of its own, also when it has no matches. What is found depends on the two
+    photos alone (`match_indexed`).
 
     Parameters
     ----------
@@ -48,7 +52,7 @@ def match_photos(
         Called as `progress(done, total, text)`.
     precheck : bool, optional
         First compare the largest features only, and give up pairs that clearly do not overlap
-        (`may_overlap`). By default from 500 pairs on.
+        (`may_overlap`); of these nothing is written. By default from 1,000 pairs on.
     threads : int, optional
         By default all cores.
 
@@ -69,26 +73,50 @@ def match_photos(
     todo = [pair for pair in wanted if pair not in done]
     todo.sort(key=lambda pair: (pair[0] // _TILE, pair[1] // _TILE, pair))
     names = {i: image.name for i, image in database.images().items()}
-    load = _Recent(database.descriptors, _IN_MEMORY)
+    photos = _IndexedPhotos(database, threads)
     report = progress or (lambda done, total, text: None)
     report(len(wanted) - len(todo), len(wanted), "")
 
-    def jobs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for i, j in todo:
-            yield load(i), load(j)
+    def one(pair: tuple[int, int]) -> np.ndarray | None:
+        (largest1, index1), (largest2, index2) = (photos[image_id] for image_id in pair)
+        if check and not may_overlap(largest1, largest2):
+            return None
+        return match_indexed(index1, index2, options)
 
-    def one(descriptors: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        d1, d2 = descriptors
-        if check and not may_overlap(d1, d2):
-            return np.zeros((0, 2), np.uint32)
-        return match(d1, d2, options)
+    count = len(wanted) - len(todo)
+    for _, tile in groupby(todo, lambda pair: (pair[0] // _TILE, pair[1] // _TILE)):
+        pairs_here = list(tile)
+        photos.load({image_id for pair in pairs_here for image_id in pair})
+        for (i, j), found in zip(pairs_here, map_threads(one, pairs_here, threads)):
+            if found is not None:
+                with database.transaction():
+                    database.write_matches(i, j, found)
+            count += 1
+            text = "do not overlap" if found is None else f"{len(found)}"
+            report(count, len(wanted), f"{names[i]} - {names[j]}: {text}")
+    counts = database.match_counts()
+    return sum(counts.get(pair, 0) > 0 for pair in wanted)
 
-    with single_threaded_blas():
-        for n, ((i, j), found) in enumerate(zip(todo, map_threads(one, jobs(), threads)), 1):
-            with database.transaction():
-                database.write_matches(i, j, found)
-            report(len(wanted) - len(todo) + n, len(wanted), f"{names[i]} - {names[j]}: {len(found)}")
-    return sum(len(database.matches(i, j)) > 0 for i, j in wanted)
+
+class _IndexedPhotos:
+    """The largest features and the index of photos, of the last ones that were asked for."""
+
+    def __init__(self, database: ColmapDatabase, threads: int | None) -> None:
+        self._database, self._threads = database, threads
+        self._kept: dict[int, tuple[np.ndarray, DescriptorIndex]] = {}
+
+    def load(self, wanted: set[int]) -> None:
+        """Make these ready; others may go."""
+        spare = [image_id for image_id in self._kept if image_id not in wanted]
+        for image_id in spare[: max(len(self._kept) + len(wanted) - _IN_MEMORY, 0)]:
+            del self._kept[image_id]
+        missing = sorted(wanted - self._kept.keys())
+        descriptors = (self._database.descriptors(image_id) for image_id in missing)
+        made = map_threads(lambda d: (d[:LARGEST].copy(), index_descriptors(d)), descriptors, self._threads)
+        self._kept.update(zip(missing, made))
+
+    def __getitem__(self, image_id: int) -> tuple[np.ndarray, DescriptorIndex]:
+        return self._kept[image_id]
 
 
 def verify_matches(
@@ -121,7 +149,7 @@ def verify_matches(
     matched, verified = database.pairs_with_matches(), database.two_view_geometries()
     todo = [pair for pair in matched if pair not in verified]
     good = sum(len(record.matches) > 0 for record in verified.values())
-    load = _Recent(database.keypoints, 8 * _IN_MEMORY)
+    load = _Recent(database.keypoints, _KEYPOINTS_IN_MEMORY)
     report = progress or (lambda done, total, text: None)
     report(len(matched) - len(todo), len(matched), "")
 

@@ -12,8 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo3d.features.match_kernels import top_two_both
-from geo3d.features.sift import DESCRIPTOR_LENGTH, QUANTUM
+from geo3d.features.dot_tiles import ITEMS, interleave
+from geo3d.features.match_kernels import search_lists
+from geo3d.features.sift import QUANTUM
+from geo3d.features.word_index import DescriptorIndex, check_descriptors, padded
+
+_CHUNK = (
+    64  # blocks that exact search compares with one photo's descriptors before it goes on: they fit a cache
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class MatchOptions:
 def match(d1: np.ndarray, d2: np.ndarray, options: MatchOptions | None = None) -> np.ndarray:
     """Match the descriptors of two photos by exact search.
 
-    Runs on the calling thread if BLAS is held to one (`single_threaded_blas`), and releases the GIL.
+    Every descriptor is compared with every other, which for two photos takes ten times as long as `match_indexed`.
+    Runs on the calling thread and releases the GIL.
 
     Parameters
     ----------
@@ -63,11 +70,65 @@ def match(d1: np.ndarray, d2: np.ndarray, options: MatchOptions | None = None) -
     ValueError
         If the descriptors have another shape or type.
     """
-    options = options or MatchOptions()
-    a, b = as_float("d1", d1), as_float("d2", d2)
-    forward, backward = _neighbours(len(a)), _neighbours(len(b))
-    top_two_both(a, b, *forward, *backward)
-    return select_matches(forward, backward, options)
+    check_descriptors("d1", d1)
+    check_descriptors("d2", d2)
+    items = padded(d2)
+    blocks = len(items) // ITEMS
+    chunk_start = np.append(np.arange(0, blocks, _CHUNK), blocks)
+    chunks = len(chunk_start) - 1
+    probes = np.tile(np.arange(len(d1), dtype=np.int32), chunks)
+    forward, backward = np.empty((3, len(d1)), np.int32), np.empty((3, len(items)), np.int32)
+    queries = np.ascontiguousarray(d1).ravel()
+    probe_start = len(d1) * np.arange(chunks + 1)
+    search_lists(
+        queries, probes, probe_start, interleave(items), chunk_start, forward.ravel(), backward.ravel()
+    )
+    return select_matches(forward, backward, options or MatchOptions())
+
+
+def match_indexed(
+    index1: DescriptorIndex, index2: DescriptorIndex, options: MatchOptions | None = None
+) -> np.ndarray:
+    """Match two photos by searching the lists of similar visual words only.
+
+    Finds about 98 in 100 of the matches of `match`, and one or two in 100 that it refuses because it knows of a second
+    neighbour. Runs on the calling thread and releases the GIL.
+
+    Parameters
+    ----------
+    index1, index2 : DescriptorIndex
+        From `index_descriptors` with the same words.
+    options : MatchOptions, optional
+
+    Returns
+    -------
+    (K, 2) uint32
+        Rows of the features of both photos, sorted by the first.
+
+    Raises
+    ------
+    ValueError
+        If the indices have different numbers of words.
+    """
+    if len(index1.block_start) != len(index2.block_start):
+        raise ValueError(
+            f"index1 and index2 must be made with the same words, got {len(index1.block_start) - 1} and "
+            f"{len(index2.block_start) - 1}"
+        )
+    forward = np.empty((3, len(index1.rows)), np.int32)
+    backward = np.empty((3, len(index2.rows)), np.int32)
+    search_lists(
+        index1.descriptors.ravel(),
+        index1.probes,
+        index1.probe_start,
+        index2.blocks,
+        index2.block_start,
+        forward.ravel(),
+        backward.ravel(),
+    )
+    slots = select_matches(forward, backward, options or MatchOptions())
+    matches = np.stack([index1.rows[slots[:, 0]], index2.rows[slots[:, 1]]], axis=1).astype(np.uint32)
+    return matches[np.argsort(matches[:, 0], kind="stable")]
 
 
 def match_reference(d1: np.ndarray, d2: np.ndarray, options: MatchOptions | None = None) -> np.ndarray:
@@ -90,52 +151,42 @@ def match_reference(d1: np.ndarray, d2: np.ndarray, options: MatchOptions | None
     return select_matches(_top_two(similarity), _top_two(similarity.T), options)
 
 
-def _top_two(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    padded = np.concatenate([similarity, np.full((len(similarity), 2), -1)], axis=1)
+def _top_two(similarity: np.ndarray) -> np.ndarray:
+    """(3, N): largest, second largest and column of the largest of each row; a similarity of 0 is none."""
+    padded = np.concatenate([similarity, np.zeros((len(similarity), 2), np.int64)], axis=1)
     order = np.argsort(-padded, axis=1, kind="stable")
     rows = np.arange(len(padded))
     best, second = padded[rows, order[:, 0]], padded[rows, order[:, 1]]
-    index = np.where(order[:, 0] < similarity.shape[1], order[:, 0], -1)
-    return best.astype(np.float32), second.astype(np.float32), index.astype(np.int32)
+    return np.stack([best, second, np.where(best > 0, order[:, 0], -1)])
 
 
-def _neighbours(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, np.int32)
+def select_matches(forward: np.ndarray, backward: np.ndarray, options: MatchOptions) -> np.ndarray:
+    """Matches from the neighbours of either side.
 
+    Parameters
+    ----------
+    forward, backward : (3, N) and (3, M) integers
+        Largest and second largest product of each descriptor with those of the other photo, and the row of the
+        largest or -1.
+    options : MatchOptions
 
-def select_matches(
-    forward: tuple[np.ndarray, np.ndarray, np.ndarray],
-    backward: tuple[np.ndarray, np.ndarray, np.ndarray],
-    options: MatchOptions,
-) -> np.ndarray:
-    """Matches from (best, second, index) of each row seen from either side, (K, 2) uint32."""
-    passed, index = _passes(forward, options), forward[2]
-    if options.mutual:
-        rows = np.nonzero(passed)[0]
-        back = backward[2][index[rows]]
-        passed[rows] = (back == rows) & _passes(backward, options)[index[rows]]
-    rows = np.nonzero(passed)[0]
-    return np.stack([rows, index[rows]], axis=1).astype(np.uint32)
-
-
-def _passes(neighbours: tuple[np.ndarray, np.ndarray, np.ndarray], options: MatchOptions) -> np.ndarray:
-    best, second, index = neighbours
-    nearest, next_nearest = (np.arccos(np.clip(s / np.float64(QUANTUM**2), -1, 1)) for s in (best, second))
-    close = (index >= 0) & (nearest <= options.max_distance)
-    return close & ((nearest < options.ratio * next_nearest) | (options.ratio == 1))
-
-
-def as_float(name: str, descriptors: np.ndarray) -> np.ndarray:
-    """Descriptors as contiguous float32, for sgemm.
-
-    Raises
-    ------
-    ValueError
-        If they are not (N, 128) uint8.
+    Returns
+    -------
+    (K, 2) uint32
     """
-    if descriptors.ndim != 2 or descriptors.shape[1] != DESCRIPTOR_LENGTH or descriptors.dtype != np.uint8:
-        raise ValueError(
-            f"{name} must be (N, {DESCRIPTOR_LENGTH}) uint8 RootSIFT, "
-            f"got {descriptors.shape} {descriptors.dtype}"
-        )
-    return np.ascontiguousarray(descriptors, np.float32)
+    rows = np.flatnonzero(forward[2] >= 0)
+    index = forward[2][rows]
+    if options.mutual:
+        same = backward[2][index] == rows
+        rows, index = rows[same], index[same]
+    passed = _passes(forward[0, rows], forward[1, rows], options)
+    if options.mutual:
+        passed &= _passes(backward[0, index], backward[1, index], options)
+    return np.stack([rows[passed], index[passed]], axis=1).astype(np.uint32)
+
+
+def _passes(best: np.ndarray, second: np.ndarray, options: MatchOptions) -> np.ndarray:
+    nearest, next_nearest = (np.arccos(np.clip(s / QUANTUM**2, -1, 1)) for s in (best, second))
+    return (nearest <= options.max_distance) & (
+        (nearest < options.ratio * next_nearest) | (options.ratio == 1)
+    )

@@ -180,6 +180,11 @@ class ColmapDatabase(DatabaseScene):
         """Pairs whose matches are stored (also where there are 0), ascending."""
         return [pair_of(key) for (key,) in self._rows("SELECT pair_id FROM matches ORDER BY pair_id")]
 
+    def match_counts(self) -> dict[tuple[int, int], int]:
+        """Number of matches of each pair whose matches are stored, by (id1, id2) with id1 < id2, ascending."""
+        rows = self._rows("SELECT pair_id, rows FROM matches ORDER BY pair_id")
+        return {pair_of(key): count for key, count in rows}
+
     def write_two_view_geometry(self, id1: int, id2: int, geometry: Any) -> None:
         """Set what was found about a pair.
 

@@ -123,7 +123,7 @@ def test_killed_and_resumed(photos, whole, tmp_path, die_at):
 
 
 def test_nothing_is_done_twice(photos, whole, monkeypatch):
-    for name in ("extract_stage._extract_file", "match_stage.match", "match_stage.verify_pair"):
+    for name in ("extract_stage._extract_file", "match_stage.match_indexed", "match_stage.verify_pair"):
         monkeypatch.setattr(f"geo3d.features.{name}", lambda *a: pytest.fail("done again"))
     run(whole, photos)
 
@@ -199,3 +199,4 @@ def test_quick_look(whole, photos, tmp_path):
         extract_photos(db, photos, OPTIONS)
         assert match_photos(db, choose_pairs(db), precheck=True) == 3
         np.testing.assert_array_equal(db.matches(1, 2), whole.matches(1, 2))
+        assert db.pairs_with_matches() == [(1, 2), (1, 3), (2, 3)]  # nothing is said of those given up
