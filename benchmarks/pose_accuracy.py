@@ -7,6 +7,7 @@ median distance of the camera centres after a similarity alignment (Umeyama 1991
 """
 
 import zlib  # noqa: F401  # pycolmap brings a zlib of its own; Python's has to be loaded first
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -57,15 +58,33 @@ def recall_auc(errors: np.ndarray, limit: float) -> float:
     return float(np.trapezoid(np.append(recall, recall[-1]), np.concatenate([[0.0], below, [limit]])) / limit)
 
 
+@dataclass(frozen=True)
+class Similarity:
+    """`y = scale R x + shift`."""
+
+    scale: float
+    rotation: np.ndarray  # (3, 3)
+    shift: np.ndarray  # (3,)
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        return self.scale * points @ self.rotation.T + self.shift
+
+
+def fit_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:
+    """Least squares of the distances (Umeyama 1991)."""
+    a, b = source.mean(0), target.mean(0)
+    U, D, Vt = np.linalg.svd((target - b).T @ (source - a))
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(U @ Vt))])
+    rotation = U * signs @ Vt
+    scale = float((D * signs).sum() / ((source - a) ** 2).sum())
+    return Similarity(scale, rotation, b - scale * rotation @ a)
+
+
 def centre_distances(found: Poses, truth: Poses) -> np.ndarray:
     """Distances of the camera centres after the best similarity, in units of the truth."""
     names = [name for name in truth if name in found]
     a, b = (np.array([-R.T @ t for R, t in (poses[n] for n in names)]) for poses in (found, truth))
-    a0, b0 = a - a.mean(0), b - b.mean(0)
-    U, D, Vt = np.linalg.svd(b0.T @ a0)
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(U @ Vt))])
-    scale = (D * signs).sum() / (a0**2).sum()
-    return np.linalg.norm(scale * a0 @ (U * signs @ Vt).T - b0, axis=1)
+    return np.linalg.norm(fit_similarity(a, b)(a) - b, axis=1)
 
 
 def largest_model(folder: Path):
@@ -91,21 +110,27 @@ def reprojection_errors(model) -> np.ndarray:
     return np.concatenate(errors) if errors else np.zeros(0)
 
 
-def score_model(folder: Path, truth: Poses | None) -> dict[str, float]:
-    """Figures of the largest model below `folder`; those that need the truth only if there is one."""
-    model = largest_model(folder)
-    images = [] if model is None else [image for image in model.images.values() if image.has_pose]
+def score_poses(found: Poses, truth: Poses | None) -> dict[str, float]:
+    """Figures that need true poses; none without."""
+    if not truth:
+        return {}
+    errors = pair_errors(found, truth)
+    figures = {f"auc_{limit}": recall_auc(errors, limit) for limit in AUC_DEG}
+    if len(found.keys() & truth.keys()) >= 3:
+        figures["centre_mm"] = 1000 * float(np.median(centre_distances(found, truth)))
+    return figures
+
+
+def score_model(model, truth: Poses | None) -> dict[str, float]:
+    """Figures of a pycolmap model."""
+    images = [image for image in model.images.values() if image.has_pose]
     poses = [image.cam_from_world() for image in images]
     found = {i.name: (p.rotation.matrix(), p.translation) for i, p in zip(images, poses, strict=True)}
-    figures: dict[str, float] = {"registered": len(found)}
-    if truth:
-        errors = pair_errors(found, truth)
-        figures |= {f"auc_{limit}": recall_auc(errors, limit) for limit in AUC_DEG}
-        if len(found.keys() & truth.keys()) >= 3:
-            figures["centre_mm"] = 1000 * float(np.median(centre_distances(found, truth)))
-    if model is not None:
-        errors = reprojection_errors(model)
-        figures["reproj_px"] = float(errors.mean())
-        figures["points"] = model.num_points3D()
-        figures["track_length"] = len(errors) / max(1, model.num_points3D())
-    return figures
+    errors = reprojection_errors(model)
+    return {
+        "registered": len(found),
+        **score_poses(found, truth),
+        "reproj_px": float(errors.mean()),
+        "points": model.num_points3D(),
+        "track_length": len(errors) / max(1, model.num_points3D()),
+    }

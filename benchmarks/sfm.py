@@ -15,11 +15,14 @@ process to its end, COLMAP's the sum of a process for features and matches (coun
 mapper; `cpu_s` is the processor time of the same processes, the fairer measure where others use the machine too.
 `total_ratio` and `cpu_ratio` are to the COLMAP mapper that took less. geo3d's kernels are compiled once and cached:
 its first run of all, with an empty cache, is `first_run_s`; the times of the table are of runs that compiled nothing.
+The models of the first run and of the one after it must be the same to the last bit (`runs_identical`).
 
-`auc_T`, `centre_mm`: see pose_accuracy.py. `reproj_px` is the mean over observations. `--quick` takes the scene with
-the fewest photos, and leaves out the first-run figure.
+`auc_T`, `centre_mm`: see pose_accuracy.py. `reproj_px` is the mean over observations. A scene whose photos have GPS
+and that holds a georeferenced cloud `*.laz` is laid on it: see cloud_accuracy.py. `--quick` takes the scene with the
+fewest photos, and leaves out the first-run figure.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -31,8 +34,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from cloud_accuracy import Cloud, score_on_cloud
 from common import make_parser, print_machine, write_figures
-from pose_accuracy import Poses, read_truth, score_model
+from pose_accuracy import Poses, largest_model, read_truth, score_model, score_poses
 
 COLMAP = ("colmap-incremental", "colmap-global")
 IMPLEMENTATIONS = ("geo3d", *COLMAP)
@@ -55,16 +59,24 @@ COLUMNS = (
     ("points", "7.0f"),
     ("track_length", "12.2f"),
 )
+CLOUD_COLUMNS = (
+    ("gps_m", "6.2f"),
+    ("world_scale", "11.4f"),
+    ("cloud_scale", "11.4f"),
+    ("cloud_m", "7.3f"),
+    ("cloud_plane_m", "13.3f"),
+)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A folder of photos, with the calibration if that is to be used and the true poses if they are known."""
+    """A folder of photos, with the calibration if that is to be used, and with what is known of the truth."""
 
     name: str
     images: Path
     calibration: Path | None
     truth: Poses | None
+    cloud: Path | None
     max_size: int
 
 
@@ -93,8 +105,9 @@ def find_cases(data: Path, wanted: list[str], max_size: int) -> list[list[Case]]
     for folder in folders:
         truth = read_truth(folder / "gt_cameras") or None
         name, images, K = folder.resolve().name, folder / "images", folder / "K.txt"
-        calibrated = [Case(f"{name}/calibrated", images, K, truth, max_size)] if K.is_file() else []
-        scenes.append([*calibrated, Case(f"{name}/uncalibrated", images, None, truth, max_size)])
+        known = (truth, next(iter(sorted(folder.glob("*.laz"))), None), max_size)
+        calibrated = [Case(f"{name}/calibrated", images, K, *known)] if K.is_file() else []
+        scenes.append([*calibrated, Case(f"{name}/uncalibrated", images, None, *known)])
     return scenes
 
 
@@ -117,6 +130,15 @@ def run_timed(command: list[str], cache: Path | None = None) -> Timed:
         return Timed(out.read(), process.returncode == 0, wall, usage.ru_utime + usage.ru_stime)
 
 
+def score(folder: Path, case: Case) -> dict[str, float]:
+    """Figures of the largest model below `folder`."""
+    model = largest_model(folder)
+    if model is None:
+        return {"registered": 0, **score_poses({}, case.truth)}
+    on_cloud = score_on_cloud(model, case.images, Cloud(case.cloud)) if case.cloud else {}
+    return {**score_model(model, case.truth), **on_cloud}
+
+
 # ------------------------------------------------------------------------------------------------------- geo3d
 
 
@@ -135,6 +157,14 @@ def compiled_files(cache: Path | None) -> int:
     return sum(1 for _ in (Path(base or Path.home() / ".cache") / "geo3d").rglob("*.nbc"))
 
 
+def model_hash(scene: Path) -> str:
+    """Of all files of the models of a scene."""
+    digest = hashlib.sha256()
+    for path in sorted((scene / "sparse").rglob("*.bin")):
+        digest.update(path.relative_to(scene).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
 def run_geo3d(case: Case, scratch: Path, cache: Path | None) -> dict[str, float]:
     """Figures of geo3d; a run that had to compile is thrown away and repeated."""
     scene = scratch / "geo3d"
@@ -147,7 +177,7 @@ def run_geo3d(case: Case, scratch: Path, cache: Path | None) -> dict[str, float]
         stages = json.loads(timed.output.splitlines()[-1])["timings"]
         names = {"extract_s": "features", "match_s": "matches", "map_s": "poses"}
         figures |= {figure: stages[stage] for figure, stage in names.items()}
-    return figures | score_model(scene / "sparse", case.truth)
+    return figures | score(scene / "sparse", case)
 
 
 # ------------------------------------------------------------------------------------------------------ COLMAP
@@ -166,7 +196,7 @@ def run_colmap(case: Case, scratch: Path, mappers: list[str]) -> dict[str, dict[
         timed = run_timed([*script, mapper, *words])
         mapping = json.loads(timed.output.splitlines()[-1]) if timed.ok else {}
         totals = {"total_s": front.wall_s + timed.wall_s, "cpu_s": front.cpu_s + timed.cpu_s}
-        figures[mapper] = {**totals, **seconds, **mapping, **score_model(folder / mapper, case.truth)}
+        figures[mapper] = {**totals, **seconds, **mapping, **score(folder / mapper, case)}
     return figures
 
 
@@ -254,13 +284,19 @@ def add_ratios(rows: dict[str, dict[str, float]]) -> None:
 
 
 def print_rows(case: str, rows: dict[str, dict[str, float]]) -> None:
-    widths = [int(form.split(".")[0]) for _, form in COLUMNS]
-    heads = [f"{name:>{width}s}" for (name, _), width in zip(COLUMNS, widths, strict=True)]
-    print(f"\n{case}\n{'':18s} {' '.join(heads)}")
+    print_table(case, COLUMNS, rows)
+    if any("cloud_m" in row for row in rows.values()):
+        print_table("on the georeferenced cloud", CLOUD_COLUMNS, rows)
+
+
+def print_table(title: str, columns: tuple, rows: dict[str, dict[str, float]]) -> None:
+    widths = [int(form.split(".")[0]) for _, form in columns]
+    heads = [f"{name:>{width}s}" for (name, _), width in zip(columns, widths, strict=True)]
+    print(f"\n{title}\n{'':18s} {' '.join(heads)}")
     for name, row in rows.items():
         cells = [
             format(row[figure], form) if figure in row else " " * (width - 1) + "-"
-            for (figure, form), width in zip(COLUMNS, widths, strict=True)
+            for (figure, form), width in zip(columns, widths, strict=True)
         ]
         print(f"{name:18s} {' '.join(cells)}", flush=True)
 
@@ -282,17 +318,23 @@ def run_case(case: Case, only: list[str], cache: Path | None, first_run: bool) -
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         if "geo3d" in only:
-            cold = geo3d_process(case, scratch / "geo3d", cache).wall_s if first_run else None
+            cold = geo3d_process(case, scratch / "geo3d", cache) if first_run else None
+            before = model_hash(scratch / "geo3d")
             rows["geo3d"] = run_geo3d(case, scratch, cache)
             if cold is not None:
-                rows["geo3d"]["first_run_s"] = cold
+                same = before == model_hash(scratch / "geo3d")
+                rows["geo3d"] |= {"first_run_s": cold.wall_s, "runs_identical": int(same)}
         mappers = [name for name in COLMAP if name in only]
         if mappers:
             rows |= run_colmap(case, scratch, mappers)
     add_ratios(rows)
     print_rows(case.name, rows)
     if first_run and "geo3d" in rows:
-        print(f"first run of geo3d, with nothing compiled: {rows['geo3d']['first_run_s']:.1f} s", flush=True)
+        print(
+            f"first run of geo3d, with nothing compiled: {rows['geo3d']['first_run_s']:.1f} s; its model is "
+            f"{'bit-identical to' if rows['geo3d']['runs_identical'] else 'NOT the same as'} that of the run above",
+            flush=True,
+        )
     return rows
 
 
@@ -318,7 +360,7 @@ def main() -> None:
             place = None if options.quick else Path(cache)
             figures[case.name] = run_case(case, options.only, place, first_run)
     means = geomean(figures)
-    print("\ngeometric mean")
+    print("\ngeometric mean of the ratios" if means else "")
     for name, row in means.items():
         print(f"{name:18s} total {row['total_ratio']:.2f}, processor time {row['cpu_ratio']:.2f}")
     write_figures(options.json, {**figures, "geomean": means} if means else figures)
