@@ -1,4 +1,4 @@
-"""Structure from motion: tracks, incremental mapping, bundle adjustment."""
+"""Structure from motion: tracks, view graph, global and incremental mapping, bundle adjustment."""
 
 from geo3d.sfm.bundle_adjustment import (
     BundleOptions,
@@ -28,24 +28,41 @@ from geo3d.sfm.georeference_gps import (
 )
 from geo3d.sfm.georeference_model import transform_model
 from geo3d.sfm.georeference_up import estimate_up
+from geo3d.sfm.global_mapper import map_globally
+from geo3d.sfm.global_positioning import PositioningOptions, Positions, position_views
 from geo3d.sfm.ground_control import GroundControl, GroundPoint, match_photos_of_control, read_ground_control
 from geo3d.sfm.incremental import MapperOptions, MappingResult, map_incrementally
 from geo3d.sfm.known_poses import register_photos, triangulate_known_poses
 from geo3d.sfm.lens_fit import LensSample, camera_deviations
 from geo3d.sfm.lens_prior import lens_prior
 from geo3d.sfm.match_graph import MatchGraph, PairMatches, load_match_graph
+from geo3d.sfm.retracking import Consistency, model_consistency, retrack
+from geo3d.sfm.rotation_averaging import (
+    AveragedRotations,
+    RotationAveragingOptions,
+    average_relative_rotations,
+)
 from geo3d.sfm.self_calibration import SelfCalibrationOptions, Trial, self_calibrate
 from geo3d.sfm.tracks import TrackSet, build_tracks
+from geo3d.sfm.view_graph import (
+    ViewGraph,
+    ViewGraphOptions,
+    build_view_graph,
+    consistent_edges,
+    loop_errors,
+)
 from geo3d.sfm.working_model import WorkingModel
 
 __all__ = [
     "AltitudeOffset",
+    "AveragedRotations",
     "BundleCovariance",
     "BundleOptions",
     "BundlePriors",
     "BundleProblem",
     "BundleReport",
     "BundleResult",
+    "Consistency",
     "FocalEstimate",
     "GroundControl",
     "GroundPoint",
@@ -56,19 +73,27 @@ __all__ = [
     "PairMatches",
     "PhotoPosition",
     "PositionFit",
+    "PositioningOptions",
+    "Positions",
+    "RotationAveragingOptions",
     "SelfCalibrationOptions",
     "TrackSet",
     "Trial",
     "UpDirection",
     "UtmZone",
+    "ViewGraph",
+    "ViewGraphOptions",
     "WorkingModel",
     "altitude_offset",
     "apply_bundle",
+    "average_relative_rotations",
     "build_tracks",
+    "build_view_graph",
     "bundle_adjust",
     "bundle_covariance",
     "bundle_problem",
     "camera_deviations",
+    "consistent_edges",
     "estimate_focal",
     "estimate_up",
     "first_cameras",
@@ -79,15 +104,20 @@ __all__ = [
     "lens_prior",
     "load_match_graph",
     "local_frame",
+    "loop_errors",
+    "map_globally",
     "map_incrementally",
     "match_photos_of_control",
+    "model_consistency",
     "photo_position",
     "photo_positions",
     "position_std_m",
+    "position_views",
     "read_crs",
     "read_ground_control",
     "register_photos",
     "replace_guessed_focals",
+    "retrack",
     "self_calibrate",
     "set_known_cameras",
     "solve_bundle",

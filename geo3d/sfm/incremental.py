@@ -7,7 +7,7 @@ near, and adjust everything whenever the model has grown by a quarter.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,9 +20,19 @@ from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.self_calibration import self_calibrate
 from geo3d.sfm.tracks import TrackSet, build_tracks
 from geo3d.sfm.working_model import WorkingModel
+from geo3d.util.snapshots import Snapshots
 
 MAX_TRIALS = 3
 """Times that a view is registered before it is given up, when the adjustment keeps throwing it out."""
+
+FINAL_LOSS = 2.0
+"""Scale of the loss in median errors at the end, when few wrong observations are left."""
+
+FINAL_ROUNDS = 5
+"""Most rounds of triangulation, adjustment and filter at the end."""
+
+
+Report = Callable[[int, str], None]
 
 
 @dataclass(frozen=True)
@@ -82,16 +92,31 @@ class MapperOptions:
 
 @dataclass
 class MappingResult:
-    """Every component, most views first, and why a view is in none."""
+    """What was reconstructed.
+
+    Attributes
+    ----------
+    models : list of WorkingModel
+        Every component, the one with most views first.
+    reasons : dict
+        Row of the view to the reason, for the views that are in no component.
+    notes : list of str
+        What the user should know of how the models came about.
+    """
 
     models: list[WorkingModel]
-    reasons: dict[int, str]  # row of the view -> reason, for the views that are in no component
+    reasons: dict[int, str]
+    notes: list[str] = field(default_factory=list)
 
 
 def map_incrementally(
-    graph: MatchGraph, options: MapperOptions, progress: Callable[[int, str], None] = lambda done, text: None
+    graph: MatchGraph,
+    options: MapperOptions,
+    progress: Report = lambda done, text: None,
+    free: np.ndarray | None = None,
+    snapshots: Snapshots | None = None,
 ) -> MappingResult:
-    """Reconstruct every component of a match graph.
+    """Reconstruct every component of a match graph, view by view.
 
     Parameters
     ----------
@@ -99,33 +124,68 @@ def map_incrementally(
     options : MapperOptions
     progress : callable
         Called with the number of views registered so far and a few words.
+    free : (V,) bool, optional
+        Views that may be used; default all.
+    snapshots : Snapshots, optional
+        Where a killed run goes on from.
 
     Returns
     -------
     MappingResult
     """
+    snapshots = snapshots or Snapshots()
     tracks = build_tracks(graph)
     models: list[WorkingModel] = []
-    free = np.ones(len(graph), bool)
-    reasons = dict.fromkeys(range(len(graph)), "no photo shares enough verified matches with it")
-    for pair in graph.pairs:
-        reasons[pair.first] = reasons[pair.second] = "it shares too few points with what was reconstructed"
-    while free.sum() >= options.min_component:
-        done = int((~free).sum())
-        model = _start(graph, tracks, free, options)
+    free = np.ones(len(graph), bool) if free is None else free.copy()
+    startable = free.copy()
+    reasons = unregistered_reasons(graph, free)
+    done, number = 0, 0
+    while True:
+        part = snapshots.within(f"model-{number}")
+        model = _resumed(graph, tracks, part) or _start(graph, tracks, startable, options)
         if model is None:
             break
-        grow(model, free, options, lambda n, text, done=done: progress(done + n, text))
-        finish(model, options, free)
+        report = lambda n, text, done=done: progress(done + n, text)  # noqa: E731
+        grow(model, free, options, report, snapshots=part)
+        finish(model, options, free, progress=report, snapshots=part)
+        number += 1
         members = np.flatnonzero(model.registered)
+        startable[members] = False
         if len(members) < options.min_component:
-            break
+            for view in members:
+                reasons[int(view)] = f"only {len(members)} photos hang together here"
+            continue
         models.append(model)
         free[members] = False
+        done += len(members)
         for view in members:
             reasons.pop(int(view), None)
-    models.sort(key=lambda m: (-int(m.registered.sum()), -int(m.placed.sum())))
-    return MappingResult(models, reasons)
+    return MappingResult(largest_first(models), reasons)
+
+
+def largest_first(models: list[WorkingModel]) -> list[WorkingModel]:
+    """Models by their number of views, then of points."""
+    return sorted(models, key=lambda m: (-int(m.registered.sum()), -int(m.placed.sum())))
+
+
+def unregistered_reasons(graph: MatchGraph, views: np.ndarray) -> dict[int, str]:
+    """Why each of the views (V,) bool is in no model, as far as the match graph can tell."""
+    reasons = {int(v): "no photo shares enough verified matches with it" for v in np.flatnonzero(views)}
+    for pair in graph.pairs:
+        for view in (pair.first, pair.second):
+            if view in reasons:
+                reasons[view] = "it shares too few points with what was reconstructed"
+    return reasons
+
+
+def _resumed(graph: MatchGraph, tracks: TrackSet, snapshots: Snapshots) -> WorkingModel | None:
+    """The model of an interrupted run, as far as it was; `grow` and `finish` go on with it."""
+    saved = snapshots.load("growth")
+    if saved is None:
+        return None
+    model = WorkingModel(graph, tracks)
+    model.restore(saved)
+    return model
 
 
 def _start(
@@ -154,12 +214,42 @@ def _two_view_model(
     return model
 
 
+@dataclass
+class _Growth:
+    """Where `grow` and `finish` are, beside the model."""
+
+    attempts: np.ndarray  # (V,) int64, points seen at the last failed resection
+    trials: np.ndarray  # (V,) int64, times registered: one that is forgotten again and again is left
+    adjusted: np.ndarray  # (2,) int64, views and points when everything was adjusted last
+    retried: np.ndarray  # () bool, whether everything was adjusted since a view was added
+    rounds: np.ndarray  # () int64, of the final adjustment; -1 while views are added
+
+    @staticmethod
+    def of(model: WorkingModel) -> _Growth:
+        none = np.zeros(len(model.graph), np.int64)
+        return _Growth(none, none.copy(), _size(model), np.array(False), np.array(-1))
+
+    def restore(self, model: WorkingModel, saved: Mapping[str, np.ndarray]) -> None:
+        model.restore(saved)
+        for name, value in vars(self).items():
+            value[...] = saved[name]
+
+    def save(self, model: WorkingModel, snapshots: Snapshots) -> None:
+        snapshots.save("growth", lambda: {**vars(self), **model.state()})
+
+
+def _size(model: WorkingModel) -> np.ndarray:
+    """Registered views and placed points."""
+    return np.array([model.registered.sum(), model.placed.sum()])
+
+
 def grow(
     model: WorkingModel,
     free: np.ndarray,
     options: MapperOptions,
-    progress: Callable[[int, str], None] = lambda done, text: None,
+    progress: Report = lambda done, text: None,
     fixed_cameras: np.ndarray | None = None,
+    snapshots: Snapshots | None = None,
 ) -> None:
     """Add views until none can be added, and adjust everything; the model changes in place. `finish` comes after.
 
@@ -174,36 +264,45 @@ def grow(
         Called with the number of registered views and a few words.
     fixed_cameras : (C,) bool, optional
         Cameras whose parameters stay.
+    snapshots : Snapshots, optional
+        Of this model: where a killed run goes on from.
     """
+    snapshots = snapshots or Snapshots()
     fixed = np.zeros(len(model.cameras), bool) if fixed_cameras is None else fixed_cameras
-    adjusted_views, adjusted_points = int(model.registered.sum()), int(model.placed.sum())
-    attempts = np.zeros(len(model.graph), np.int64)  # points seen at the last failed resection
-    trials = np.zeros(
-        len(model.graph), np.int64
-    )  # times registered: one that is forgotten again and again is left
-    retried = False
+    state, saved = _Growth.of(model), snapshots.load("growth")
+    if saved is not None:
+        state.restore(model, saved)
+        if state.rounds >= 0:
+            return
     while True:
-        view = _register_next(model, free & (trials < MAX_TRIALS), attempts, options)
-        if view is None:
-            if retried or not (free & ~model.registered & (trials < MAX_TRIALS)).any():
-                break
-            retried = True  # once more after everything has been adjusted
-            attempts[:] = 0
-            _adjust_all(model, options, fixed)
-            continue
-        retried = False
-        trials[view] += 1
-        seen = model.observations_of(view)
-        model.complete(options.max_error_px)
-        model.triangulate(options.max_error_px, options.min_angle, model.obs_track[seen])
-        progress(int(model.registered.sum()), f"{int(model.placed.sum())} points")
-        views, points = int(model.registered.sum()), int(model.placed.sum())
-        if views >= options.growth * adjusted_views or points >= options.growth * adjusted_points:
-            _adjust_all(model, options, fixed)
-            adjusted_views, adjusted_points = int(model.registered.sum()), int(model.placed.sum())
+        state.save(model, snapshots)
+        may = free & ~model.registered & (state.trials < MAX_TRIALS)
+        view = _register_next(model, may, state.attempts, options)
+        if view is not None:
+            state.retried[...] = False
+            state.trials[view] += 1
+            _take_in(model, view, options, fixed, state)
+            progress(int(model.registered.sum()), f"{int(model.placed.sum())} points")
+        elif state.retried or not may.any():
+            break
         else:
-            _adjust_near(model, view, options, fixed)
+            state.retried[...] = True  # once more after everything has been adjusted
+            state.attempts[:] = 0
+            _adjust_all(model, options, fixed)
     _adjust_all(model, options, fixed)
+
+
+def _take_in(
+    model: WorkingModel, view: int, options: MapperOptions, fixed: np.ndarray, state: _Growth
+) -> None:
+    """Triangulate what a new view adds and adjust what is near, or everything if the model has grown enough."""
+    model.complete(options.max_error_px)
+    model.triangulate(options.max_error_px, options.min_angle, model.obs_track[model.observations_of(view)])
+    if (_size(model) >= options.growth * state.adjusted).any():
+        _adjust_all(model, options, fixed)
+        state.adjusted[:] = _size(model)
+    else:
+        _adjust_near(model, view, options, fixed)
 
 
 def finish(
@@ -211,6 +310,8 @@ def finish(
     options: MapperOptions,
     free: np.ndarray | None = None,
     fixed_cameras: np.ndarray | None = None,
+    progress: Report = lambda done, text: None,
+    snapshots: Snapshots | None = None,
 ) -> None:
     """Free what the photos determine of the lenses, and adjust everything to convergence.
 
@@ -223,13 +324,29 @@ def finish(
         Views that may be added once the lenses are known better.
     fixed_cameras : (C,) bool, optional
         Cameras whose parameters stay.
+    progress : callable
+        Called with the number of registered views and a few words.
+    snapshots : Snapshots, optional
+        Of this model, the same as for `grow`.
     """
+    snapshots = snapshots or Snapshots()
     fixed = np.zeros(len(model.cameras), bool) if fixed_cameras is None else fixed_cameras
-    trials = self_calibrate(model, model.robust(options.bundle), fixed)
-    if free is not None and any(trial.freed for trial in trials) and (free & ~model.registered).any():
-        _adjust_all(model, options, fixed)
-        grow(model, free, options, fixed_cameras=fixed)
-    _adjust_all(model, options, fixed, rounds=5, final=True)
+    state, saved = _Growth.of(model), snapshots.load("growth")
+    if saved is not None and saved["rounds"] >= 0:
+        state.restore(model, saved)
+    else:
+        trials = self_calibrate(model, model.robust(options.bundle), fixed)
+        if free is not None and any(trial.freed for trial in trials) and (free & ~model.registered).any():
+            _adjust_all(model, options, fixed)
+            grow(model, free, options, fixed_cameras=fixed)
+        state.rounds[...] = 0
+    while state.rounds < FINAL_ROUNDS:
+        state.save(model, snapshots)
+        progress(int(model.registered.sum()), f"{int(model.placed.sum())} points, adjusting everything")
+        settled = _adjust_all(model, options, fixed, rounds=1, final=True)
+        state.rounds += FINAL_ROUNDS if settled else 1
+    model.adjust(model.robust(options.bundle, FINAL_LOSS), fixed_cameras=fixed)
+    model.filter(options.max_error_px, options.min_angle)
 
 
 def _register_next(
@@ -237,7 +354,7 @@ def _register_next(
 ) -> int | None:
     """Resect the view that sees the model best; None when none of the free views can be."""
     scores = []
-    for view in np.flatnonzero(free & ~model.registered):
+    for view in np.flatnonzero(free):
         rows = model.observations_of(int(view))
         rows = rows[model.placed[model.obs_track[rows]]]
         # One that failed is tried again when it sees a good deal more of the model.
@@ -306,26 +423,27 @@ def _local(bundle: BundleOptions) -> BundleOptions:
 
 def _adjust_all(
     model: WorkingModel, options: MapperOptions, fixed: np.ndarray, rounds: int = 2, final: bool = False
-) -> None:
-    """Adjust, filter and triangulate again, until little changes."""
+) -> bool:
+    """Adjust, filter and triangulate again, until little changes; return whether it came so far."""
     for _ in range(rounds):
         if final:
             model.split_contradictions()
         added = model.complete(options.max_error_px)
         added += 2 * model.triangulate(options.max_error_px, options.min_angle)
-        bundle = model.robust(options.bundle)
-        model.adjust(bundle if final else replace(bundle, function_tolerance=1e-5), fixed_cameras=fixed)
+        bundle = model.robust(options.bundle, *([FINAL_LOSS] if final else []))
+        model.adjust(replace(bundle, function_tolerance=1e-5), fixed_cameras=fixed)
         dropped = model.filter(options.max_error_px, options.min_angle)
         for view in np.flatnonzero(model.registered & (model.used_counts() < options.min_points)):
             if model.registered.sum() > 2 and not model.held[view]:
                 model.forget_view(int(view))
         if not model.held.any():
-            _normalize(model)
+            normalize(model)
         if added + dropped < 5e-4 * model.used.sum():
-            break
+            return True
+    return False
 
 
-def _normalize(model: WorkingModel) -> None:
+def normalize(model: WorkingModel) -> None:
     """Centre the cameras and scale them to a spread of about ten: the gauge is free and would drift."""
     views = np.flatnonzero(model.registered)
     centres = model.centres()[views]

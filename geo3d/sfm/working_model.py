@@ -7,6 +7,7 @@ these flags, the poses and the positions; `sfm.incremental` decides when to take
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,8 @@ from geo3d.sfm.lens_prior import lens_prior
 from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.track_kernels import widest_angles
 from geo3d.sfm.tracks import TrackSet
+
+_STATE = ("rotations", "translations", "registered", "held", "points", "placed", "used")
 
 
 class WorkingModel:
@@ -246,6 +249,7 @@ class WorkingModel:
         views: np.ndarray | None = None,
         fixed_views: np.ndarray | None = None,
         fixed_cameras: np.ndarray | None = None,
+        fixed_rotations: bool = False,
     ) -> BundleResult:
         """Bundle adjustment of all registered views, or of `views` with the others that see their points held fixed.
 
@@ -258,6 +262,8 @@ class WorkingModel:
             Views whose pose stays.
         fixed_cameras : (C,) bool, optional
             Cameras whose parameters stay.
+        fixed_rotations : bool
+            Views move, but do not turn.
         """
         rows, moving = self.used, self.registered & ~self.held
         if views is not None:
@@ -270,6 +276,8 @@ class WorkingModel:
         if fixed_views is not None:
             moving &= ~fixed_views
         problem, view, track = self.bundle_problem(np.flatnonzero(rows), moving, fixed_cameras)
+        if fixed_rotations:
+            problem.constant_pose = np.tile([True] * 3 + [False] * 3, (len(view), 1))
         result = solve_bundle(problem, options)
         self.rotations[view], self.translations[view] = result.rotations, result.translations
         self.points[track] = result.points
@@ -279,14 +287,21 @@ class WorkingModel:
         ]
         return result
 
-    def robust(self, bundle: BundleOptions) -> BundleOptions:
-        """Cauchy's loss at two and a half times the median error: what is left of wrong matches must not pull.
+    def robust(self, bundle: BundleOptions, factor: float = 2.5) -> BundleOptions:
+        """Cauchy's loss at a few times the median error: what is left of wrong matches must not pull.
 
         The scale follows the photos: sharp ones have errors of a tenth of a pixel, where one pixel is already wrong.
+
+        Parameters
+        ----------
+        bundle : BundleOptions
+            Taken but for the loss.
+        factor : float
+            Scale of the loss in median errors.
         """
         rows = np.flatnonzero(self.used)
         median = float(np.median(self.errors_px(rows))) if len(rows) else 1.0
-        return replace(bundle, loss="cauchy", loss_scale_px=float(np.clip(2.5 * median, 0.2, 4.0)))
+        return replace(bundle, loss="cauchy", loss_scale_px=float(np.clip(factor * median, 0.1, 4.0)))
 
     def bundle_problem(
         self,
@@ -337,7 +352,35 @@ class WorkingModel:
         )
         return problem, view, track
 
-    # ------------------------------------------------------------------ handing over
+    # ------------------------------------------------------------------ keeping and handing over
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that distinguishes the model from a new one of its match graph, as arrays; see `restore`."""
+        state = {name: getattr(self, name) for name in _STATE}
+        tracks = {"offsets": self.offsets, "obs_view": self.obs_view, "obs_keypoint": self.obs_keypoint}
+        cameras = {"camera_models": np.array([camera.model for camera in self.cameras])}
+        for row, (camera, free) in enumerate(zip(self.cameras, self.free_params)):
+            cameras[f"camera_{row}"] = np.array(camera.params)
+            if free is not None:
+                cameras[f"free_{row}"] = free
+        return {**state, **tracks, **cameras}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Become the model whose `state` that was, of the same match graph.
+
+        Parameters
+        ----------
+        state : mapping of str to array
+        """
+        self._set_tracks(TrackSet(state["offsets"], state["obs_view"], state["obs_keypoint"]))
+        for name in _STATE:
+            getattr(self, name)[...] = state[name]
+        models = [str(name) for name in state["camera_models"]]
+        self.cameras = [
+            replace(self.graph.cameras[i], model=models[row], params=state[f"camera_{row}"])
+            for row, i in enumerate(self.camera_ids)
+        ]
+        self.free_params = [state.get(f"free_{row}") for row in range(len(self.cameras))]
 
     def to_reconstruction(self, colors: list[np.ndarray] | None = None) -> Reconstruction:
         """The registered views and placed points as data.

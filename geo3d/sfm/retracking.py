@@ -1,0 +1,112 @@
+"""Tracks anew from a model: the matches that its poses explain, whatever they were thought of before.
+
+Matches are joined to tracks before there is a model, and one wrong match among many spoils a track. With poses at
+hand each match is judged by itself: both rays and the baseline must lie in one plane, to within a few pixels. Pairs
+that the view graph left out (their relative pose was ambiguous, as over a plane) come back with what is right in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from geo3d.sfm.match_graph import MatchGraph
+from geo3d.sfm.tracks import build_tracks
+from geo3d.sfm.working_model import WorkingModel
+
+
+def matches_in_epipolar_plane(model: WorkingModel, max_error_px: float) -> MatchGraph:
+    """The match graph of a model without the matches between registered views that its poses contradict.
+
+    Parameters
+    ----------
+    model : WorkingModel
+    max_error_px : float
+        Largest angle of a ray to the plane of the other ray and the baseline, times the focal length.
+    """
+    graph = model.graph
+    cameras = [model.cameras[c] for c in model.view_camera]
+    bearings = [camera.unproject(xy) for camera, xy in zip(cameras, graph.keypoints)]
+    pairs = []
+    for pair in graph.pairs:
+        i, j = pair.first, pair.second
+        if not (model.registered[i] and model.registered[j]):
+            pairs.append(pair)
+            continue
+        rotation = model.rotations[j] @ model.rotations[i].T
+        baseline = model.translations[j] - rotation @ model.translations[i]
+        rays1, rays2 = bearings[i][pair.matches[:, 0]] @ rotation.T, bearings[j][pair.matches[:, 1]]
+        error1 = _sine_to_plane(rays1, np.cross(baseline, rays2)) * cameras[i].mean_focal
+        error2 = _sine_to_plane(rays2, np.cross(baseline, rays1)) * cameras[j].mean_focal
+        fits = np.maximum(error1, error2) <= max_error_px  # a pixel without a ray does not
+        if fits.any():
+            pairs.append(replace(pair, matches=pair.matches[fits]))
+    return replace(graph, pairs=pairs)
+
+
+def _sine_to_plane(rays: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(normals, axis=1)
+    return np.abs(np.einsum("ni,ni->n", rays, normals)) / np.where(length > 0, length, 1.0)
+
+
+def retrack(model: WorkingModel, max_error_px: float) -> WorkingModel:
+    """The poses and cameras of a model with tracks of the matches that they explain; no track has a position yet.
+
+    Parameters
+    ----------
+    model : WorkingModel
+        Left as it is.
+    max_error_px : float
+        See `matches_in_epipolar_plane`.
+    """
+    made = WorkingModel(model.graph, build_tracks(matches_in_epipolar_plane(model, max_error_px)))
+    made.rotations, made.translations = model.rotations.copy(), model.translations.copy()
+    made.registered, made.held = model.registered.copy(), model.held.copy()
+    made.cameras = list(model.cameras)
+    return made
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """How much of what the photos say a model explains.
+
+    Attributes
+    ----------
+    views : int
+        Registered views.
+    matches : int
+        Verified matches between them.
+    explained : int
+        Those whose two keypoints support one point.
+    """
+
+    views: int
+    matches: int
+    explained: int
+
+    @property
+    def share(self) -> float:
+        """Explained matches over all, from 0 to 1."""
+        return self.explained / max(self.matches, 1)
+
+
+def model_consistency(model: WorkingModel) -> Consistency:
+    """Count the verified matches that the points of a model explain.
+
+    Parameters
+    ----------
+    model : WorkingModel
+    """
+    offsets = model.graph.keypoint_offsets()
+    point_of = np.full(offsets[-1], -1)
+    rows = np.flatnonzero(model.used)
+    point_of[offsets[model.obs_view[rows]] + model.obs_keypoint[rows]] = model.obs_track[rows]
+    matches = explained = 0
+    for pair in model.graph.pairs:
+        if model.registered[pair.first] and model.registered[pair.second]:
+            point1 = point_of[offsets[pair.first] + pair.matches[:, 0]]
+            point2 = point_of[offsets[pair.second] + pair.matches[:, 1]]
+            matches += len(pair.matches)
+            explained += int(np.count_nonzero((point1 == point2) & (point1 >= 0)))
+    return Consistency(int(model.registered.sum()), matches, explained)
