@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-STAGES: tuple[str, ...] = ("scan", "features", "matches", "poses", "export")
+STAGES: tuple[str, ...] = ("scan", "features", "matches", "poses", "georeference", "export")
 """Names of the stages of `geo3d reconstruct`, in the order in which they run."""
 
 CameraPer = Literal["exif", "folder", "photo"]
@@ -47,6 +47,10 @@ class ReconstructOptions:
         Text file with one pair of photo names a line; takes the place of `matching`.
     threads : int or None
         Number of threads; None takes all cores.
+    gcp : Path or None
+        Ground control points: a list in OpenDroneMap's format, `gcp_list.txt`.
+    distance : tuple of (str, str, float)
+        Known distances: names of two photos (their cameras) or of two points of `gcp`, and metres.
 
     Raises
     ------
@@ -67,6 +71,8 @@ class ReconstructOptions:
     quality: Quality = "high"
     pairs: Path | None = None
     threads: int | None = None
+    gcp: Path | None = None
+    distance: tuple[tuple[str, str, float], ...] = ()
 
     def __post_init__(self) -> None:
         for name, choices in (("camera_per", CameraPer), ("matching", Matching), ("quality", Quality)):
@@ -77,13 +83,14 @@ class ReconstructOptions:
         for name, least in (("max_size", 64), ("seed", 0), ("threads", 1)):
             if name == "seed" or getattr(self, name) is not None:
                 object.__setattr__(self, name, _whole(name, getattr(self, name), least))
-        for name in ("calib", "pairs"):
+        for name in ("calib", "pairs", "gcp"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _path(name, getattr(self, name)))
         _check_choice("fix_intrinsics", self.fix_intrinsics, (True, False))
         first, last = self.from_stage or STAGES[0], self.until_stage or STAGES[-1]
         if STAGES.index(first) > STAGES.index(last):
             raise ValueError(f"from_stage {first!r} comes after until_stage {last!r}")
+        object.__setattr__(self, "distance", tuple(_distance(given) for given in self.distance))
         self._check_camera()
 
     def _check_camera(self) -> None:
@@ -121,6 +128,16 @@ def _path(name: str, value: Any) -> Path:
     if not isinstance(value, str | os.PathLike) or not str(value):
         raise ValueError(f"{name} is {value!r}; expected the path of a file")
     return Path(value)
+
+
+def _distance(given: Any) -> tuple[str, str, float]:
+    parts = () if isinstance(given, str | bytes) else tuple(given)
+    if len(parts) != 3 or not all(isinstance(name, str) and name for name in parts[:2]):
+        raise ValueError(f"distance is {given!r}; expected two names and metres, as ('a.jpg', 'b.jpg', 12.5)")
+    metres = _numbers("distance", parts[2:])[0]
+    if parts[0] == parts[1] or metres <= 0:
+        raise ValueError(f"distance is {given!r}; expected two different names and positive metres")
+    return parts[0], parts[1], metres
 
 
 def _numbers(name: str, values: Any) -> tuple[float, ...]:

@@ -4,6 +4,7 @@
     features  keypoints and descriptors of every photo                    database.db
     matches   choose pairs, match, verify                                 database.db
     poses     incremental mapping with bundle adjustment                  sparse/0, sparse/1, ...
+    georeference  scale, place on Earth, or at least up                   sparse/ moved, georeference.json
     export    what people and other programs open                         points.ply, report.html, ...
 
 Each stage is a plain function of a `Job` and gives back what the later ones and the report need, as JSON.
@@ -14,6 +15,7 @@ hloc's `features.h5` and `matches.h5`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -45,12 +47,14 @@ from geo3d.io import (
     GivenFiles,
     PosePrior,
     check_scene_folder,
+    forget_mapped,
     given_files,
     import_hloc,
     is_own,
     mark_own,
     read_components,
-    write_colmap,
+    read_mapped,
+    write_components,
     write_points_ply,
     write_transforms,
 )
@@ -58,18 +62,25 @@ from geo3d.options import ReconstructOptions
 from geo3d.scene import Reconstruction
 from geo3d.sfm import (
     BundleOptions,
+    Distance,
+    GroundControl,
+    KnownPlace,
     MapperOptions,
     WorkingModel,
     camera_deviations,
     first_cameras,
+    georeference,
     keypoint_colors,
     load_match_graph,
     map_incrementally,
+    match_photos_of_control,
     photo_position,
+    photo_positions,
+    read_ground_control,
     replace_guessed_focals,
     set_known_cameras,
 )
-from geo3d.util.files import atomic_path, folder_lock, remove_partial
+from geo3d.util.files import folder_lock, remove_partial, write_text
 from geo3d.util.progress import Progress, StageProgress
 from geo3d.util.stages import Stage, StageRunner
 from geo3d.util.threads import cpu_count
@@ -96,6 +107,8 @@ class ReconstructReport:
     timings : dict
         Stage to seconds.
     warnings : list of str
+    georeference : dict
+        What georeference.json holds: scale, place on Earth, residuals.
     camera_std : dict
         Camera id to the standard deviations (n_params,) of its intrinsics, where they were refined; zero for a
         parameter that stayed.
@@ -108,6 +121,7 @@ class ReconstructReport:
     timings: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     camera_std: dict[int, np.ndarray] = field(default_factory=dict)
+    georeference: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -130,6 +144,11 @@ class Job:
         found = scan_photos(self.source, list(self.hashes), self.hashes, self.options.camera_per)
         found.rejected.update(self.rejected)
         return found
+
+    @cached_property
+    def control(self) -> GroundControl | None:
+        """Ground control points, as they were given."""
+        return read_ground_control(self.options.gcp) if self.options.gcp else None
 
     @property
     def images(self) -> Path:
@@ -234,6 +253,12 @@ def _stages(job: Job) -> list[Stage]:
             check=partial(_pairs, job),
         ),
         Stage("poses", [o.fix_intrinsics, o.seed], partial(poses, job), outputs=(scene / "sparse" / "0",)),
+        Stage(
+            "georeference",
+            [job.control and o.gcp and o.gcp.read_bytes().hex(), o.distance],
+            partial(place_models, job),
+            outputs=(scene / "georeference.json",),
+        ),
         Stage("export", [], partial(export, job), outputs=(scene / "points.ply", scene / "report.html")),
     ]
 
@@ -380,10 +405,14 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
         )
     registered = np.flatnonzero(np.any([model.registered for model in result.models], axis=0))
     colors = keypoint_colors(job.images, graph, registered, job.threads)
-    with atomic_path(job.scene / "sparse") as folder:
-        for number, model in enumerate(result.models):
-            write_colmap(model.to_reconstruction(colors), folder / str(number))
-    for name in ("points.ply", "transforms.json", "report.html"):  # they show what was there before
+    forget_mapped(job.scene)
+    write_components([model.to_reconstruction(colors) for model in result.models], job.scene)
+    for name in (
+        "georeference.json",
+        "points.ply",
+        "transforms.json",
+        "report.html",
+    ):  # of what was there before
         (job.scene / name).unlink(missing_ok=True)
     first = result.models[0]
     stage.summary = f"{int(first.registered.sum())} of {len(graph)} photos, {int(first.placed.sum())} points"
@@ -404,6 +433,29 @@ def _camera_deviations(models: list[WorkingModel], bundle: BundleOptions) -> dic
                     str(model.camera_ids[c]), [v if np.isfinite(v) else None for v in deviations[c].tolist()]
                 )
     return found
+
+
+# ------------------------------------------------------------------------------------------------- georeference
+
+
+def place_models(job: Job, stage: StageProgress) -> dict[str, Any]:
+    """Give the models of a `job` scale, place and an upward z, as far as these are known; `stage` says how."""
+    photos = job.found.photos
+    control = job.control and match_photos_of_control(job.control, job.results["scan"]["photos"])
+    deviations = job.results["poses"].get("camera_std", {})
+    known = KnownPlace(
+        positions=photo_positions({photo.name: photo.gps for photo in photos}),
+        gravity={p.name: gimbal_gravity(p.gimbal_deg) for p in photos if p.gimbal_deg is not None},
+        orientations={photo.name: photo.orientation for photo in photos},
+        control=control,
+        distances=tuple(Distance(*given) for given in job.options.distance),
+        free_params={int(i): np.array([v is None or v > 0 for v in std]) for i, std in deviations.items()},
+    )
+    placed = georeference(read_mapped(job.scene), known, job.options.seed, job.threads)
+    write_components(placed.models, job.scene)
+    write_text(job.scene / "georeference.json", json.dumps(placed.result.to_json(), indent=1))
+    stage.summary = placed.result.headline()
+    return placed.result.to_json()
 
 
 # ------------------------------------------------------------------------------------------------------- export
@@ -443,6 +495,8 @@ def _report_data(job: Job, components: list[Reconstruction]) -> report_data.Repo
         camera_notes={int(i): note for i, note in job.results["scan"]["notes"].items()},
         camera_std=outcome.camera_std,
         photos_folder=job.images,
+        georeference=outcome.georeference,
+        up=np.array([0.0, 0.0, 1.0]),
     )
 
 
@@ -457,7 +511,8 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
         why.setdefault(
             name, (reason, "add photos in between, so that neighbours share half of what they show")
         )
-    warnings = [text for stage in ("poses", "export") for text in results.get(stage, {}).get("warnings", [])]
+    stages = ("poses", "georeference", "export")
+    warnings = [text for stage in stages for text in results.get(stage, {}).get("warnings", [])]
     if len(components) > 1:
         sizes = " + ".join(str(len(c.registered())) for c in components)
         warnings.append(
@@ -469,7 +524,14 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
         for i, std in results.get("poses", {}).get("camera_std", {}).items()
     }
     return ReconstructReport(
-        job.scene, components, results["scan"]["photos"], why, job.timings, warnings, deviations
+        scene=job.scene,
+        components=components,
+        photos=results["scan"]["photos"],
+        unregistered=why,
+        timings=job.timings,
+        warnings=warnings,
+        camera_std=deviations,
+        georeference=results.get("georeference", {}),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import geo3d
 from geo3d.cameras import MODELS, Camera
-from geo3d.geometry import SE3, SO3, Sim3, rotation_angle, umeyama_robust
+from geo3d.geometry import SE3, SO3, EnuFrame, Sim3, rotation_angle, umeyama_robust
 from geo3d.images import Gps, list_photos, photo_size, read_exif, read_image
 from geo3d.io import (
     ColmapDatabase,
@@ -22,7 +22,17 @@ from geo3d.io import (
     write_transforms,
 )
 from geo3d.scene import Points, Reconstruction, Track, View
-from geo3d.sfm import BundleOptions, BundlePriors, BundleProblem, solve_bundle
+from geo3d.sfm import (
+    BundleOptions,
+    BundlePriors,
+    BundleProblem,
+    KnownPlace,
+    georeference,
+    photo_positions,
+    read_ground_control,
+    solve_bundle,
+    transform_model,
+)
 from geo3d.synthetic import make_scene, make_two_view
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +96,36 @@ def test_world(scene):
         before = PINHOLE.project(pose.act(scene.points.xyz))
         after = PINHOLE.project(moved.act(similarity.act(scene.points.xyz)))
         np.testing.assert_allclose(after, before, atol=1e-8)
+
+
+def test_world_of_a_scene(scene):
+    frame = EnuFrame(46.6412, 8.0312, 1420.0)
+    there = {v.name: frame.to_geodetic(v.cam_from_world.center()) for v in scene.views.values()}
+    gps = {name: Gps(*place, horizontal_std_m=0.02, vertical_std_m=0.02) for name, place in there.items()}
+    hidden = transform_model(scene, Sim3.exp([10.0, -5, 3, 0.5, 1.0, -0.3, 0.7]))
+    placed = georeference([hidden], KnownPlace(photo_positions(gps)))
+    origin = placed.result.to_json()["origin"]
+    world = EnuFrame(origin["latitude_deg"], origin["longitude_deg"], origin["altitude_m"])
+    for view_id, view in scene.views.items():
+        there = world.to_geodetic(placed.models[0].views[view_id].cam_from_world.center())
+        np.testing.assert_allclose(frame.from_geodetic(there), view.cam_from_world.center(), atol=1e-5)
+    alone = georeference([hidden], KnownPlace()).models[0]
+    up = np.mean([-v.cam_from_world.rotation[1] for v in alone.views.values()], axis=0)
+    assert up[2] > 0.8 * np.linalg.norm(up)
+
+
+def test_heights(tmp_path):
+    (tmp_path / "gcp_list.txt").write_text("EPSG:32632\n425000 5165000 1432.25 10 20 a.jpg A\n")
+    (point,) = read_ground_control(tmp_path / "gcp_list.txt").points
+    assert point.geodetic[2] == 1432.25
+    assert photo_positions({"a": Gps(46.0, 8.0, 1400.5)})[0].geodetic[2] == 1400.5
+
+
+def test_pixels_of_ground_control(tmp_path):
+    (tmp_path / "gcp_list.txt").write_text("EPSG:4326\n8 46 500 0 0 a.jpg A\n8 46 500 99 49 b.jpg A\n")
+    (point,) = read_ground_control(tmp_path / "gcp_list.txt").points
+    np.testing.assert_array_equal(point.clicks["a.jpg"], [0.5, 0.5])
+    np.testing.assert_array_equal(point.clicks["b.jpg"], [99.5, 49.5])
 
 
 def blob(x, y, size=(96, 80), sigma=4.0):

@@ -38,6 +38,11 @@ from geo3d.options import STAGES, ReconstructOptions
         ({"calib": 3}, "calib is 3.*path"),
         ({"calib": ""}, "calib is ''"),
         ({"pairs": b"p.txt"}, "pairs is b'p.txt'"),
+        ({"gcp": 3}, "gcp is 3.*path"),
+        ({"distance": ["a.jpg b.jpg 3"]}, "distance is 'a.jpg b.jpg 3'; expected two names and metres"),
+        ({"distance": [("a", "b", 0.0)]}, "positive metres"),
+        ({"distance": [("a", "a", 2.0)]}, "two different names"),
+        ({"distance": [("a", "b", "long")]}, "distance is.*finite"),
         (
             {"camera_model": "FOO"},
             "'FOO', which is not a COLMAP model; choose one of SIMPLE_PINHOLE, PINHOLE",

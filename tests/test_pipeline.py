@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from geo3d.cameras import Camera
-from geo3d.geometry import umeyama
+from geo3d.geometry import EnuFrame, umeyama
 from geo3d.io import ColmapDatabase, read_transforms
 from geo3d.options import ReconstructOptions
 from geo3d.pipeline import reconstruct
@@ -79,6 +79,35 @@ def test_poses_of_the_habitat_are_right(habitat, finished):
     off = np.linalg.norm(fit.act(model.centres()) - [true[v.name].center() for v in views], axis=1)
     assert off.max() < 0.15  # metres, flying at 17
     assert np.nanmean(model.points.error_px) < 0.8
+
+
+def test_the_habitat_stands_where_it_is(habitat, finished):
+    """GPS with errors of 0.8 m a photo: the world is east, north, up in metres, and the report says how good."""
+    scene, report = finished
+    _, truth = habitat
+    record = json.loads((scene / "georeference.json").read_text())
+    assert record == report.georeference and record["utm"]["epsg"] == 32632
+    origin = [record["origin"][name] for name in ("latitude_deg", "longitude_deg", "altitude_m")]
+    (model,) = report.components
+    true = dict(zip(truth.names, truth.poses))
+    there = EnuFrame(*truth.origin).from_geodetic(EnuFrame(*origin).to_geodetic(model.centres()))
+    off = there - [true[model.views[i].name].center() for i in model.registered()]
+    assert np.linalg.norm(off.mean(0)) < 2.0
+    assert record["models"][0]["scale_std"] < 0.1
+    page = (scene / "report.html").read_text()
+    assert "Scale and place" in page and "EPSG:32632" in page
+
+
+def test_another_scale_starts_from_the_mapped_model_again(habitat, finished, tmp_path):
+    scene = tmp_path / "scene"
+    shutil.copytree(finished[0], scene)
+    distance = ("drone_001.jpg", "drone_003.jpg", 10.0)
+    again = reconstruct(habitat[0], scene, replace(QUICK, distance=[distance]))
+    (model,) = again.components
+    places = {model.views[i].name: c for i, c in zip(model.registered(), model.centres())}
+    assert np.linalg.norm(places["drone_001.jpg"] - places["drone_003.jpg"]) == pytest.approx(10, rel=1e-6)
+    reconstruct(habitat[0], scene, QUICK)
+    assert digest(scene) == digest(finished[0])
 
 
 def test_the_scene_holds_what_it_promises(finished):
@@ -333,6 +362,7 @@ def test_wrong_options_cost_nothing_of_a_finished_scene(habitat, finished, tmp_p
     for wrong in (
         {"calib": tmp_path / "K.txt"},
         {"pairs": tmp_path / "pairs.txt"},
+        {"gcp": tmp_path / "pairs.txt"},
     ):
         with pytest.raises(ValueError, match=r"K\.txt|pairs\.txt"):
             reconstruct(habitat[0], scene, replace(QUICK, **wrong))

@@ -80,6 +80,15 @@ class Options(Common):
     threads: Annotated[OptionalWhole, arg(help_behavior_hint="(default: all cores)")] = None
     """Number of threads."""
 
+    gcp: Annotated[OptionalPath, arg(help_behavior_hint="")] = None
+    """Ground control points: a list in OpenDroneMap's format (gcp_list.txt)."""
+
+    distance: Annotated[
+        tyro.conf.UseAppendAction[tuple[tuple[str, str, float], ...]],
+        arg(metavar="A B METRES", help_behavior_hint="(may be repeated)"),
+    ] = ()
+    """Known distance between the cameras of two photos, or between two points of --gcp."""
+
     from_stage: Annotated[OptionalStage, arg(name="from", help_behavior_hint="")] = None
     """Run this stage and those after it again."""
 
@@ -104,6 +113,8 @@ def to_reconstruct_options(options: Options) -> ReconstructOptions:
             quality=options.quality,
             pairs=options.pairs,
             threads=options.threads,
+            gcp=options.gcp,
+            distance=options.distance,
         )
     except ValueError as error:
         raise UsageError(with_flags(str(error), ReconstructOptions)) from error
@@ -122,6 +133,8 @@ def run(options: Options, session: Session) -> int:
         existing_file(options.calib, "--calib", "a file with the calibration (.json, .yml, .xml, .txt, .bin)")
     if options.pairs is not None:
         existing_file(options.pairs, "--pairs", "a text file with two photo names a line")
+    if options.gcp is not None:
+        existing_file(options.gcp, "--gcp", "a list of ground control points (gcp_list.txt)")
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"-o {options.out} is a file; give a folder")
 
@@ -146,10 +159,6 @@ def show_outcome(report: ReconstructReport, session: Session) -> None:
             f"{placed} of {len(report.photos)} photos placed, {first.points:,} points, reprojection error "
             f"{first.mean_error_px:.2f} px (mean), {first.mean_track_length:.1f} photos a point"
         )
-    if len(models) > 1:
-        session.say(
-            f"The photos fall into {len(models)} models: {' + '.join(str(m.registered) for m in models)}."
-        )
         for camera_id, camera in sorted(report.components[0].cameras.items())[:_CAMERAS_SHOWN]:
             std = report.camera_std.get(camera_id)
             values = ", ".join(
@@ -157,6 +166,12 @@ def show_outcome(report: ReconstructReport, session: Session) -> None:
                 for k, (name, value) in enumerate(zip(camera.param_names, camera.params))
             )
             session.say(f"  camera {camera_id}: {camera.model} {values}")
+    if "summary" in report.georeference:
+        session.say(report.georeference["summary"])
+    if len(models) > 1:
+        session.say(
+            f"The photos fall into {len(models)} models: {' + '.join(str(m.registered) for m in models)}."
+        )
     for name, (reason, advice) in list(report.unregistered.items())[:_REASONS_SHOWN]:
         session.say(f"  not placed: {name}: {reason}" + (f" ({advice})" if advice else ""))
     if len(report.unregistered) > _REASONS_SHOWN:
@@ -171,6 +186,7 @@ def show_outcome(report: ReconstructReport, session: Session) -> None:
             {"registered": m.registered, "points": m.points, "mean_error_px": m.mean_error_px} for m in models
         ],
         unregistered={name: {"reason": r, "advice": a} for name, (r, a) in report.unregistered.items()},
+        georeference=report.georeference,
         timings=report.timings,
         warnings=report.warnings,
     )

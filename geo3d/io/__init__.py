@@ -11,10 +11,13 @@ from geo3d.io.scene_files import SCENE_FORMATS, read_scene, scene_images, write_
 from geo3d.io.scene_folder import (
     GivenFiles,
     check_scene_folder,
+    forget_mapped,
     given_files,
     is_own,
     mark_own,
     read_components,
+    read_mapped,
+    write_components,
 )
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
@@ -33,6 +36,7 @@ __all__ = [
     "UndistortedScene",
     "check_scene_folder",
     "colmap_format",
+    "forget_mapped",
     "given_files",
     "import_hloc",
     "is_own",
@@ -43,6 +47,7 @@ __all__ = [
     "read_camera_json",
     "read_colmap",
     "read_components",
+    "read_mapped",
     "read_ply",
     "read_scene",
     "read_transforms",
@@ -50,6 +55,7 @@ __all__ = [
     "undistort_scene",
     "write_camera_json",
     "write_colmap",
+    "write_components",
     "write_ply",
     "write_points_ply",
     "write_scene",

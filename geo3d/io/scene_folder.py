@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from geo3d.io.colmap import read_colmap
+from geo3d.io.colmap import read_colmap, write_colmap
 from geo3d.io.database import ColmapDatabase
 from geo3d.scene import Reconstruction
-from geo3d.util.files import write_text
+from geo3d.util.files import atomic_path, write_text
 
 _OWN = 0x67656F33  # "geo3", SQLite's application id
 _MAY_BE_GIVEN = {"database.db", "features.h5", "matches.h5", "images", "masks"}
@@ -94,6 +96,34 @@ def is_own(database: Path) -> bool:
 
 def read_components(scene: Path) -> list[Reconstruction]:
     """The models of a scene folder, the largest first."""
-    folders = [folder for folder in (scene / "sparse").glob("[0-9]*") if folder.name.isdigit()]
+    return _read_models(scene / "sparse")
+
+
+def read_mapped(scene: Path) -> list[Reconstruction]:
+    """The models as they were mapped, before they were placed in the world; kept at the first call.
+
+    Placing starts from these, so that it can be done again with other control points or none.
+    """
+    kept = scene / ".geo3d" / "mapped"
+    if not kept.exists():
+        with atomic_path(kept) as folder:
+            shutil.copytree(scene / "sparse", folder)
+    return _read_models(kept)
+
+
+def write_components(models: Sequence[Reconstruction], scene: Path) -> None:
+    """Write `models` as sparse/0, sparse/1, ... of a `scene`, in place of those that are there."""
+    with atomic_path(scene / "sparse") as folder:
+        for number, model in enumerate(models):
+            write_colmap(model, folder / str(number))
+
+
+def forget_mapped(scene: Path) -> None:
+    """Remove what `read_mapped` kept, because other models are about to be mapped."""
+    shutil.rmtree(scene / ".geo3d" / "mapped", ignore_errors=True)
+
+
+def _read_models(parent: Path) -> list[Reconstruction]:
+    folders = [folder for folder in parent.glob("[0-9]*") if folder.name.isdigit()]
     folders.sort(key=lambda folder: int(folder.name))
     return [read_colmap(folder) for folder in folders]

@@ -15,6 +15,14 @@ from geo3d.sfm.bundle_priors import BundlePriors
 from geo3d.sfm.colors import keypoint_colors
 from geo3d.sfm.first_cameras import first_cameras, known_camera, set_known_cameras
 from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
+from geo3d.sfm.georeference import Georeferenced, georeference
+from geo3d.sfm.georeference_adjust import (
+    AdjustedModel,
+    ControlPoint,
+    GeoreferencedBundle,
+    adjust_georeferenced,
+)
+from geo3d.sfm.georeference_clicks import Located, locate_marks
 from geo3d.sfm.georeference_crs import UtmZone, geodetic_from_crs, read_crs, utm_zone
 from geo3d.sfm.georeference_fit import PositionFit, UpDirection, fit_positions
 from geo3d.sfm.georeference_gps import (
@@ -27,6 +35,21 @@ from geo3d.sfm.georeference_gps import (
     position_std_m,
 )
 from geo3d.sfm.georeference_model import transform_model
+from geo3d.sfm.georeference_place import KnownPlace
+from geo3d.sfm.georeference_result import (
+    ControlResidual,
+    GeoreferenceResult,
+    LengthResidual,
+    ModelPlacement,
+    PhotoResidual,
+)
+from geo3d.sfm.georeference_scale import (
+    Distance,
+    KnownLength,
+    ScaleEstimate,
+    measure_distances,
+    scale_from_lengths,
+)
 from geo3d.sfm.georeference_up import estimate_up
 from geo3d.sfm.global_mapper import map_globally
 from geo3d.sfm.global_positioning import PositioningOptions, Positions, position_views
@@ -44,16 +67,11 @@ from geo3d.sfm.rotation_averaging import (
 )
 from geo3d.sfm.self_calibration import SelfCalibrationOptions, Trial, self_calibrate
 from geo3d.sfm.tracks import TrackSet, build_tracks
-from geo3d.sfm.view_graph import (
-    ViewGraph,
-    ViewGraphOptions,
-    build_view_graph,
-    consistent_edges,
-    loop_errors,
-)
+from geo3d.sfm.view_graph import ViewGraph, ViewGraphOptions, build_view_graph, consistent_edges, loop_errors
 from geo3d.sfm.working_model import WorkingModel
 
 __all__ = [
+    "AdjustedModel",
     "AltitudeOffset",
     "AveragedRotations",
     "BundleCovariance",
@@ -63,19 +81,32 @@ __all__ = [
     "BundleReport",
     "BundleResult",
     "Consistency",
+    "ControlPoint",
+    "ControlResidual",
+    "Distance",
     "FocalEstimate",
+    "GeoreferenceResult",
+    "Georeferenced",
+    "GeoreferencedBundle",
     "GroundControl",
     "GroundPoint",
+    "KnownLength",
+    "KnownPlace",
+    "LengthResidual",
     "LensSample",
+    "Located",
     "MapperOptions",
     "MappingResult",
     "MatchGraph",
+    "ModelPlacement",
     "PairMatches",
     "PhotoPosition",
+    "PhotoResidual",
     "PositionFit",
     "PositioningOptions",
     "Positions",
     "RotationAveragingOptions",
+    "ScaleEstimate",
     "SelfCalibrationOptions",
     "TrackSet",
     "Trial",
@@ -84,6 +115,7 @@ __all__ = [
     "ViewGraph",
     "ViewGraphOptions",
     "WorkingModel",
+    "adjust_georeferenced",
     "altitude_offset",
     "apply_bundle",
     "average_relative_rotations",
@@ -99,15 +131,18 @@ __all__ = [
     "first_cameras",
     "fit_positions",
     "geodetic_from_crs",
+    "georeference",
     "keypoint_colors",
     "known_camera",
     "lens_prior",
     "load_match_graph",
     "local_frame",
+    "locate_marks",
     "loop_errors",
     "map_globally",
     "map_incrementally",
     "match_photos_of_control",
+    "measure_distances",
     "model_consistency",
     "photo_position",
     "photo_positions",
@@ -118,6 +153,7 @@ __all__ = [
     "register_photos",
     "replace_guessed_focals",
     "retrack",
+    "scale_from_lengths",
     "self_calibrate",
     "set_known_cameras",
     "solve_bundle",

@@ -1,7 +1,7 @@
 """The report of a reconstruction: one HTML file that stands alone, for a reader who is no expert.
 
 Nothing is loaded from a network: style, script, thumbnails and points lie in the file. Sections are made by
-`report_sections`, charts by `charts`, the interactive map's data by `report_map`.
+`report_sections` and `report_place`, charts by `charts`, the interactive map's data by `report_map`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from geo3d.viz.report_data import MatchGraph as MatchGraph
 from geo3d.viz.report_data import ReportData as ReportData
 from geo3d.viz.report_data import Unregistered as Unregistered
 from geo3d.viz.report_map import map_section
+from geo3d.viz.report_place import place_section
 from geo3d.viz.summary import reprojection_errors, summarize
 
 _HERE = Path(__file__).parent
@@ -50,6 +51,7 @@ def render_report(data: ReportData) -> str:
         sections.headline(view),
         sections.warnings(view),
         map_section(data),
+        place_section(data),
         sections.photos(view),
         sections.errors(view),
         sections.matches(view),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,12 +53,10 @@ class ReportData:
         Camera id to the standard deviations (P,) of its parameters, where they were computed.
     photos_folder : Path or None
         Folder in which the photos of those names lie; thumbnails are made from them.
-    georeference : str or None
-        One sentence about scale and place ("12 photos with GPS; fitted to 1.8 m"); None when there is none.
+    georeference : dict
+        Scale and place, as `georeference.json` has them; empty where they were not looked for.
     up : (3,) or None
         World direction that points up; None to guess it from the cameras.
-    metres : bool
-        The world's unit is the metre.
     """
 
     title: str
@@ -70,6 +69,10 @@ class ReportData:
     camera_notes: dict[int, str] = field(default_factory=dict)
     camera_std: dict[int, np.ndarray] = field(default_factory=dict)
     photos_folder: Path | None = None
-    georeference: str | None = None
+    georeference: dict[str, Any] = field(default_factory=dict)
     up: np.ndarray | None = None
-    metres: bool = False
+
+    @property
+    def metres(self) -> bool:
+        """The world's unit is the metre."""
+        return bool(self.georeference.get("metres"))

@@ -107,7 +107,7 @@ def headline(view: ReportView) -> str:
         _tile(
             "Scale and place",
             "metres" if data.metres else "arbitrary",
-            data.georeference
+            data.georeference.get("summary")
             or "Photos alone do not tell how large things are: only ratios of lengths mean something.",
         ),
     ]

@@ -45,6 +45,7 @@ def nothing_found(scene: Path):
         unregistered={"a.jpg": ("blurred", "again")},
         timings={},
         warnings=[],
+        georeference={},
     )
 
 
@@ -190,6 +191,20 @@ def test_options_reach_the_pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: P
             ),
         )
     ]
+
+
+def test_control_points_and_distances_reach_the_pipeline(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls = fake_pipeline(monkeypatch, nothing_found)
+    line = ["reconstruct", str(tmp_path), "-o", str(tmp_path / "s"), "--quiet"]
+    asked = ["--distance", "a.jpg", "b.jpg", "2.5", "--distance", "p 1", "p 2", "10"]
+    (tmp_path / "gcp.txt").write_text("")
+    assert run([*line, *asked, "--gcp", str(tmp_path / "gcp.txt")]) == 0
+    assert calls[0][2].gcp == tmp_path / "gcp.txt"
+    assert calls[0][2].distance == (("a.jpg", "b.jpg", 2.5), ("p 1", "p 2", 10.0))
+    assert run([*line, "--distance", "a.jpg", "b.jpg", "-1"]) == 2
+    assert run([*line, "--gcp", str(tmp_path / "none.txt")]) == 2
 
 
 def test_defaults_are_those_of_the_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def full_data(**changes) -> ReportData:
         "warnings": ["one photo was left out"],
         "camera_notes": {1: "from EXIF"},
         "camera_std": {1: np.array([1.0, 2.0, 3.0, 0.004])},
-        "georeference": "fitted to GPS within 1.8 m",
+        "georeference": {"summary": "fitted to GPS within 1.8 m", "metres": True},
     }
     return ReportData(**{**data, **changes})
 

@@ -1,0 +1,111 @@
+"""Give models of a scene their scale and place: ground control, GPS, known lengths, or at least which way is up.
+
+What places a model, the first that it has:
+
+    control   three or more surveyed points that are marked in two photos each
+    gps       the GPS of three or more photos; known lengths then give the scale, one or two surveyed points the shift
+    scale     known lengths: metres, z up
+    none      z up, scale as it came
+
+With control or GPS the world is metres east, north and up of an origin in their middle, and a last bundle adjustment
+takes in what they know beyond the similarity (`georeference_adjust`); it is kept unless the photos object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from geo3d.geometry import EnuFrame
+from geo3d.scene import Reconstruction
+from geo3d.sfm.georeference_adjust import SURVEY_STD_M
+from geo3d.sfm.georeference_gps import PhotoPosition, altitude_offset, local_frame
+from geo3d.sfm.georeference_place import KnownPlace, ModelPlacer
+from geo3d.sfm.georeference_result import GeoreferenceResult
+
+_FAR_M = 50_000.0
+
+
+@dataclass(frozen=True)
+class Georeferenced:
+    """Models in their world, and how they came there."""
+
+    models: list[Reconstruction]
+    result: GeoreferenceResult
+
+
+def georeference(
+    models: Sequence[Reconstruction], known: KnownPlace, seed: int = 0, threads: int | None = None
+) -> Georeferenced:
+    """Place models in the world; those given stay as they are.
+
+    Parameters
+    ----------
+    models : sequence of Reconstruction
+        Of one scene, the one with most photos first.
+    known : KnownPlace
+    seed : int
+        Of the samples; the same seed gives the same result.
+    threads : int, optional
+        Default: all cores.
+
+    Returns
+    -------
+    Georeferenced
+
+    Raises
+    ------
+    ValueError
+        If there is no model, the control points contradict each other, lie far from the photos' GPS, or cannot be
+        used and there is no GPS.
+    """
+    if not models:
+        raise ValueError("models is empty: there is nothing to place")
+    frame = _frame(known)
+    placers = [ModelPlacer(model, known, frame, seed, threads) for model in models]
+    for placer in placers:
+        placer.place()
+    shifts = [placer.gps_shift for placer in placers if placer.gps_shift is not None]
+    for placer in placers:
+        if placer.placement.source == "gps" and placer.gps_shift is None and shifts:
+            placer.move(shifts[0])
+        placer.adjust()
+        placer.measure()
+    if known.control is not None and not any(p.placement.on_earth for p in placers):
+        raise ValueError(
+            "the ground control cannot place any model: three points that are not check points, each marked in two "
+            "or more placed photos, are needed (fewer only where the photos have GPS)"
+        )
+    on_earth = any(placer.placement.on_earth for placer in placers)
+    return Georeferenced(
+        [placer.model for placer in placers],
+        GeoreferenceResult(
+            frame if on_earth else None,
+            [placer.placement for placer in placers],
+            altitude_offset(known.positions) if on_earth else None,
+            known.control.crs if known.control else "",
+        ),
+    )
+
+
+def _frame(known: KnownPlace) -> EnuFrame | None:
+    """The local frame: in the middle of the control points, else of the photos."""
+    surveyed = [
+        PhotoPosition(point.name, point.geodetic, np.array(SURVEY_STD_M))
+        for point in (known.control.points if known.control else [])
+    ]
+    if not surveyed:
+        return local_frame(known.positions) if known.positions else None
+    frame = local_frame(surveyed)
+    if known.positions:
+        middle = local_frame(known.positions)
+        away = frame.from_geodetic([middle.latitude_deg, middle.longitude_deg, frame.height_m])
+        if np.hypot(away[0], away[1]) > _FAR_M:
+            raise ValueError(
+                f"the ground control points lie {np.hypot(away[0], away[1]) / 1000:.0f} km from the photos' GPS "
+                f"({middle.latitude_deg:.4f}, {middle.longitude_deg:.4f}): check the coordinate system, and that x is "
+                "east or longitude and y north or latitude"
+            )
+    return frame

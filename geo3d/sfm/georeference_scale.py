@@ -1,0 +1,130 @@
+"""Scale from known lengths: distances between photos or marked points, and the edges of printed markers.
+
+Each length gives `known / measured in the model`. The scale is their median when there are several, and its deviation
+the scatter over the square root of their number, but never less than what a single length can promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from geo3d.scene import Reconstruction
+
+_ONE_LENGTH_STD = 0.01
+"""Relative; of the scale by a single length that nothing checks."""
+_LEAST_STD = 0.001
+
+
+@dataclass(frozen=True)
+class KnownLength:
+    """A length as it was measured on the spot and in the model.
+
+    Attributes
+    ----------
+    name : str
+        "A to B" or "marker 7".
+    known_m : float
+    model : float
+        In units of the model.
+    source : "distance" or "marker"
+    """
+
+    name: str
+    known_m: float
+    model: float
+    source: str = "distance"
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A measured distance between two photos (their cameras) or two marked points, by name; metres."""
+
+    first: str
+    second: str
+    metres: float
+
+    def __post_init__(self) -> None:
+        if self.first == self.second:
+            raise ValueError(f"a distance needs two different names; got {self.first!r} twice")
+        if not (np.isfinite(self.metres) and self.metres > 0):
+            raise ValueError(
+                f"the distance {self.first} to {self.second} must be positive metres; got {self.metres}"
+            )
+
+
+@dataclass(frozen=True)
+class ScaleEstimate:
+    """Metres a unit of the model.
+
+    Attributes
+    ----------
+    scale : float
+    std : float
+        Relative.
+    spread : float
+        Largest relative difference of a length that was used from the scale; 0 with one length.
+    used : list of bool
+        Whether each length agrees; those that do not are left out.
+    """
+
+    scale: float
+    std: float
+    spread: float
+    used: list[bool]
+
+
+def measure_distances(
+    model: Reconstruction, distances: Sequence[Distance], points: Mapping[str, np.ndarray]
+) -> tuple[list[KnownLength], list[str]]:
+    """Lengths of the `distances` whose ends are in the `model`, and a sentence for each of the others.
+
+    Parameters
+    ----------
+    model : Reconstruction
+    distances : sequence of Distance
+    points : mapping of str to (3,)
+        Marked points by name, in the model.
+    """
+    places = {**dict(zip([model.views[i].name for i in model.registered()], model.centres())), **points}
+    found, absent = [], []
+    for distance in distances:
+        lost = [name for name in (distance.first, distance.second) if name not in places]
+        name = f"{distance.first} to {distance.second}"
+        if lost:
+            absent.append(
+                f"the distance {name} is not used: {' and '.join(lost)} could not be placed in the model"
+            )
+            continue
+        length = float(np.linalg.norm(places[distance.first] - places[distance.second]))
+        found.append(KnownLength(name, distance.metres, length))
+    return found, absent
+
+
+def scale_from_lengths(lengths: Sequence[KnownLength]) -> ScaleEstimate | None:
+    """The scale that the `lengths` agree on; None without any.
+
+    Raises
+    ------
+    ValueError
+        If a length is zero in the model.
+    """
+    if not lengths:
+        return None
+    for length in lengths:
+        if not length.model > 0:
+            raise ValueError(
+                f"{length.name}: both ends are in the same place of the model; a length of 0 has no scale"
+            )
+    logs = np.log([length.known_m / length.model for length in lengths])
+    middle = float(np.median(logs))
+    off = np.abs(logs - middle)
+    # Two that disagree are both kept: nothing says which one is wrong, and the spread tells.
+    limit = max(4 * 1.4826 * float(np.median(off)), 0.02) if len(logs) > 2 else np.inf
+    used = off <= limit
+    mean = float(logs[used].mean())
+    scatter = float(logs[used].std(ddof=1)) if used.sum() > 1 else _ONE_LENGTH_STD
+    std = max(scatter / np.sqrt(used.sum()), _LEAST_STD)
+    return ScaleEstimate(float(np.exp(mean)), std, float(np.abs(logs[used] - mean).max()), used.tolist())

@@ -1,0 +1,144 @@
+"""The report's section on scale and place: what they rest on, and by how much GPS and surveyed points are off."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from geo3d.viz.charts import bar_rows
+from geo3d.viz.report_data import ReportData
+
+_MAX_ROWS = 40
+
+
+def place_section(data: ReportData) -> str:
+    """How the models were placed, from what `georeference.json` holds; nothing where they were not."""
+    found = data.georeference
+    models = [model for model in found.get("models", []) if model["source"] != "none" or model["lengths"]]
+    if not models:
+        return ""
+    several = len(found["models"]) > 1
+    parts = [
+        '<section id="place"><h2>Scale and place</h2>',
+        f'<p class="lead">{_text(found["summary"])}</p>',
+        _origin(found),
+    ]
+    for number, model in enumerate(found["models"], 1):
+        body = "".join([_figures(model), _control(model), _lengths(model), _photos(model), _notes(model)])
+        if body:
+            parts.append((f"<h3>Model {number}</h3>" if several else "") + body)
+    if found.get("altitude"):
+        parts.append(f"<p>{_text(found['altitude']['meaning'])}</p>")
+    return "".join([*parts, "</section>"])
+
+
+def _text(words: object) -> str:
+    return html.escape(str(words))
+
+
+def _metres(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose columns after the first are numbers."""
+    top = "".join(f"<th{'' if i == 0 else ' class=n'}>{h}</th>" for i, h in enumerate(heads))
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{'' if i == 0 else ' class=n'}>{cell}</td>" for i, cell in enumerate(row))
+        + "</tr>"
+        for row in rows
+    )
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _origin(found: Mapping[str, Any]) -> str:
+    origin, utm = found.get("origin"), found.get("utm")
+    if not origin:
+        return ""
+    place = f"{origin['latitude_deg']:.7f}, {origin['longitude_deg']:.7f}"
+    row = [place, f"{origin['altitude_m']:.3f}"]
+    heads = ["latitude, longitude of the origin", "altitude, m"]
+    if utm:
+        row += [f"EPSG:{utm['epsg']}", *(f"{value:.3f}" for value in utm["offset_m"][:2])]
+        heads += [f"UTM {_text(utm['zone'])}", "easting, m", "northing, m"]
+    return _table(heads, [row])
+
+
+def _figures(model: Mapping[str, Any]) -> str:
+    control = model["control_residuals"]
+    kinds = [
+        ("GPS of the photos", model["photo_residuals"]),
+        ("control points", control),
+        ("check points", control["check"]),
+    ]
+    names = [f"{axis}_{kind}_m" for axis in ("horizontal", "vertical") for kind in ("median", "rms")]
+    rows = [
+        [label, *(_metres(figures.get(name)) for name in names)]
+        for label, figures in kinds
+        if any(name in figures for name in names)
+    ]
+    if not rows:
+        return ""
+    heads = ["residuals, m", "horizontal median", "horizontal RMS", "vertical median", "vertical RMS"]
+    return _table(heads, rows)
+
+
+def _control(model: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            _text(p["name"]),
+            "check" if p["check"] else "used" if p["used"] else "not used",
+            str(p["photos"]),
+            _metres(p["east"]),
+            _metres(p["north"]),
+            _metres(p["up"]),
+            "-" if p["error_px"] is None else f"{p['error_px']:.2f}",
+            _text(p["note"]),
+        ]
+        for p in model["control_residuals"]["points"]
+    ]
+    if not rows:
+        return ""
+    heads = ["surveyed point", "", "photos", "east, m", "north, m", "up, m", "marks, px", ""]
+    return _table(heads, rows)
+
+
+def _lengths(model: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            _text(length["name"]),
+            f"{length['known_m']:.4g}",
+            f"{length['model_m']:.4g}",
+            f"{100 * (length['model_m'] / length['known_m'] - 1):+.2f} %",
+            "used" if length["used"] else "compared",
+        ]
+        for length in model["lengths"]
+    ]
+    return _table(["known length", "measured, m", "model, m", "off by", ""], rows) if rows else ""
+
+
+def _photos(model: Mapping[str, Any]) -> str:
+    photos = model["photo_residuals"]["photos"]
+    if not photos:
+        return ""
+    level = [float(np.hypot(p["east"], p["north"])) for p in photos]
+    order = np.argsort(level, kind="stable")[::-1][:_MAX_ROWS]
+    rows = []
+    for i in order:
+        up = "" if photos[i]["up"] is None else f", {photos[i]['up']:+.2f} m up"
+        out = ", not used" if photos[i]["outlier"] else ""
+        rows.append((photos[i]["name"], level[i], f"{level[i]:.2f} m{up}{out}"))
+    which = f" The {len(order)} with the largest of {len(photos)}." if len(photos) > len(order) else ""
+    return (
+        f"<details{'' if len(rows) > 12 else ' open'}><summary>GPS of each photo, distance on the ground to where the "
+        f"model has its camera</summary><p class=lead>GPS of phones and drones is good to a few metres; all photos of "
+        f"one flight err alike.{which}</p>{bar_rows(rows)}</details>"
+    )
+
+
+def _notes(model: Mapping[str, Any]) -> str:
+    return "".join(f"<p>{_text(note)}</p>" for note in model["notes"])

@@ -1,0 +1,360 @@
+"""Models in any frame are put where GPS, surveyed points or known lengths say; what is wrong is named."""
+
+import json
+
+import numpy as np
+import pytest
+
+from geo3d.cameras import Camera
+from geo3d.geometry import EnuFrame, Sim3, umeyama
+from geo3d.sfm import (
+    AdjustedModel,
+    BundleOptions,
+    Distance,
+    GroundControl,
+    GroundPoint,
+    KnownPlace,
+    PhotoPosition,
+    bundle_adjust,
+    georeference,
+    transform_model,
+)
+from geo3d.synthetic import make_scene
+
+PLACE = EnuFrame(46.6412, 8.0312, 1420.0)
+CAMERA = Camera("SIMPLE_RADIAL", 1000, 750, [900.0, 500.0, 375.0, -0.05])
+
+
+@pytest.fixture(scope="module")
+def block():
+    """Sixteen photos of a drone 10 m above rolling ground, as they truly are."""
+    return make_scene("grid", views=16, points=900, camera=CAMERA, noise_px=0.3, seed=5).reconstruction
+
+
+def hidden(model, seed=0):
+    """The model in a frame of its own."""
+    return transform_model(model, Sim3.exp(np.random.default_rng(seed).normal(size=7)))
+
+
+def names_and_centres(model):
+    return [model.views[i].name for i in model.registered()], model.centres()
+
+
+def positions(model, std=(5.0, 5.0, 10.0), noise=0.0, offset=(0.0, 0.0, 0.0), rtk=False, seed=0):
+    rng = np.random.default_rng(seed)
+    names, centres = names_and_centres(model)
+    there = centres + noise * np.array(std) * rng.normal(size=centres.shape) + offset
+    return [
+        PhotoPosition(name, place, np.array(std), rtk=rtk)
+        for name, place in zip(names, PLACE.to_geodetic(there))
+    ]
+
+
+def surveyed(model, places, names=None, checks=(), click_px=0.0, seed=0):
+    """Ground points at places (N, 3), marked in every photo that shows them."""
+    rng = np.random.default_rng(seed)
+    points = []
+    for k, place in enumerate(np.atleast_2d(places)):
+        clicks = {}
+        for view in model.views.values():
+            camera = model.cameras[view.camera_id]
+            pixel = camera.project(view.cam_from_world.act(place)) + click_px * rng.normal(size=2)
+            if (pixel > 0).all() and (pixel < [camera.width, camera.height]).all():
+                clicks[view.name] = pixel
+        name = names[k] if names else f"gcp{k + 1}"
+        points.append(GroundPoint(name, PLACE.to_geodetic(place), clicks, name in checks))
+    return GroundControl(points, "test")
+
+
+GROUND = np.array([[1.0, 0.5, 0.2], [8.5, 0.4, 0.5], [8.0, 7.0, -0.3], [0.5, 7.5, 0.4], [4.5, 4.0, 0.1]])
+
+
+def placed_error(result, model):
+    """Distances of the cameras from the truth: GPS and surveyed points are in PLACE, the result about its origin."""
+    centres = PLACE.from_geodetic(result.result.frame.to_geodetic(result.models[0].centres()))
+    return np.linalg.norm(centres - model.centres(), axis=1)
+
+
+# ------------------------------------------------------------------------------------------------------------- GPS
+
+
+def test_gps_without_errors_places_exactly(block):
+    done = georeference([hidden(block)], KnownPlace(positions(block)))
+    assert placed_error(done, block).max() < 1e-5
+    placement = done.result.models[0]
+    assert placement.source == "gps" and not placement.adjusted and not done.result.warnings
+    assert max(r.horizontal for r in placement.photos) < 1e-5
+    up = done.models[0].views[1].cam_from_world.rotation[2]  # looks down
+    assert up[2] < -0.99
+    assert "ENU" not in done.result.sentence() and "EPSG:32632" in done.result.sentence()
+
+
+def test_the_photos_stay_as_they_are(block):
+    model = hidden(block)
+    before = model.centres().copy()
+    done = georeference([model], KnownPlace(positions(block)))
+    np.testing.assert_array_equal(model.centres(), before)
+    for i, view in done.models[0].views.items():
+        old = model.views[i]
+        camera = model.cameras[view.camera_id]
+        rows = model.points.view_ids == i
+        xyz = [m.points.xyz[m.points.point_rows[rows]] for m in (model, done.models[0])]
+        np.testing.assert_allclose(
+            camera.project(view.cam_from_world.act(xyz[1])),
+            camera.project(old.cam_from_world.act(xyz[0])),
+            atol=1e-6,
+        )
+
+
+def test_wrong_gps_is_named(block):
+    known = positions(block, (1, 1, 2), noise=0.2)
+    moved = PLACE.to_geodetic(block.centres()[4] + [30, -20, 5])
+    known[4] = PhotoPosition(known[4].name, moved, known[4].std_m)
+    done = georeference([hidden(block)], KnownPlace(known))
+    assert [r.name for r in done.result.models[0].photos if r.outlier] == [known[4].name]
+    assert any(known[4].name in w and "36" in w for w in done.result.warnings)
+    assert placed_error(done, block).max() < 0.5
+
+
+def test_uncertainty_is_told_and_honest(block):
+    off, told = [], []
+    for seed in range(8):
+        done = georeference([hidden(block, seed)], KnownPlace(positions(block, (1, 1, 2), 0.3, seed=seed)))
+        model, truth = done.models[0].centres(), block.centres()
+        spans = [np.linalg.norm(c - c.mean(0)) for c in (model, truth)]
+        off.append(np.log(spans[0] / spans[1]))
+        told.append(done.result.models[0].scale_std)
+    assert 0.4 < np.sqrt(np.mean(np.square(off))) / np.mean(told) < 1.8
+
+
+def test_rtk_takes_out_what_the_lens_bent(block):
+    """With the lens a little wrong the block is a bowl; the positions put that right, lens included."""
+    exact = make_scene("grid", views=16, points=900, camera=CAMERA, noise_px=0.3, seed=5).reconstruction
+    exact.cameras[1] = CAMERA.with_params([900.0, 500.0, 375.0, -0.035])
+    bundle_adjust(exact, BundleOptions(refine_distortion=False))
+    bowl = np.linalg.norm(
+        (lambda c: c - c.mean(0))(exact.centres()) - (lambda c: c - c.mean(0))(block.centres()), axis=1
+    )
+    known = positions(block, (0.02, 0.02, 0.03), noise=1.0, rtk=True)
+    free = {1: np.array([True, False, False, True])}
+    done = georeference([hidden(exact)], KnownPlace(known, free_params=free))
+    placement = done.result.models[0]
+    assert placement.adjusted and placement.error_px < placement.error_before_px
+    assert placed_error(done, block).max() < 0.06 < bowl.max()
+    np.testing.assert_allclose(done.models[0].cameras[1].params[3], -0.05, atol=0.002)
+
+
+def test_gps_that_the_photos_contradict_does_not_bend_them(block):
+    """Positions that are forty times worse than they state: the block keeps its shape."""
+    known = positions(block, (0.02, 0.02, 0.03), noise=40.0, rtk=True, seed=3)
+    done = georeference([hidden(block)], KnownPlace(known))
+    fit = umeyama(done.models[0].centres(), block.centres())
+    assert np.linalg.norm(fit.act(done.models[0].centres()) - block.centres(), axis=1).max() < 0.02
+
+
+def test_an_adjustment_that_harms_the_photos_is_not_kept(block, monkeypatch):
+    model = hidden(block)
+    monkeypatch.setattr(
+        "geo3d.sfm.georeference_place.adjust_georeferenced",
+        lambda moved, known, threads: AdjustedModel(block, np.zeros((0, 3)), 0.30, 0.33),
+    )
+    done = georeference([model], KnownPlace(positions(block, (0.02, 0.02, 0.03), rtk=True)))
+    placement = done.result.models[0]
+    assert not placement.adjusted and any("contradict" in note for note in placement.notes)
+    assert done.models[0] is not block
+
+
+def test_a_single_line_is_upright_by_the_cameras(block):
+    line = make_scene("walk", views=12, points=500, seed=2).reconstruction
+    known = positions(line, (0.5, 0.5, 1.0), noise=0.3)
+    gravity = {v.name: -v.cam_from_world.rotation[:, 2] for v in line.views.values()}
+    done = georeference([hidden(line)], KnownPlace(known, gravity=gravity))
+    placement = done.result.models[0]
+    assert placement.up_from == "gimbal" and any("gimbal" in note for note in placement.notes)
+    tilt = np.rad2deg(
+        np.arccos(
+            np.mean(
+                [
+                    a.cam_from_world.rotation[:, 2] @ line.views[i].cam_from_world.rotation[:, 2]
+                    for i, a in done.models[0].views.items()
+                ]
+            )
+        )
+    )
+    assert tilt < 3
+
+
+def test_parts_land_in_one_world(block):
+    one, two = (hidden(block, seed) for seed in (1, 2))
+    for i in block.registered():
+        (one if i > 9 else two).views[i].cam_from_world = None
+    done = georeference([one, two], KnownPlace(positions(block)))
+    for model in done.models:
+        enu = PLACE.from_geodetic(done.result.frame.to_geodetic(model.centres()))
+        truth = [block.views[i].cam_from_world.center() for i in model.registered()]
+        np.testing.assert_allclose(enu, truth, atol=1e-5)
+
+
+# --------------------------------------------------------------------------------------------------------- control
+
+
+def test_surveyed_points_place_exactly(block):
+    control = surveyed(block, GROUND, checks={"gcp5"})
+    done = georeference([hidden(block)], KnownPlace(control=control))
+    placement = done.result.models[0]
+    assert placement.source == "control" and placement.up_from == "positions"
+    assert placed_error(done, block).max() < 0.02  # the keypoints have noise, the points have not
+    assert [r.used for r in placement.control] == [True] * 4 + [False]
+    assert placement.statistics("check")["horizontal_rms_m"] < 0.005
+    assert placement.statistics("control")["vertical_rms_m"] < 0.005
+    assert done.result.models[0].scale_std < 0.05
+
+
+def test_exact_photos_and_points_give_the_exact_place():
+    exact = make_scene("grid", views=9, points=300, camera=CAMERA, seed=6).reconstruction
+    done = georeference([hidden(exact)], KnownPlace(control=surveyed(exact, GROUND[:3])))
+    assert placed_error(done, exact).max() < 1e-5
+
+
+def test_control_overrules_gps_and_says_by_how_much_it_is_off(block):
+    known = KnownPlace(positions(block, noise=0.1, offset=(1.5, -0.5, 37.0)), control=surveyed(block, GROUND))
+    done = georeference([hidden(block)], known)
+    placement = done.result.models[0]
+    assert placement.source == "control" and placed_error(done, block).max() < 0.03
+    assert any("too high" in note and "37" in note for note in placement.notes)
+    assert placement.statistics("photos")["vertical_median_m"] < 2
+
+
+def test_a_wrong_click_and_a_wrong_coordinate_are_named(block):
+    more = GROUND[:2] + np.array([2.0, 1.5, 0.0])
+    control = surveyed(block, np.concatenate([GROUND, more]))
+    photo = sorted(control.points[0].clicks)[0]
+    control.points[0].clicks[photo] += [60.0, -40.0]
+    wrong = control.points[2]
+    control.points[2] = GroundPoint(wrong.name, PLACE.to_geodetic(GROUND[2] + [3, 0, 0]), wrong.clicks)
+    done = georeference([hidden(block)], KnownPlace(control=control))
+    assert any("gcp1" in w and photo in w for w in done.result.warnings)
+    assert any("gcp3" in w and "3.0" in w for w in done.result.warnings)
+    used = {r.name: r.used for r in done.result.models[0].control}
+    assert not used["gcp3"] and used["gcp1"]
+    assert placed_error(done, block).max() < 0.03
+
+
+def test_a_point_in_one_photo_is_told_and_does_no_harm(block):
+    control = surveyed(block, GROUND)
+    first = sorted(control.points[1].clicks)[0]
+    control.points[1].clicks.clear()
+    control.points[1].clicks[first] = np.array([400.0, 300.0])
+    done = georeference([hidden(block)], KnownPlace(control=control))
+    (row,) = [r for r in done.result.models[0].control if r.name == "gcp2"]
+    assert not row.used and "marked in 1 placed photo" in row.note and np.isnan(row.east)
+    assert placed_error(done, block).max() < 0.03
+
+
+def test_one_surveyed_point_shifts_what_gps_placed(block):
+    known = KnownPlace(positions(block, offset=(3.0, 1.0, 20.0)), control=surveyed(block, GROUND[4]))
+    done = georeference([hidden(block)], known)
+    assert done.result.models[0].source == "gps"
+    assert placed_error(done, block).max() < 0.05
+    assert any("20.00 m too high" in note for note in done.result.models[0].notes)
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        (GROUND[:2], "three points"),
+        (np.tile(GROUND[0], (4, 1)), "one place"),
+    ],
+)
+def test_control_that_does_not_suffice_is_refused(block, places, words):
+    with pytest.raises(ValueError, match=words):
+        georeference([hidden(block)], KnownPlace(control=surveyed(block, places)))
+
+
+def test_control_in_another_country_is_refused(block):
+    control = surveyed(block, GROUND)
+    swapped = [GroundPoint(p.name, p.geodetic[[1, 0, 2]], p.clicks) for p in control.points]
+    with pytest.raises(ValueError, match=r"km from the photos' GPS.*x is east or longitude"):
+        georeference([hidden(block)], KnownPlace(positions(block), control=GroundControl(swapped, "test")))
+
+
+# --------------------------------------------------------------------------------------------------------- lengths
+
+
+def test_a_known_distance_gives_metres_and_up(block):
+    names, centres = names_and_centres(block)
+    known = KnownPlace(
+        distances=(Distance(names[0], names[9], float(np.linalg.norm(centres[0] - centres[9]))),)
+    )
+    done = georeference([hidden(block)], known)
+    (model,), placement = done.models, done.result.models[0]
+    assert placement.source == "distance" and placement.metres and not placement.on_earth
+    found = np.linalg.norm(model.centres()[0] - model.centres()[-1])
+    assert found == pytest.approx(np.linalg.norm(centres[0] - centres[-1]), rel=1e-9)
+    assert model.views[1].cam_from_world.rotation[2, 2] < -0.95
+    assert done.result.frame is None and "known distances" in done.result.sentence()
+
+
+def test_a_known_distance_beats_the_scale_of_gps(block):
+    names, centres = names_and_centres(block)
+    distance = Distance(names[0], names[-1], float(np.linalg.norm(centres[0] - centres[-1])))
+    known = KnownPlace(positions(block, (1, 1, 2), noise=0.5), distances=(distance,))
+    done = georeference([hidden(block)], known)
+    spans = [np.linalg.norm(c - c.mean(0)) for c in (done.models[0].centres(), centres)]
+    assert done.result.models[0].source == "gps" and spans[0] == pytest.approx(spans[1], rel=1e-6)
+    (length,) = done.result.models[0].lengths
+    assert length.used and length.model_m == pytest.approx(distance.metres)
+
+
+def test_lengths_between_surveyed_points_and_ends_that_are_not_there(block):
+    control = surveyed(block, GROUND[:2], checks={"gcp1", "gcp2"})
+    metres = float(np.linalg.norm(GROUND[0] - GROUND[1]))
+    known = KnownPlace(
+        positions(block),
+        control=control,
+        distances=(Distance("gcp1", "gcp2", metres), Distance("gcp1", "x", 1.0)),
+    )
+    done = georeference([hidden(block)], known)
+    assert done.result.models[0].lengths[0].model_m == pytest.approx(metres)
+    assert any("x could not be placed" in w for w in done.result.warnings)
+
+
+# --------------------------------------------------------------------------------------------------------- nothing
+
+
+def test_without_anything_the_model_stands_upright_and_says_so(block):
+    done = georeference([hidden(block)], KnownPlace())
+    placement = done.result.models[0]
+    assert placement.source == "none" and not placement.metres
+    assert placement.transform.scale == 1
+    assert done.models[0].views[1].cam_from_world.rotation[2, 2] < -0.95
+    assert "arbitrary" in done.result.sentence()
+
+
+def test_gps_of_one_place_is_refused_with_a_reason(block):
+    known = [PhotoPosition(p.name, np.array([46.0, 8.0, 5.0]), p.std_m) for p in positions(block)]
+    done = georeference([hidden(block)], KnownPlace(known))
+    assert done.result.models[0].source == "none"
+    assert any("GPS does not place the model" in w for w in done.result.warnings)
+
+
+def test_the_file_holds_plain_numbers(block):
+    control = surveyed(block, GROUND, checks={"gcp5"})
+    control.points[1].clicks.clear()
+    done = georeference([hidden(block)], KnownPlace(positions(block), control=control))
+    record = json.loads(json.dumps(done.result.to_json(), allow_nan=False))
+    assert record["utm"]["epsg"] == 32632 and record["origin"]["latitude_deg"] == pytest.approx(
+        46.6412, abs=1e-3
+    )
+    assert record["models"][0]["control_residuals"]["points"][1]["east"] is None
+    assert record["metres"] and record["models"][0]["photo_residuals"]["horizontal_rms_m"] < 0.1
+    offset = record["utm"]["offset_m"]
+    assert 400_000 < offset[0] < 500_000 and abs(record["utm"]["grid_north_deg"]) < 1
+
+
+def test_the_same_seed_gives_the_same_world(block):
+    known = KnownPlace(positions(block, noise=0.3), control=surveyed(block, GROUND, click_px=0.5))
+    first, second = (georeference([hidden(block)], known, seed=3).models[0].centres() for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    with pytest.raises(ValueError, match="models is empty"):
+        georeference([], known)
