@@ -21,12 +21,13 @@ from geo3d.io import (
     write_colmap,
     write_transforms,
 )
-from geo3d.scene import Points, Reconstruction, Track, View
+from geo3d.scene import Frame, Points, Reconstruction, Rig, Track, View
 from geo3d.sfm import (
     BundleOptions,
     BundlePriors,
     BundleProblem,
     KnownPlace,
+    bundle_adjust,
     georeference,
     photo_positions,
     read_ground_control,
@@ -370,6 +371,21 @@ def test_gravity():
     )  # fmt: skip
     result = solve_bundle(problem, BundleOptions(max_iterations=200, function_tolerance=0.0))
     np.testing.assert_allclose(result.rotations[0] @ [0, 0, -1], tilted @ [0, 0, -1], atol=1e-4)
+
+
+def test_rigs(scene):
+    sensor_from_rig = SE3.exp([0.1, 0, 0, 0, 0.2, 0.1])
+    left, right = scene.views[1], scene.views[2]
+    right.camera_id, scene.cameras[2] = 2, scene.cameras[1]
+    right.cam_from_world = sensor_from_rig @ left.cam_from_world
+    scene.rigs, scene.frames = {1: Rig(1, {2: sensor_from_rig})}, {1: Frame(1, (1, 2), left.cam_from_world)}
+    turned = SE3(SO3.exp([0.01, 0, 0]).matrix @ left.cam_from_world.rotation, left.cam_from_world.translation)
+    left.cam_from_world = turned
+    bundle_adjust(scene, BundleOptions(max_iterations=0))
+    np.testing.assert_allclose(scene.frames[1].rig_from_world.rotation, turned.rotation, atol=1e-14)
+    moved = sensor_from_rig @ scene.frames[1].rig_from_world
+    np.testing.assert_allclose(right.cam_from_world.rotation, moved.rotation, atol=1e-14)
+    np.testing.assert_allclose(right.cam_from_world.translation, moved.translation, atol=1e-14)
 
 
 def test_ids(tmp_path):

@@ -54,6 +54,8 @@ class SchurSystem:
         Coupling of points (rows) with blocks (columns).
     dense_step : (n + lanes,) array
         Step of the dense side, zero beyond n.
+    basis_step : (m,) array
+        Step of the unknowns that the dense side is an image of; its own without a basis.
     point_step : (P, 3) array
     """
 
@@ -103,10 +105,12 @@ class SchurSystem:
         self._reduced = make_reduced(self.columns, pattern, basis, options)
         self._lane_index = np.flatnonzero(np.arange(lanes) < np.asarray(widths).reshape(-1, 1))
         self.dense_step, self.point_step = np.zeros(self.size + lanes), np.zeros((points, 3))
+        self.basis_step = np.zeros(self.size if basis is None else int(basis.columns[-1]))
 
     def gradient_norm(self) -> float:
         """Largest absolute element of the gradient."""
-        return float(max(np.abs(self.gc).max(initial=0.0), np.abs(self.gp).max(initial=0.0)))
+        dense = self.gc if self.basis is None else self.basis.matrix.T @ self._packed(self.gc)
+        return float(max(np.abs(dense).max(initial=0.0), np.abs(self.gp).max(initial=0.0)))
 
     def _reduce(self, damping: float, dense_damping: float) -> None:
         """Fill the reduced system and its right-hand side, with the points damped, and the dense side."""
@@ -158,6 +162,7 @@ class SchurSystem:
             if solved is None or not np.isfinite(solved[0]).all():
                 return None
             step, gap = solved
+            self.basis_step = step
             self.dense_step[: self.size] = step if basis is None else basis.matrix @ step
             model = float(damping * (scale * step) @ step - gradient @ step) + gap
             squared = float(step @ step)
@@ -191,23 +196,37 @@ class SchurSystem:
         half = bsr_array((parts, columns, bounds), shape=(blocks * lanes,) * 2)  # v.half.v = v.H.v
         return np.asarray(spread.multiply(half @ spread).sum(0)).ravel()
 
-    def covariances(self, variance: float) -> tuple[np.ndarray, np.ndarray]:
-        """Covariance (n, n) of the dense side and covariances (P, 3, 3) of the points; see `covariance`.
+    def covariances(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inverses of the normal equations: of the dense side (n, n), and in the unknowns of the basis (m, m).
+
+        Raises
+        ------
+        ValueError
+            If they are singular; see `covariance`.
+        """
+        self._reduce(0.0, 0.0)
+        unknowns = covariance(self._reduced.matrix(self.basis))
+        if self.basis is None:
+            return unknowns, unknowns
+        P = self.basis.matrix
+        return np.asarray(P @ (P @ unknowns).T), unknowns
+
+    def point_covariances(self, dense: np.ndarray) -> np.ndarray:
+        """Blocks (P, 3, 3) of the inverse for the points, after `covariances`, of which `dense` (n, n) is one.
 
         NaN for points that their observations do not determine.
         """
-        self._reduce(0.0, 0.0)
-        dense = covariance(self._reduced.matrix(self.basis), 1.0)
-        if self.basis is not None:
-            P = self.basis.matrix
-            dense = np.asarray(P @ (P @ dense).T)
         points = np.empty((len(self.V), 3, 3))
-        kernels.point_covariances(
-            self._factor, self._B, self.point_entries, self.entry_block, self.columns, dense, points
-        )
+
+        def chunk(_: int, first: int, last: int) -> None:
+            kernels.point_covariances(
+                first, last, self._factor, self._B, self.point_entries, self.entry_block, self.columns, dense, points
+            )  # fmt: skip
+
+        self._workers.run(chunk, self.point_bounds)
         pivots = self._factor[:, [0, 2, 5]]
         points[~((pivots > 0) & np.isfinite(pivots)).all(1)] = np.nan
-        return variance * dense, variance * points
+        return points
 
     def _packed(self, lanes: np.ndarray) -> np.ndarray:
         """(blocks, lanes) without the surplus: (n,)."""

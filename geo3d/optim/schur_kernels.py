@@ -184,9 +184,9 @@ def back_substitute(
 
 
 @njit(nogil=True, error_model="numpy")
-def point_covariances(factor, B, point_entries, entry_block, columns, dense, result):
-    """Covariances (P, 3, 3) of the points, `C^-T (I + B^T dense B) C^-1`, given that of the dense side (n, n)."""
-    for p in range(len(point_entries) - 1):
+def point_covariances(first, last, factor, B, point_entries, entry_block, columns, dense, result):
+    """Covariances (P, 3, 3) of points first..last, `C^-T (I + B^T dense B) C^-1`, `dense` being that of the others."""
+    for p in range(first, last):
         M = np.eye(3)
         for e in range(point_entries[p], point_entries[p + 1]):
             row, rows = columns[entry_block[e]], columns[entry_block[e] + 1] - columns[entry_block[e]]

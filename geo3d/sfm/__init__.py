@@ -12,6 +12,7 @@ from geo3d.sfm.bundle_adjustment import (
 )
 from geo3d.sfm.bundle_covariance import BundleCovariance, bundle_covariance, two_view_gauge
 from geo3d.sfm.bundle_priors import BundlePriors
+from geo3d.sfm.bundle_rigs import BundleRigs
 from geo3d.sfm.colors import keypoint_colors
 from geo3d.sfm.first_cameras import first_cameras, known_camera, set_known_cameras
 from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
@@ -80,6 +81,7 @@ __all__ = [
     "BundleProblem",
     "BundleReport",
     "BundleResult",
+    "BundleRigs",
     "Consistency",
     "ControlPoint",
     "ControlResidual",

@@ -26,8 +26,9 @@ from geo3d.geometry import SE3
 from geo3d.optim.least_squares import LMTrace, levenberg_marquardt
 from geo3d.optim.losses import RobustLoss
 from geo3d.optim.parallel import Workers, single_threaded_lapack
-from geo3d.sfm.bundle_problem import BundleOptions, BundleProblem, BundleResult, free_parameters
+from geo3d.sfm.bundle_problem import BundleOptions, BundleProblem, BundleResult, free_parameters, hold_rigs
 from geo3d.sfm.bundle_system import BundleSystem
+from geo3d.sfm.rig_model import apply_rigs, bundle_rigs
 from geo3d.util.threads import cpu_count
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def solve_bundle(problem: BundleProblem, options: BundleOptions | None = None) -
     start = time.perf_counter()
     options = options or BundleOptions()
     problem.check()
+    problem = hold_rigs(problem, options)
     loss = RobustLoss(options.loss, options.loss_scale_px)
     with single_threaded_lapack(), Workers(options.threads or cpu_count()) as workers:
         system = BundleSystem(problem, loss, *free_parameters(problem, options), workers)
@@ -73,6 +75,7 @@ def solve_bundle(problem: BundleProblem, options: BundleOptions | None = None) -
         cameras=cameras,
         points=system.points,
         errors_px=np.sqrt(squared),
+        rigs=system.rigs,
         cost_initial=result.cost_initial,
         cost=system.observation_cost(problem, squared) + system.prior_cost(),
         iterations=result.iterations,
@@ -111,14 +114,17 @@ def bundle_adjust(
     """Adjust the registered views, their cameras and all points of a reconstruction in place.
 
     Writes poses, camera parameters, `points.xyz` and `points.error_px` (mean over the track; NaN where nothing
-    projects). Rig constraints are not held; views move one by one.
+    projects). Views of rigs with several sensors keep the poses that these have to each other, and those are adjusted
+    too unless `options.refine_rigs` is false; frames' poses and `sensor_from_rig` are written as well. The world has
+    the scale of the rigs then, which is for whoever made the model to see to.
 
     Parameters
     ----------
     reconstruction : Reconstruction
     options : BundleOptions, optional
     constant_views, constant_cameras : iterable of int
-        Ids that stay as they are.
+        Ids that stay as they are. A frame with a view that stays does so as a whole; where the rig is refined its
+        views beside the reference still follow their sensors.
     constant_points : (P,) bool, optional
         Rows of points that stay.
 
@@ -144,10 +150,14 @@ def apply_bundle(
     """
     view_ids, camera_ids = reconstruction.registered(), sorted(reconstruction.cameras)
     for row, i in enumerate(view_ids):
-        before = (problem.rotations[row], problem.translations[row])
-        after = (result.rotations[row], result.translations[row])
-        if not all(np.array_equal(a, b) for a, b in zip(before, after)):
-            reconstruction.views[i].cam_from_world = SE3(after[0].copy(), after[1].copy())
+        rotation, translation = result.rotations[row], result.translations[row]
+        before = reconstruction.views[i].cam_from_world
+        assert before is not None
+        if not (
+            np.array_equal(before.rotation, rotation) and np.array_equal(before.translation, translation)
+        ):
+            reconstruction.views[i].cam_from_world = SE3(rotation.copy(), translation.copy())
+    apply_rigs(reconstruction, result.rigs)
     for row, i in enumerate(camera_ids):
         reconstruction.cameras[i] = result.cameras[row]
     points = reconstruction.points
@@ -208,9 +218,16 @@ def bundle_problem(
     for row, i in enumerate(view_ids):
         part = order[bounds[row] : bounds[row + 1]]
         obs_xy[part] = reconstruction.views[i].keypoints[keypoints[part]]
+    rotations = np.array([pose.rotation for pose in poses if pose is not None]).reshape(-1, 3, 3)
+    translations = np.array([pose.translation for pose in poses if pose is not None]).reshape(-1, 3)
+    constant = np.array([i in views for i in view_ids], bool)
+    rigs = bundle_rigs(reconstruction, views)
+    if rigs is not None:
+        rotations[rigs.views], translations[rigs.views] = rigs.view_poses()
+        constant[rigs.views] = False
     return BundleProblem(
-        rotations=np.array([pose.rotation for pose in poses if pose is not None]).reshape(-1, 3, 3),
-        translations=np.array([pose.translation for pose in poses if pose is not None]).reshape(-1, 3),
+        rotations=rotations,
+        translations=translations,
         view_camera=np.array(
             [camera_ids.index(reconstruction.views[i].camera_id) for i in view_ids], np.int64
         ),
@@ -219,7 +236,8 @@ def bundle_problem(
         obs_view=obs_view,
         obs_point=obs_point,
         obs_xy=obs_xy,
-        constant_view=np.array([i in views for i in view_ids], bool),
+        constant_view=constant,
         constant_camera=np.array([i in cameras for i in camera_ids], bool),
         constant_point=constant_points,
+        rigs=rigs,
     )

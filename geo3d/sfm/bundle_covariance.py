@@ -16,7 +16,7 @@ import numpy as np
 
 from geo3d.optim.losses import RobustLoss
 from geo3d.optim.parallel import Workers, single_threaded_lapack
-from geo3d.sfm.bundle_adjustment import BundleOptions, BundleProblem, free_parameters
+from geo3d.sfm.bundle_adjustment import BundleOptions, BundleProblem, free_parameters, hold_rigs
 from geo3d.sfm.bundle_system import BundleSystem
 from geo3d.util.threads import cpu_count
 
@@ -31,7 +31,9 @@ class BundleCovariance:
         Rotation (w), translation (v) of each view.
     cameras : list of (n_params, n_params) array
     points : (P, 3, 3) array
-        World coordinates. NaN where the observations do not determine the point.
+        World coordinates. NaN where the observations do not determine the point. No rows where not asked for.
+    frames, sensors : (F, 6, 6), (S, 6, 6) array
+        Of the poses of rigs' frames and sensors, in the same way. No rows without rigs.
     sigma_px : float
         Standard deviation of one pixel coordinate, as given or estimated; with `obs_sigma_px` the factor of these.
     """
@@ -39,6 +41,8 @@ class BundleCovariance:
     poses: np.ndarray
     cameras: list[np.ndarray]
     points: np.ndarray
+    frames: np.ndarray
+    sensors: np.ndarray
     sigma_px: float
 
 
@@ -61,7 +65,10 @@ def two_view_gauge(problem: BundleProblem, first: int, second: int) -> np.ndarra
 
 
 def bundle_covariance(
-    problem: BundleProblem, options: BundleOptions | None = None, sigma_px: float | None = None
+    problem: BundleProblem,
+    options: BundleOptions | None = None,
+    sigma_px: float | None = None,
+    points: bool = True,
 ) -> BundleCovariance:
     """Covariances at the values of an adjusted problem.
 
@@ -74,6 +81,8 @@ def bundle_covariance(
     sigma_px : float, optional
         Standard deviation of one pixel coordinate (with `obs_sigma_px`: the factor of these). By default estimated
         from the residuals and the redundancy of the observations alone.
+    points : bool
+        Whether those of the points are wanted too, which takes longer than all others.
 
     Returns
     -------
@@ -86,6 +95,7 @@ def bundle_covariance(
     """
     options = options or BundleOptions()
     problem.check()
+    problem = hold_rigs(problem, options)
     free = pose, params, point = free_parameters(problem, options)
     loss = RobustLoss(options.loss, options.loss_scale_px)
     with single_threaded_lapack(), Workers(options.threads or cpu_count()) as workers:
@@ -93,13 +103,17 @@ def bundle_covariance(
         if sigma_px is None:
             squared = system.squared_errors(problem)
             cost, counted = system.observation_cost(problem, squared), np.isfinite(squared).sum()
-            redundancy = 2 * counted - system.normal.size - 3 * np.count_nonzero(point)
+            redundancy = 2 * counted - len(system.normal.basis_step) - 3 * np.count_nonzero(point)
             if redundancy <= 0:
                 raise ValueError(f"sigma_px cannot be estimated: redundancy {redundancy}; give it")
             sigma_px = float(np.sqrt(2 * cost / redundancy))
         system.priors.multiply(sigma_px**2)  # all is divided by it in the end, and only pixels have that unit
         system.linearize()
-        dense, points = system.normal.covariances(sigma_px**2)
+        dense, unknowns = system.normal.covariances()
+        of_points = np.zeros((0, 3, 3))
+        if points:
+            of_points = system.normal.point_covariances(dense)
+            of_points[~point] = 0.0
     poses, cameras = np.zeros((*pose.shape, 6)), np.zeros((*params.shape, params.shape[1]))
     blocks, starts = system.blocks, system.normal.columns
     for b, width in enumerate(blocks.widths.tolist()):
@@ -112,6 +126,22 @@ def bundle_covariance(
             cameras[blocks.camera[b]][np.ix_(columns[bends] - 6, columns[bends] - 6)] = block[
                 np.ix_(bends, bends)
             ]
-    points[~point] = 0.0
     trimmed = [cameras[c, : len(m.params), : len(m.params)] for c, m in enumerate(problem.cameras)]
-    return BundleCovariance(poses, trimmed, points, sigma_px)
+    frames, sensors = np.zeros((0, 6, 6)), np.zeros((0, 6, 6))
+    if system.rig_columns is not None:
+        frames, sensors = (_blocks(unknowns, columns) for columns in system.rig_columns)
+    variance = sigma_px**2
+    return BundleCovariance(
+        poses=variance * poses,
+        cameras=[variance * camera for camera in trimmed],
+        points=variance * of_points,
+        frames=variance * frames,
+        sensors=variance * sensors,
+        sigma_px=sigma_px,
+    )
+
+
+def _blocks(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """(N, 6, 6) of rows and `columns` (N, 6) of a matrix, zero where these are -1."""
+    padded = np.pad(matrix, ((0, 1), (0, 1)))
+    return padded[columns[:, :, None], columns[:, None, :]]

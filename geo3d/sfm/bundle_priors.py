@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from geo3d.cameras.kernels import MAX_PARAMS
+from geo3d.geometry.so3 import skew
 from geo3d.optim.losses import RobustLoss
 
 
@@ -114,13 +115,6 @@ def _known(value: np.ndarray | None, sigma: np.ndarray | None, shape: tuple[int,
     return np.where(inverse > 0, np.asarray(value, np.float64), 0.0), inverse
 
 
-def _cross_matrices(v: np.ndarray) -> np.ndarray:
-    """(N, 3, 3): `[v]_x` of each row."""
-    result = np.zeros((len(v), 3, 3))
-    result[:, 2, 1], result[:, 0, 2], result[:, 1, 0] = v.T
-    return result - result.transpose(0, 2, 1)
-
-
 class PriorTerms:
     """Cost and normal equations of the priors of views and cameras; those of points are added by the kernels.
 
@@ -195,10 +189,10 @@ class PriorTerms:
         centre, down, param = self._residuals(rotations, translations, params)
         J = np.zeros((len(rotations), 6, 6))  # three rows of the centre, three of gravity
         inverse = rotations.transpose(0, 2, 1)
-        J[:, :3, :3] = -inverse @ _cross_matrices(translations)
+        J[:, :3, :3] = -inverse @ skew(translations)
         J[:, :3, 3:] = -inverse
         J[:, :3] *= self._centre_scale[:, :, None]
-        J[:, 3:, :3] = _cross_matrices(rotations[:, :, 2]) * self._down_scale[:, :, None]
+        J[:, 3:, :3] = skew(rotations[:, :, 2]) * self._down_scale[:, :, None]
         weights = np.full((len(rotations), 6), self._weight)
         weights[:, :3] *= self._loss.weight((centre**2).sum(1))[:, None]
         weighted = J.transpose(0, 2, 1) * weights[:, None, :]

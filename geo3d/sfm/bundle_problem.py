@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from geo3d.cameras.kernels import MAX_PARAMS
 from geo3d.optim.least_squares import LMOptions, LMTrace, Termination
 from geo3d.optim.losses import LossKind, RobustLoss
 from geo3d.sfm.bundle_priors import BundlePriors
+from geo3d.sfm.bundle_rigs import BundleRigs
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class BundleOptions:
     refine_focal, refine_principal_point, refine_distortion : bool
         Which parameters of the cameras move.
     refine_poses, refine_points : bool
-        Whether views and points move.
+        Whether views (with frames and sensors of rigs) and points move.
+    refine_rigs : bool
+        Whether the sensors of rigs move within them that the problem says are free.
     """
 
     loss: LossKind = "trivial"
@@ -47,6 +50,7 @@ class BundleOptions:
     refine_distortion: bool = True
     refine_poses: bool = True
     refine_points: bool = True
+    refine_rigs: bool = True
 
     def __post_init__(self) -> None:
         RobustLoss(self.loss, self.loss_scale_px)
@@ -95,6 +99,9 @@ class BundleProblem:
         False for observations that the loss does not touch, as those of control points, clicked by hand.
     priors : BundlePriors, optional
         What is known beforehand; counts in standard deviations.
+    rigs : BundleRigs, optional
+        Views that move together. Their rows of `rotations` and `translations` are not read but made from the poses
+        of frames and sensors, and `constant_view` and `constant_pose` are not for them.
     """
 
     rotations: np.ndarray
@@ -113,6 +120,7 @@ class BundleProblem:
     obs_sigma_px: np.ndarray | None = None
     obs_robust: np.ndarray | None = None
     priors: BundlePriors | None = None
+    rigs: BundleRigs | None = None
 
     def check(self) -> None:
         """Raise ValueError naming the first field of the wrong shape or with rows out of range."""
@@ -157,6 +165,12 @@ class BundleProblem:
             )
         if self.priors is not None:
             self.priors.check(views, points, [len(camera.params) for camera in self.cameras])
+        if self.rigs is not None:
+            self.rigs.check(views)
+            for name in ("constant_view", "constant_pose"):
+                held = getattr(self, name)
+                if held is not None and np.asarray(held)[self.rigs.views].any():
+                    raise ValueError(f"{name} holds views of rigs; hold their frames by rigs.constant_frame")
 
 
 @dataclass
@@ -171,6 +185,8 @@ class BundleResult:
         Reprojection error of each observation; NaN where the point does not project.
     cost_initial, cost : float
         `1/2 sum rho` over the observations that project, in px^2 (or variances), and the priors, before and after.
+    rigs : BundleRigs or None
+        The problem's with adjusted poses of frames and sensors.
     iterations, termination, seconds, trace
         See `geo3d.optim.LMResult`; seconds include the preparation.
     """
@@ -180,6 +196,7 @@ class BundleResult:
     cameras: list[Camera]
     points: np.ndarray
     errors_px: np.ndarray
+    rigs: BundleRigs | None
     cost_initial: float
     cost: float
     iterations: int
@@ -202,6 +219,8 @@ def free_parameters(
         pose[np.asarray(problem.constant_view, bool)] = False
     if problem.constant_pose is not None:
         pose &= ~np.asarray(problem.constant_pose, bool)
+    if problem.rigs is not None:
+        pose[problem.rigs.views] = (problem.rigs.moving() & options.refine_poses)[:, None]
     point = np.full(len(problem.points), options.refine_points)
     if problem.constant_point is not None:
         point &= ~np.asarray(problem.constant_point, bool)
@@ -222,3 +241,11 @@ def free_parameters(
     if problem.constant_camera is not None:
         params[np.asarray(problem.constant_camera, bool)] = False
     return pose, params, point
+
+
+def hold_rigs(problem: BundleProblem, options: BundleOptions) -> BundleProblem:
+    """The problem with those frames and sensors of its rigs constant that the options do not let move."""
+    if problem.rigs is None:
+        return problem
+    frames, sensors = options.refine_poses, options.refine_poses and options.refine_rigs
+    return replace(problem, rigs=problem.rigs.held(not frames, not sensors))

@@ -20,6 +20,7 @@ from geo3d.optim.reduced import ReducedOptions
 from geo3d.optim.schur import SchurSystem, lane_count
 from geo3d.sfm import bundle_kernels as kernels
 from geo3d.sfm.bundle_priors import BundlePriors, PriorTerms
+from geo3d.sfm.bundle_rigs import BundleRigs, RigMap
 
 if TYPE_CHECKING:
     from geo3d.sfm.bundle_adjustment import BundleProblem
@@ -156,9 +157,14 @@ class BundleSystem:
             self.blocks.of_camera,
         )
         chunks = min(_MAX_CHUNKS, 1 + len(order) // _CHUNK)
+        self._rig_map = None
+        if problem.rigs is not None:
+            starts = np.concatenate([[0], np.cumsum(self.blocks.widths)])
+            self._rig_map = RigMap(problem.rigs, self.blocks, starts)
         self.normal = SchurSystem(
-            self.blocks.widths, self.blocks.cross_block, entry_block, point_entries, workers, chunks, reduced
-        )
+            self.blocks.widths, self.blocks.cross_block, entry_block, point_entries, workers, chunks, reduced,
+            None if self._rig_map is None else self._rig_map.basis(),
+        )  # fmt: skip
         n = self.normal
         self._partial = [(n.U, n.cross, n.gc)]
         self._partial += [tuple(np.empty_like(a) for a in (n.U, n.cross, n.gc)) for _ in range(chunks - 1)]
@@ -172,6 +178,9 @@ class BundleSystem:
         self.rotations = np.array(problem.rotations, np.float64, order="C")
         self.translations = np.array(problem.translations, np.float64, order="C")
         self.points = np.array(problem.points, np.float64, order="C")
+        if problem.rigs is not None:
+            members = problem.rigs.views
+            self.rotations[members], self.translations[members] = problem.rigs.view_poses()
         self._trial = (
             self.rotations.copy(),
             self.translations.copy(),
@@ -203,6 +212,8 @@ class BundleSystem:
         if self._has_priors:
             self._add_priors()
             cost += self.priors.cost(self.rotations, self.translations, self.params)
+        if self._rig_map is not None:
+            n.basis = self._rig_map.basis()
         return float(cost)
 
     def _add_priors(self) -> None:
@@ -240,6 +251,9 @@ class BundleSystem:
             self.rotations, self.translations, self.params, n.dense_step, n.columns, b.columns, b.widths, b.view,
             b.camera, rotations, translations, params,
         )  # fmt: skip
+        if self._rig_map is not None:
+            members = self._rig_map.rigs.views
+            rotations[members], translations[members] = self._rig_map.move(n.basis_step)
         if (params[self._focal] <= 0).any():
             return np.inf
 
@@ -258,6 +272,18 @@ class BundleSystem:
         trial = self._trial
         self._trial = (self.rotations, self.translations, self.params, self.points)
         self.rotations, self.translations, self.params, self.points = trial
+        if self._rig_map is not None:
+            self._rig_map.accept()
+
+    @property
+    def rig_columns(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Unknowns of frames (F, 6) and sensors (S, 6), -1 for what stays; None without rigs."""
+        return None if self._rig_map is None else (self._rig_map.frame_columns, self._rig_map.sensor_columns)
+
+    @property
+    def rigs(self) -> BundleRigs | None:
+        """The problem's, at the current values."""
+        return None if self._rig_map is None else self._rig_map.rigs
 
     def observation_cost(self, problem: BundleProblem, squared: np.ndarray) -> float:
         """The cost of all observations that project, at the current values.

@@ -126,8 +126,13 @@ def test_all_ways_give_the_dense_solution(with_basis, seed, blocks, points):
         np.testing.assert_allclose(step, P @ y, rtol=1e-6, atol=1e-9 * np.abs(P @ y).max())
         np.testing.assert_allclose(decrease, -g @ y - 0.5 * y @ H @ y, rtol=1e-7)
         np.testing.assert_allclose(squared, y @ y, rtol=1e-7)
-        dense, each = other.covariances(2.0)
-        whole = 2 * P @ np.linalg.inv(H) @ P.T
+        dense, unknowns = other.covariances()
+        each = other.point_covariances(dense)
+        whole = P @ np.linalg.inv(H) @ P.T
+        m = len(unknowns)
+        np.testing.assert_allclose(
+            unknowns, np.linalg.inv(H)[:m, :m], rtol=1e-6, atol=1e-9 * np.abs(whole).max()
+        )
         np.testing.assert_allclose(dense, whole[:n, :n], rtol=1e-6, atol=1e-9 * np.abs(whole).max())
         for p in range(points):
             s = slice(n + 3 * p, n + 3 * p + 3)
