@@ -11,7 +11,7 @@ STAGES: tuple[str, ...] = ("scan", "features", "matches", "poses", "georeference
 """Names of the stages of `geo3d reconstruct`, in the order in which they run."""
 
 CameraPer = Literal["exif", "folder", "photo"]
-Matching = Literal["auto", "exhaustive", "sequential", "gps"]
+Matching = Literal["auto", "exhaustive", "sequential", "gps", "retrieval"]
 Quality = Literal["low", "medium", "high"]
 
 
@@ -35,8 +35,11 @@ class ReconstructOptions:
         Which photos share their intrinsics: those whose EXIF and size agree, those in one folder, none.
     max_size : int or None
         Longest side, in pixels, at which features are sought; None takes the one of `quality`.
-    matching : {"auto", "exhaustive", "sequential", "gps"}
-        Which pairs of photos are compared.
+    matching : {"auto", "exhaustive", "sequential", "gps", "retrieval"}
+        Which pairs of photos are compared: all, neighbours by name, by place, or by what they show; "auto" compares
+        all of a small set and takes the neighbours of each kind in a large one.
+    gps_radius_m : float or None
+        Photos further apart are no neighbours by place; None takes the nearest.
     seed : int
         Seed of every random choice; the same seed and photos give the same result.
     from_stage, until_stage : str or None
@@ -73,6 +76,7 @@ class ReconstructOptions:
     threads: int | None = None
     gcp: Path | None = None
     distance: tuple[tuple[str, str, float], ...] = ()
+    gps_radius_m: float | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (("camera_per", CameraPer), ("matching", Matching), ("quality", Quality)):
@@ -87,6 +91,10 @@ class ReconstructOptions:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _path(name, getattr(self, name)))
         _check_choice("fix_intrinsics", self.fix_intrinsics, (True, False))
+        if self.gps_radius_m is not None:
+            object.__setattr__(self, "gps_radius_m", _length("gps_radius_m", self.gps_radius_m))
+            if self.matching not in ("auto", "gps"):
+                raise ValueError(f"gps_radius_m is of no use when matching is {self.matching!r}")
         first, last = self.from_stage or STAGES[0], self.until_stage or STAGES[-1]
         if STAGES.index(first) > STAGES.index(last):
             raise ValueError(f"from_stage {first!r} comes after until_stage {last!r}")
@@ -138,6 +146,16 @@ def _distance(given: Any) -> tuple[str, str, float]:
     if parts[0] == parts[1] or metres <= 0:
         raise ValueError(f"distance is {given!r}; expected two different names and positive metres")
     return parts[0], parts[1], metres
+
+
+def _length(name: str, value: Any) -> float:
+    try:
+        length = math.nan if isinstance(value, str | bytes) else float(value)
+    except (TypeError, ValueError):
+        length = math.nan
+    if not 0 < length < math.inf:
+        raise ValueError(f"{name} is {value!r}; expected metres, more than 0")
+    return length
 
 
 def _numbers(name: str, values: Any) -> tuple[float, ...]:

@@ -27,6 +27,7 @@ import geo3d
 from geo3d.features import (
     SiftOptions,
     VerifyOptions,
+    check_choice,
     choose_pairs,
     extract_photos,
     match_photos,
@@ -247,10 +248,10 @@ def _stages(job: Job) -> list[Stage]:
         ),
         Stage(
             "matches",
-            [o.matching, pairs, o.seed],
+            [o.matching, pairs, o.gps_radius_m, o.seed],
             partial(matches, job),
             partial(_clear_matches, job),
-            check=partial(_pairs, job),
+            check=partial(_check_matches, job),
         ),
         Stage("poses", [o.fix_intrinsics, o.seed], partial(poses, job), outputs=(scene / "sparse" / "0",)),
         Stage(
@@ -363,20 +364,22 @@ def features(job: Job, stage: StageProgress) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------ matches
 
 
-def _pairs(job: Job) -> list[tuple[str, str]]:
+def _check_matches(job: Job) -> None:
     with job.database() as database:
-        return choose_pairs(database, job.options.matching, job.options.pairs)
+        check_choice(database, job.options.matching, job.options.pairs)
 
 
 def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Choose pairs of photos of a `job`, match them, keep what one rigid scene explains; progress goes to `stage`."""
-    given = job.given or GivenFiles()
-    pairs = _pairs(job)
+    given, o = job.given or GivenFiles(), job.options
     with job.database() as database:
         if not given.matches and not given.geometries:
+            pairs = choose_pairs(
+                database, o.matching, o.pairs, gps_radius_m=o.gps_radius_m, threads=job.threads
+            )
             match_photos(database, pairs, progress=stage.update, threads=job.threads)
         if not given.geometries:
-            options = VerifyOptions(seed=job.options.seed)
+            options = VerifyOptions(seed=o.seed)
             verify_matches(database, options, progress=stage.update, threads=job.threads)
         verified = sum(len(record.matches) > 0 for record in database.two_view_geometries().values())
     stage.summary = f"{verified} pairs share a view"

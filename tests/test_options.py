@@ -33,6 +33,12 @@ from geo3d.options import STAGES, ReconstructOptions
         ({"quality": "best"}, "quality is 'best'; choose one of low, medium, high"),
         ({"matching": "foo"}, "matching is 'foo'.*sequential"),
         ({"matching": ["gps"]}, "matching is"),
+        ({"gps_radius_m": 0}, "gps_radius_m is 0; expected metres"),
+        ({"gps_radius_m": "far"}, "gps_radius_m is 'far'; expected metres"),
+        (
+            {"gps_radius_m": 50, "matching": "sequential"},
+            "gps_radius_m is of no use when matching is 'sequential'",
+        ),
         ({"camera_per": "x"}, "camera_per is 'x'.*folder"),
         ({"fix_intrinsics": "no"}, "fix_intrinsics is 'no'"),
         ({"calib": 3}, "calib is 3.*path"),

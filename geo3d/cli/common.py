@@ -134,8 +134,18 @@ def _whole(word: str) -> int:
 
 
 Numbers = Annotated[tuple[float, ...] | None, _spec(_numbers, "FX,FY,CX,CY,...")]
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f"expected a number, got {word!r}") from None
+
+
 Whole = Annotated[int, _spec(_whole, "N")]
 OptionalWhole = Annotated[int | None, _spec(_whole, "N")]
+OptionalNumber = Annotated[float | None, _spec(_number, "X")]
 OptionalPath = Annotated[Path | None, _spec(Path, "FILE")]
 OptionalStage = Annotated[str | None, _spec(str, "{" + ",".join(STAGES) + "}", STAGES)]
 OptionalWord = Annotated[str | None, _spec(str, "NAME")]

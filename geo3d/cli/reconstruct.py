@@ -12,6 +12,7 @@ from tyro.conf import arg
 from geo3d.cli.common import (
     Common,
     Numbers,
+    OptionalNumber,
     OptionalPath,
     OptionalStage,
     OptionalWhole,
@@ -66,7 +67,10 @@ class Options(Common):
     """Longest side in pixels at which features are sought."""
 
     matching: Matching = "auto"
-    """Pairs of photos to compare: all, neighbours in a sequence, neighbours by GPS."""
+    """Pairs of photos to compare: all, neighbours in a sequence, by GPS, or by what they show."""
+
+    gps_radius_m: Annotated[OptionalNumber, arg(help_behavior_hint="(default: the nearest)")] = None
+    """Photos further apart are no neighbours by GPS."""
 
     pairs: Annotated[OptionalPath, arg(help_behavior_hint="")] = None
     """Compare only these pairs: a text file, two photo names a line."""
@@ -107,6 +111,7 @@ def to_reconstruct_options(options: Options) -> ReconstructOptions:
             camera_per=options.camera_per,
             max_size=options.max_size,
             matching=options.matching,
+            gps_radius_m=options.gps_radius_m,
             seed=options.seed,
             from_stage=options.from_stage,
             until_stage=options.until_stage,

@@ -1,6 +1,6 @@
 """Features of photos, their matches, and which pairs show the same place."""
 
-from geo3d.features.choose import choose_pairs
+from geo3d.features.choose import check_choice, choose_pairs
 from geo3d.features.extract_stage import extract_photos
 from geo3d.features.match_stage import match_photos, verify_matches
 from geo3d.features.matcher import MatchOptions, match, match_indexed, match_reference
@@ -12,6 +12,7 @@ from geo3d.features.pairs import (
     read_pairs,
     sequential_pairs,
 )
+from geo3d.features.retrieval import likeness, retrieval_pairs, signature
 from geo3d.features.sift import Features, SiftOptions, extract, root_sift
 from geo3d.features.verify import TwoViewConfig, TwoViewGeometry, VerifyOptions, verify_pair
 from geo3d.features.word_index import DescriptorIndex, index_descriptors
@@ -25,12 +26,14 @@ __all__ = [
     "TwoViewConfig",
     "TwoViewGeometry",
     "VerifyOptions",
+    "check_choice",
     "choose_pairs",
     "exhaustive_pairs",
     "extract",
     "extract_photos",
     "gps_pairs",
     "index_descriptors",
+    "likeness",
     "match",
     "match_indexed",
     "match_photos",
@@ -38,8 +41,10 @@ __all__ = [
     "may_overlap",
     "natural_key",
     "read_pairs",
+    "retrieval_pairs",
     "root_sift",
     "sequential_pairs",
+    "signature",
     "verify_matches",
     "verify_pair",
     "visual_words",

@@ -4,6 +4,7 @@ sorted.
 exhaustive   every photo with every other
 sequential   the neighbours in a video or a walk, the neighbours 2, 4, 8, ... away, and loop closures
 gps          the photos taken nearby
+retrieval    the photos that look alike (`retrieval.retrieval_pairs`)
 read         the pairs that a file lists
 """
 
@@ -59,21 +60,23 @@ def sequential_pairs(
     found = [(a, ordered[i + s]) for i, a in enumerate(ordered) for s in steps if i + s < len(ordered)]
     if loop_every:
         found += exhaustive_pairs(ordered[::loop_every])
-    return _sorted_pairs(found)
+    return sorted_pairs(found)
 
 
 def gps_pairs(
     places: Mapping[str, Gps | None], radius_m: float | None = None, max_neighbours: int = 30
 ) -> list[Pair]:
-    """Each photo with the nearest others, by horizontal distance on the WGS 84 ellipsoid.
+    """Each photo with others taken nearby, by horizontal distance on the WGS 84 ellipsoid.
 
-    A photo without a place is paired with all others.
+    Neighbours are taken in turn from the eight directions, in each the nearest first: so the next flight line is not
+    crowded out by photos that follow closely on the same one. A photo without a place is paired with all others.
 
     Parameters
     ----------
     places : mapping of name to Gps or None
     radius_m : float, optional
-        Leave out photos further away than this; by default only their number is limited.
+        Leave out photos further away than this. By default four times the distance to the `max_neighbours`-th
+        nearest, photo by photo.
     max_neighbours : int
         At most this many neighbours of each photo are taken (a pair is taken when either wants it).
 
@@ -82,24 +85,38 @@ def gps_pairs(
     ValueError
         If `radius_m` or `max_neighbours` is not positive.
     """
-    from scipy.spatial import KDTree
-
     if radius_m is not None and not radius_m > 0:
         raise ValueError(f"radius_m must be positive metres, got {radius_m}")
     if max_neighbours < 1:
         raise ValueError(f"max_neighbours must be at least 1, got {max_neighbours}")
     placed = sorted(name for name, gps in places.items() if gps is not None)
-    lost = [name for name, gps in places.items() if gps is None]
-    found = [(a, b) for a in lost for b in places if a != b]
-    if len(placed) > 1:
-        where = np.array([(p.latitude_deg, p.longitude_deg) for n in placed if (p := places[n]) is not None])
-        points = _on_ellipsoid(where)
-        count = min(max_neighbours + 1, len(placed))
-        distances, neighbours = (np.asarray(f) for f in KDTree(points).query(points, k=count))
-        near = np.isfinite(distances) if radius_m is None else distances <= radius_m
-        rows, columns = np.nonzero(near)
-        found += [(placed[i], placed[j]) for i, j in zip(rows, neighbours[rows, columns]) if i != j]
-    return _sorted_pairs(found)
+    found = [(a, b) for a, gps in places.items() if gps is None for b in places if a != b]
+    degrees = np.array([(p.latitude_deg, p.longitude_deg) for n in placed if (p := places[n]) is not None])
+    points = _on_ellipsoid(degrees.reshape(-1, 2))
+    for i in range(len(placed)):
+        near = _neighbours(points, i, _east_and_north(degrees[i]), radius_m, max_neighbours)
+        found += [(placed[i], placed[j]) for j in near]
+    return sorted_pairs(found)
+
+
+def _neighbours(
+    points: np.ndarray, i: int, axes: np.ndarray, radius_m: float | None, most: int
+) -> np.ndarray:
+    """Indices of the neighbours of point `i` of (N, 3), whose horizontal axes are (2, 3)."""
+    offset = points - points[i]
+    distance = np.linalg.norm(offset, axis=1)
+    order = np.argsort(distance, kind="stable")
+    order = order[order != i]
+    if not len(order):
+        return order
+    radius = 4 * distance[order[min(most, len(order)) - 1]] if radius_m is None else radius_m
+    order = order[distance[order] <= radius]
+    east, north = axes @ offset[order].T
+    sector = np.floor(np.arctan2(north, east) / (np.pi / 4)).astype(int)
+    turn = np.zeros(len(order), int)  # how many nearer ones lie in the same direction
+    for s in np.unique(sector):
+        turn[sector == s] = np.arange(np.count_nonzero(sector == s))
+    return order[np.argsort(turn, kind="stable")[:most]]
 
 
 def read_pairs(path: str | os.PathLike, names: Sequence[str]) -> list[Pair]:
@@ -141,7 +158,7 @@ def read_pairs(path: str | os.PathLike, names: Sequence[str]) -> list[Pair]:
         found.append(pair)
     if not found:
         raise ValueError(f"{os.fspath(path)} lists no pairs: write two photo names a line")
-    return _sorted_pairs(found)
+    return sorted_pairs(found)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -158,8 +175,19 @@ def _split_line(line: str, known: set[str]) -> Pair | None:
     return None
 
 
-def _sorted_pairs(found: Iterable[Pair]) -> list[Pair]:
+def sorted_pairs(found: Iterable[Pair]) -> list[Pair]:
+    """Each pair once, its names in order, sorted."""
     return sorted({(min(a, b), max(a, b)) for a, b in found})
+
+
+def _east_and_north(degrees: np.ndarray) -> np.ndarray:
+    """(2, 3): the horizontal directions at a latitude and longitude."""
+    latitude, longitude = np.deg2rad(degrees)
+    east = np.array([-np.sin(longitude), np.cos(longitude), 0.0])
+    up = np.array(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
+    )
+    return np.stack([east, np.cross(up, east)])
 
 
 def _on_ellipsoid(degrees: np.ndarray) -> np.ndarray:

@@ -169,7 +169,7 @@ def test_options_reach_the_pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     line = (
         f"--quiet reconstruct {tmp_path} -o {tmp_path}/s --camera-model PINHOLE --camera-params 800,800,320,240 "
         "--fix-intrinsics --camera-per folder --max-size 1200 --matching gps --seed 7 --from features --until poses "
-        "--quality low --threads 1"
+        "--quality low --threads 1 --gps-radius-m 80"
     )
     assert run(line.split()) == 0
     assert calls == [
@@ -188,6 +188,7 @@ def test_options_reach_the_pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: P
                 until_stage="poses",
                 quality="low",
                 threads=1,
+                gps_radius_m=80.0,
             ),
         )
     ]

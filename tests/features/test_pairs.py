@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo3d.features import exhaustive_pairs, gps_pairs, natural_key, read_pairs, sequential_pairs
+from geo3d.features import (
+    exhaustive_pairs,
+    gps_pairs,
+    likeness,
+    natural_key,
+    read_pairs,
+    retrieval_pairs,
+    root_sift,
+    sequential_pairs,
+    signature,
+)
 from geo3d.images import Gps
 
 names = st.lists(st.integers(0, 999).map(lambda i: f"frame{i}.jpg"), max_size=40, unique=True)
@@ -74,6 +84,17 @@ def test_gps_number_of_neighbours():
     assert len(pairs) <= 25 * 4
 
 
+def test_gps_neighbours_of_the_next_line_are_not_crowded_out():
+    """Photos every metre along lines 30 m apart: the nearest thirty are all of the same line."""
+    metre = 1 / 111_200
+    places = {f"{line}-{i:03d}": Gps(30 * line * metre, i * metre) for line in range(3) for i in range(120)}
+    pairs = gps_pairs(places)
+    assert len(pairs) <= 360 * 30
+    other = [(a, b) for a, b in pairs if a[0] != b[0]]
+    assert {a for a, _ in other} | {b for _, b in other} == set(places)
+    assert ("0-050", "1-050") in pairs and ("0-050", "0-051") in pairs
+
+
 def test_a_photo_without_a_place_is_paired_with_all():
     places = {**grid_of_places(1000.0), "lost": None}
     pairs = gps_pairs(places, radius_m=10)
@@ -98,6 +119,32 @@ def test_a_wrong_line_is_named(tmp_path, line):
         read_pairs(path, ["a", "b.jpg"])
 
 
+def test_likeness_of_photos_of_one_place():
+    rng = np.random.default_rng(0)
+    world = [root_sift(rng.gamma(0.4, 40, (2000, 128))) for _ in range(2)]
+    photos = {f"{w}{i}": world[w][150 * i : 150 * i + 600] for w in (0, 1) for i in range(8)}
+    signatures = {name: signature(descriptors) for name, descriptors in photos.items()}
+    alike = likeness(np.stack(list(signatures.values())))
+    np.testing.assert_array_equal(alike, alike.T)
+    np.testing.assert_allclose(np.diag(alike), 1, atol=0.01)
+    assert np.abs(alike).max() < 1.01
+    pairs = retrieval_pairs(signatures, 3)
+    gaps = [abs(int(a[1]) - int(b[1])) for a, b in pairs]
+    assert all(a[0] == b[0] for a, b in pairs) and max(gaps) <= 3
+    assert {
+        (a, b) for a, b in combinations(sorted(photos), 2) if a[0] == b[0] and int(b[1]) - int(a[1]) == 1
+    } <= set(pairs)
+    assert retrieval_pairs(signatures, 100) == exhaustive_pairs(photos)
+
+
+def test_the_order_of_features_does_not_change_a_signature_and_none_is_like_nothing():
+    descriptors = root_sift(np.random.default_rng(1).gamma(0.4, 40, (300, 128)))
+    np.testing.assert_array_equal(signature(descriptors), signature(descriptors[::-1]))
+    none = signature(np.zeros((0, 128), np.uint8))
+    assert not none.any() and not likeness(np.stack([none, signature(descriptors)]))[0].any()
+    assert retrieval_pairs({"a": none}) == []
+
+
 def test_wrong_arguments(tmp_path):
     (tmp_path / "empty.txt").write_text("# nothing\n")
     with pytest.raises(ValueError, match="lists no pairs"):
@@ -110,3 +157,7 @@ def test_wrong_arguments(tmp_path):
         gps_pairs({}, radius_m=0)
     with pytest.raises(ValueError, match="max_neighbours"):
         gps_pairs({}, max_neighbours=0)
+    with pytest.raises(ValueError, match="max_neighbours"):
+        retrieval_pairs({}, 0)
+    with pytest.raises(ValueError, match="descriptors must be"):
+        signature(np.zeros((3, 64), np.uint8))

@@ -173,7 +173,7 @@ def test_masks_and_alpha_keep_features_out(photos, tmp_path):
 def test_wrong_names(whole):
     with pytest.raises(ValueError, match=r"expected two different images"):
         match_photos(whole, [("a.png", "none.png")])
-    with pytest.raises(ValueError, match="matching must be"):
+    with pytest.raises(ValueError, match="matching must be one of auto"):
         choose_pairs(whole, "all")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="0 of 4 photos say where"):
         choose_pairs(whole, "gps")
@@ -190,6 +190,25 @@ def test_choose_pairs(tmp_path):
         assert len(choose_pairs(db, "gps")) == 66
         (tmp_path / "pairs.txt").write_text("3.jpg 1.jpg\n")
         assert choose_pairs(db, "exhaustive", tmp_path / "pairs.txt") == [("1.jpg", "3.jpg")]
+
+
+def test_of_many_photos_the_neighbours_are_taken(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("geo3d.features.choose.EXHAUSTIVE_UP_TO", 3)
+    names = [*NAMES, *(f"far{i}.jpg" for i in range(9))]
+    with database(tmp_path / "a.db", names) as db:
+        for name in NAMES:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes((photos / name).read_bytes())
+        extract_photos(db, tmp_path, OPTIONS)
+        for image_id, latitude in ((5, 10.0), (13, 10.0001)):
+            with db.transaction():
+                db.write_pose_prior(image_id, PosePrior(np.array([latitude, 8.0, np.nan])))
+        alike = [(a, b) for i, a in enumerate(NAMES) for b in NAMES[i + 1 :]]
+        assert choose_pairs(db, "retrieval") == alike
+        pairs = set(choose_pairs(db))
+        assert pairs > set(alike) and ("far0.jpg", "far8.jpg") in pairs  # near each other
+        assert ("far0.jpg", "far5.jpg") in pairs and ("far0.jpg", "far6.jpg") not in pairs  # next by name
+        assert ("far0.jpg", "far8.jpg") not in choose_pairs(db, gps_radius_m=5)
 
 
 def test_quick_look(whole, photos, tmp_path):
