@@ -3,7 +3,7 @@
     scan      find the photos, read EXIF, decide who shares a camera      images/, cameras in database.db
     features  keypoints and descriptors of every photo                    database.db
     matches   choose pairs, match, verify                                 database.db
-    poses     incremental mapping with bundle adjustment                  sparse/0, sparse/1, ...
+    poses     global mapping, incremental where it fails                  sparse/0, sparse/1, ...
     georeference  scale, place on Earth, or at least up                   sparse/ moved, georeference.json
     export    what people and other programs open                         points.ply, report.html, ...
 
@@ -16,6 +16,7 @@ hloc's `features.h5` and `matches.h5`.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -73,7 +74,7 @@ from geo3d.sfm import (
     georeference,
     keypoint_colors,
     load_match_graph,
-    map_incrementally,
+    map_views,
     match_photos_of_control,
     photo_position,
     photo_positions,
@@ -83,6 +84,7 @@ from geo3d.sfm import (
 )
 from geo3d.util.files import folder_lock, remove_partial, write_text
 from geo3d.util.progress import Progress, StageProgress
+from geo3d.util.snapshots import Snapshots
 from geo3d.util.stages import Stage, StageRunner
 from geo3d.util.threads import cpu_count
 from geo3d.viz import report_data
@@ -154,6 +156,11 @@ class Job:
     @property
     def images(self) -> Path:
         return self.scene / "images"
+
+    @property
+    def snapshots(self) -> Path:
+        """Where a mapping that was cut short goes on from."""
+        return self.scene / ".geo3d" / "mapping"
 
     @property
     def masks(self) -> Path | None:
@@ -253,7 +260,13 @@ def _stages(job: Job) -> list[Stage]:
             partial(_clear_matches, job),
             check=partial(_check_matches, job),
         ),
-        Stage("poses", [o.fix_intrinsics, o.seed], partial(poses, job), outputs=(scene / "sparse" / "0",)),
+        Stage(
+            "poses",
+            [o.fix_intrinsics, o.seed],
+            partial(poses, job),
+            lambda: shutil.rmtree(job.snapshots, ignore_errors=True),
+            outputs=(scene / "sparse" / "0",),
+        ),
         Stage(
             "georeference",
             [job.control and o.gcp and o.gcp.read_bytes().hex(), o.distance],
@@ -400,7 +413,13 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     bundle = BundleOptions(refine_focal=refine, refine_distortion=refine, threads=job.threads)
     stage.update(0, len(graph))
     options = MapperOptions(bundle=bundle, seed=job.options.seed)
-    result = map_incrementally(graph, options, lambda done, text: stage.update(done, len(graph), text))
+    key = f"{geo3d.__version__} {options} {graph.digest()}"
+    result = map_views(
+        graph,
+        options,
+        lambda done, text: stage.update(done, len(graph), text),
+        Snapshots(job.snapshots, key),
+    )
     if not result.models:
         raise ValueError(
             f"no two of the {len(graph)} photos share enough to start from. Photos must overlap by half, show "
@@ -421,7 +440,8 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     stage.summary = f"{int(first.registered.sum())} of {len(graph)} photos, {int(first.placed.sum())} points"
     reasons = {graph.names[view]: reason for view, reason in result.reasons.items()}
     deviations = _camera_deviations(result.models, bundle) if refine else {}
-    return {"reasons": reasons, "warnings": warnings, "camera_std": deviations}
+    shutil.rmtree(job.snapshots, ignore_errors=True)
+    return {"reasons": reasons, "warnings": [*warnings, *result.notes], "camera_std": deviations}
 
 
 def _camera_deviations(models: list[WorkingModel], bundle: BundleOptions) -> dict[str, list[float | None]]:

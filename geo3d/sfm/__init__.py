@@ -59,7 +59,9 @@ from geo3d.sfm.incremental import MapperOptions, MappingResult, map_incrementall
 from geo3d.sfm.known_poses import register_photos, triangulate_known_poses
 from geo3d.sfm.lens_fit import LensSample, camera_deviations
 from geo3d.sfm.lens_prior import lens_prior
+from geo3d.sfm.mapping import map_views
 from geo3d.sfm.match_graph import MatchGraph, PairMatches, load_match_graph
+from geo3d.sfm.merging import merge_models
 from geo3d.sfm.retracking import Consistency, model_consistency, retrack
 from geo3d.sfm.rotation_averaging import (
     AveragedRotations,
@@ -143,8 +145,10 @@ __all__ = [
     "loop_errors",
     "map_globally",
     "map_incrementally",
+    "map_views",
     "match_photos_of_control",
     "measure_distances",
+    "merge_models",
     "model_consistency",
     "photo_position",
     "photo_positions",

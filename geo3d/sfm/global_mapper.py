@@ -30,6 +30,7 @@ from geo3d.sfm.incremental import (
     normalize,
 )
 from geo3d.sfm.match_graph import MatchGraph
+from geo3d.sfm.merging import merge_models
 from geo3d.sfm.retracking import retrack
 from geo3d.sfm.rotation_averaging import average_relative_rotations
 from geo3d.sfm.track_kernels import choose_tracks, rigid_groups
@@ -68,23 +69,25 @@ def map_globally(
     """
     snapshots = snapshots or Snapshots()
     oriented = _Oriented.of(snapshots.step("rotations", lambda: _orient(graph, options, progress)))
-    free = np.ones(len(graph), bool)
     models: list[WorkingModel] = []
     for number in range(oriented.components):
         members = oriented.component == number
         if members.sum() < max(3, options.min_component):
             break  # the largest come first
         part = snapshots.within(f"component-{number}")
-        placed = _place(graph, oriented, members, options, part)
-        for row, model in enumerate(_rigid_models(placed, options)):
-            done = int((~free).sum())
-            report = lambda n, text, done=done: progress(done + n, text)  # noqa: E731
-            group = part.within(f"group-{row}")
-            grow(model, free, options, report, snapshots=group)
-            finish(model, options, free, progress=report, snapshots=group)
-            models.append(model)
-            free &= ~model.registered
-    done = int((~free).sum())
+        models += _rigid_models(_place(graph, oriented, members, options, part), options)
+    models = merge_models(models, options)
+    free = np.ones(len(graph), bool)
+    for model in models:
+        free &= ~model.registered
+    done = 0
+    for number, model in enumerate(models):
+        part = snapshots.within(f"model-{number}")
+        report = lambda n, text, done=done: progress(done + n, text)  # noqa: E731
+        grow(model, free, options, report, snapshots=part)
+        finish(model, options, free, progress=report, snapshots=part)
+        free &= ~model.registered
+        done += int(model.registered.sum())
     rest = map_incrementally(
         graph, options, lambda n, text: progress(done + n, text), free, snapshots.within("rest")
     )

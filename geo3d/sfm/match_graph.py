@@ -5,6 +5,7 @@ Views are addressed by their row here (photos in the order of their names); `vie
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,18 @@ class MatchGraph:
     def keypoint_offsets(self) -> np.ndarray:
         """(V + 1,) int64: keypoint k of view v is number `offsets[v] + k` over all photos."""
         return np.concatenate([[0], np.cumsum([len(k) for k in self.keypoints])]).astype(np.int64)
+
+    def digest(self) -> str:
+        """Hash of all that a model depends on: cameras, keypoints, matches, and which photo is which."""
+        hashed = hashlib.blake2b(digest_size=16)
+        cameras = [(i, c.model, c.width, c.height, list(c.params)) for i, c in sorted(self.cameras.items())]
+        hashed.update(repr((self.names, self.camera_ids, cameras)).encode())
+        for keypoints in self.keypoints:
+            hashed.update(keypoints.tobytes())
+        for pair in self.pairs:
+            hashed.update(f"{pair.first} {pair.second} {len(pair.matches)} ".encode())
+            hashed.update(pair.matches.tobytes())
+        return hashed.hexdigest()
 
     def inlier_counts(self) -> np.ndarray:
         """(V, V) int64, symmetric: verified matches between each two views."""

@@ -63,7 +63,7 @@ def retrack(model: WorkingModel, max_error_px: float) -> WorkingModel:
     made = WorkingModel(model.graph, build_tracks(matches_in_epipolar_plane(model, max_error_px)))
     made.rotations, made.translations = model.rotations.copy(), model.translations.copy()
     made.registered, made.held = model.registered.copy(), model.held.copy()
-    made.cameras = list(model.cameras)
+    made.cameras, made.free_params = list(model.cameras), list(model.free_params)
     return made
 
 

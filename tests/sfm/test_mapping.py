@@ -1,0 +1,123 @@
+"""Which mapper is believed, and components that are joined."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from geo3d.geometry import SO3, Sim3
+from geo3d.sfm import (
+    BundleOptions,
+    MapperOptions,
+    PairMatches,
+    map_globally,
+    map_views,
+    mapping,
+    merge_models,
+)
+from geo3d.sfm.mapping import doubtful_components
+from geo3d.synthetic import make_scene
+
+from .test_global_mapper import side_by_side
+from .test_incremental import pose_errors
+
+FIXED = MapperOptions(bundle=BundleOptions(refine_focal=False, refine_distortion=False, threads=1))
+
+
+def part(model, views, transform):
+    """Some views of a model, in a frame of their own."""
+    made = copy.deepcopy(model)
+    made.registered = np.isin(np.arange(len(model.registered)), views)
+    made.used &= made.registered[made.obs_view]
+    made._drop_thin_points()
+    centres = transform.act(made.centres())
+    made.points = transform.act(made.points)
+    made.rotations = made.rotations @ transform.rotation.T
+    made.translations = -np.einsum("vij,vj->vi", made.rotations, centres)
+    return made
+
+
+@pytest.fixture
+def halves(graph_of):
+    scene = make_scene("walk", views=10, points=500, noise_px=0.2, seed=1)
+    whole = map_globally(graph_of(scene), FIXED).models[0]
+    turn = Sim3(2.5, SO3.exp([0.3, 1.0, -0.5]).matrix, np.array([4.0, -2.0, 9.0]))
+    identity = Sim3(1.0, np.eye(3), np.zeros(3))
+    return scene, whole, part(whole, range(6), identity), part(whole, range(6, 10), turn)
+
+
+def test_parts_that_share_points_are_joined(halves):
+    scene, whole, a, b = halves
+    merged = merge_models([a, b], FIXED)
+    assert len(merged) == 1 and merged[0].registered.all()
+    assert pose_errors(merged[0], scene)[1].max() < 2 * pose_errors(whole, scene)[1].max() + 1e-4
+
+
+def test_parts_that_share_nothing_true_stay_apart(halves):
+    _, _, a, b = halves
+    rng = np.random.default_rng(0)
+    graph = copy.copy(a.graph)
+    graph.pairs = [
+        p
+        if (p.first < 6) == (p.second < 6)
+        else PairMatches(
+            p.first, p.second, np.column_stack([p.matches[:, 0], rng.permutation(p.matches[:, 1])])
+        )
+        for p in graph.pairs
+    ]
+    a.graph = b.graph = graph
+    merged = merge_models([a, b], FIXED)
+    assert merged[0] is a and merged[1] is b
+
+
+def test_good_models_are_not_doubted_and_nothing_is_said(graph_of):
+    scene = make_scene("orbit", views=8, points=400, noise_px=0.3, seed=2)
+    graph = graph_of(scene)
+    result = map_views(graph, FIXED)
+    assert result.models[0].registered.all() and result.notes == [] and result.reasons == {}
+    assert doubtful_components(graph, result.models) == []
+
+
+def test_a_model_that_explains_too_little_is_made_again_and_the_better_kept(graph_of, monkeypatch):
+    scene = make_scene("orbit", views=8, points=400, noise_px=0.3, seed=3)
+    graph = graph_of(scene)
+
+    def bad(*arguments):
+        result = map_globally(*arguments)
+        rng = np.random.default_rng(0)
+        model = result.models[0]
+        model.used &= rng.random(len(model.used)) < 0.5
+        model._drop_thin_points()
+        return result
+
+    monkeypatch.setattr(mapping, "map_globally", bad)
+    result = map_views(graph, FIXED)
+    assert len(result.notes) == 1 and "the new model was taken" in result.notes[0]
+    assert result.models[0].registered.all()
+    assert pose_errors(result.models[0], scene)[1].max() < 0.02
+
+
+def test_photos_left_out_are_looked_for_and_the_first_model_kept_if_that_is_in_vain(graph_of, monkeypatch):
+    scene = make_scene("orbit", views=8, points=400, noise_px=0.3, seed=4)
+    graph = graph_of(scene)
+
+    def lazy(*arguments):
+        result = map_globally(*arguments)
+        for view in (6, 7):
+            result.models[0].forget_view(view)
+        return result
+
+    monkeypatch.setattr(mapping, "map_globally", lazy)
+    result = map_views(graph, FIXED)
+    assert result.models[0].registered.all() and "2 of 8 photos were left out" in result.notes[0]
+    monkeypatch.setattr(mapping, "map_incrementally", lazy)
+    monkeypatch.setattr(mapping, "map_incrementally", lambda *a: lazy(*a[:3]))
+    result = map_views(graph, FIXED)
+    assert result.models[0].registered.sum() == 6 and "the first model was kept" in result.notes[0]
+    assert set(result.reasons) == {6, 7}
+
+
+def test_two_places_are_two_models_without_doubt(graph_of):
+    a, b = make_scene("orbit", views=6, points=300, seed=5), make_scene("walk", views=5, points=300, seed=6)
+    result = map_views(side_by_side(graph_of(a), graph_of(b)), FIXED)
+    assert [int(m.registered.sum()) for m in result.models] == [6, 5] and result.notes == []
