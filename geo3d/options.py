@@ -54,6 +54,8 @@ class ReconstructOptions:
         Ground control points: a list in OpenDroneMap's format, `gcp_list.txt`.
     distance : tuple of (str, str, float)
         Known distances: names of two photos (their cameras) or of two points of `gcp`, and metres.
+    marker_size_m : float or None
+        Edge of the black square of printed markers (ArUco, AprilTag), which are then looked for in the photos.
 
     Raises
     ------
@@ -77,6 +79,7 @@ class ReconstructOptions:
     gcp: Path | None = None
     distance: tuple[tuple[str, str, float], ...] = ()
     gps_radius_m: float | None = None
+    marker_size_m: float | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (("camera_per", CameraPer), ("matching", Matching), ("quality", Quality)):
@@ -99,6 +102,8 @@ class ReconstructOptions:
         if STAGES.index(first) > STAGES.index(last):
             raise ValueError(f"from_stage {first!r} comes after until_stage {last!r}")
         object.__setattr__(self, "distance", tuple(_distance(given) for given in self.distance))
+        if self.marker_size_m is not None:
+            object.__setattr__(self, "marker_size_m", _length("marker_size_m", self.marker_size_m))
         self._check_camera()
 
     def _check_camera(self) -> None:

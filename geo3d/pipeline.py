@@ -70,6 +70,7 @@ from geo3d.sfm import (
     MapperOptions,
     WorkingModel,
     camera_deviations,
+    find_markers,
     first_cameras,
     georeference,
     keypoint_colors,
@@ -269,7 +270,7 @@ def _stages(job: Job) -> list[Stage]:
         ),
         Stage(
             "georeference",
-            [job.control and o.gcp and o.gcp.read_bytes().hex(), o.distance],
+            [job.control and o.gcp and o.gcp.read_bytes().hex(), o.distance, o.marker_size_m],
             partial(place_models, job),
             outputs=(scene / "georeference.json",),
         ),
@@ -466,15 +467,21 @@ def place_models(job: Job, stage: StageProgress) -> dict[str, Any]:
     photos = job.found.photos
     control = job.control and match_photos_of_control(job.control, job.results["scan"]["photos"])
     deviations = job.results["poses"].get("camera_std", {})
+    size, models = job.options.marker_size_m, read_mapped(job.scene)
+    names = sorted(
+        {view.name for m in models for view in m.views.values() if view.cam_from_world is not None}
+    )
     known = KnownPlace(
         positions=photo_positions({photo.name: photo.gps for photo in photos}),
         gravity={p.name: gimbal_gravity(p.gimbal_deg) for p in photos if p.gimbal_deg is not None},
         orientations={photo.name: photo.orientation for photo in photos},
         control=control,
         distances=tuple(Distance(*given) for given in job.options.distance),
+        markers=[] if size is None else find_markers(job.images, names, job.threads, stage.update),
+        marker_size_m=size or np.nan,
         free_params={int(i): np.array([v is None or v > 0 for v in std]) for i, std in deviations.items()},
     )
-    placed = georeference(read_mapped(job.scene), known, job.options.seed, job.threads)
+    placed = georeference(models, known, job.options.seed, job.threads)
     write_components(placed.models, job.scene)
     write_text(job.scene / "georeference.json", json.dumps(placed.result.to_json(), indent=1))
     stage.summary = placed.result.headline()

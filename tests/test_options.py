@@ -48,6 +48,7 @@ from geo3d.options import STAGES, ReconstructOptions
         ({"distance": ["a.jpg b.jpg 3"]}, "distance is 'a.jpg b.jpg 3'; expected two names and metres"),
         ({"distance": [("a", "b", 0.0)]}, "positive metres"),
         ({"distance": [("a", "a", 2.0)]}, "two different names"),
+        ({"marker_size_m": 0.0}, "marker_size_m is 0.0; expected metres"),
         ({"distance": [("a", "b", "long")]}, "distance is.*finite"),
         (
             {"camera_model": "FOO"},

@@ -83,10 +83,13 @@ def existing_file(path: Path, flag: str, what: str) -> Path:
     return existing_path(path, f"the file of {flag}")
 
 
+_RESPELT = {"from_stage": "--from", "until_stage": "--until", "marker_size_m": "--marker-size"}
+
+
 def flag_names(options: type) -> dict[str, str]:
-    """Attribute to flag of a command's options; `from_stage` is `--from`, as it is spelt on the command line."""
+    """Attribute to flag of a command's options; a few are spelt shorter on the command line."""
     fields = [field.name for field in dataclasses.fields(options)]
-    return {name: f"--{name.removesuffix('_stage').replace('_', '-')}" for name in fields}
+    return {name: _RESPELT.get(name, f"--{name.replace('_', '-')}") for name in fields}
 
 
 def with_flags(message: str, options: type) -> str:

@@ -93,6 +93,11 @@ class Options(Common):
     ] = ()
     """Known distance between the cameras of two photos, or between two points of --gcp."""
 
+    marker_size_m: Annotated[
+        OptionalNumber, arg(name="marker-size", metavar="METRES", help_behavior_hint="")
+    ] = None
+    """Edge of printed ArUco or AprilTag markers in the scene: the scale is taken from them."""
+
     from_stage: Annotated[OptionalStage, arg(name="from", help_behavior_hint="")] = None
     """Run this stage and those after it again."""
 
@@ -120,6 +125,7 @@ def to_reconstruct_options(options: Options) -> ReconstructOptions:
             threads=options.threads,
             gcp=options.gcp,
             distance=options.distance,
+            marker_size_m=options.marker_size_m,
         )
     except ValueError as error:
         raise UsageError(with_flags(str(error), ReconstructOptions)) from error

@@ -35,6 +35,7 @@ from geo3d.sfm.georeference_gps import (
     photo_positions,
     position_std_m,
 )
+from geo3d.sfm.georeference_markers import Marker, find_markers, measure_markers
 from geo3d.sfm.georeference_model import transform_model
 from geo3d.sfm.georeference_place import KnownPlace
 from geo3d.sfm.georeference_result import (
@@ -47,6 +48,7 @@ from geo3d.sfm.georeference_result import (
 from geo3d.sfm.georeference_scale import (
     Distance,
     KnownLength,
+    MeasuredLengths,
     ScaleEstimate,
     measure_distances,
     scale_from_lengths,
@@ -101,7 +103,9 @@ __all__ = [
     "Located",
     "MapperOptions",
     "MappingResult",
+    "Marker",
     "MatchGraph",
+    "MeasuredLengths",
     "ModelPlacement",
     "PairMatches",
     "PhotoPosition",
@@ -132,6 +136,7 @@ __all__ = [
     "consistent_edges",
     "estimate_focal",
     "estimate_up",
+    "find_markers",
     "first_cameras",
     "fit_positions",
     "geodetic_from_crs",
@@ -148,6 +153,7 @@ __all__ = [
     "map_views",
     "match_photos_of_control",
     "measure_distances",
+    "measure_markers",
     "merge_models",
     "model_consistency",
     "photo_position",

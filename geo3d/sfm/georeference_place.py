@@ -17,6 +17,7 @@ from geo3d.sfm.georeference_adjust import (
 from geo3d.sfm.georeference_clicks import Located, locate_marks
 from geo3d.sfm.georeference_fit import PositionFit, fit_positions, rotation_between
 from geo3d.sfm.georeference_gps import PhotoPosition
+from geo3d.sfm.georeference_markers import Marker, measure_markers
 from geo3d.sfm.georeference_model import transform_model
 from geo3d.sfm.georeference_result import (
     ControlResidual,
@@ -25,7 +26,7 @@ from geo3d.sfm.georeference_result import (
     PhotoResidual,
     Source,
 )
-from geo3d.sfm.georeference_scale import Distance, KnownLength, measure_distances, scale_from_lengths
+from geo3d.sfm.georeference_scale import Distance, MeasuredLengths, measure_distances, scale_from_lengths
 from geo3d.sfm.georeference_up import estimate_up
 from geo3d.sfm.ground_control import GroundControl, GroundPoint
 
@@ -50,6 +51,9 @@ class KnownPlace:
     control : GroundControl or None
         With the names of the photos as in the models.
     distances : tuple of Distance
+    markers : list of Marker
+    marker_size_m : float
+        Edge of the markers' black square.
     free_params : dict of int to (P,) bool
         Camera id to the intrinsics that may move in the last adjustment, if control or RTK is there to hold them.
     """
@@ -59,6 +63,8 @@ class KnownPlace:
     orientations: dict[str, int] = field(default_factory=dict)
     control: GroundControl | None = None
     distances: tuple[Distance, ...] = ()
+    markers: list[Marker] = field(default_factory=list)
+    marker_size_m: float = np.nan
     free_params: dict[int, np.ndarray] = field(default_factory=dict)
 
 
@@ -94,6 +100,7 @@ class ModelPlacer:
         self._control: list[GroundPoint] = []  # those that place the model
         self._outliers: set[str] = set()
         self._noise = (0.0, 0.0)
+        self._agreed: set[str] = set()  # lengths that the scale is from
         self.up = estimate_up(model, known.gravity, known.orientations)
         names = {view.name for view in model.views.values() if view.cam_from_world is not None}
         self._positions = [p for p in known.positions if p.name in names]
@@ -103,14 +110,16 @@ class ModelPlacer:
     def place(self) -> None:
         """Find the similarity and move the model by it."""
         located = {point.name: self._locate(point) for point in self._points}
-        lengths, absent = self._lengths({n: at.xyz for n, at in located.items() if at.xyz is not None})
-        self.scale = scale_from_lengths(lengths)
+        known = self._lengths(located)
+        self.scale = scale_from_lengths(known.lengths)
+        if self.scale is not None:
+            self._agreed = {x.name for x, good in zip(known.lengths, self.scale.used) if good}
         upright = Sim3(np.array(1.0), rotation_between(self.up.direction, _UP), np.zeros(3))
-        self.placement = ModelPlacement("none", upright, self.up.source, warnings=absent)
+        self.placement = ModelPlacement("none", upright, self.up.source, warnings=known.unused)
         for point in self._points:
             self._tell_clicks(point, located[point.name])
         if not self._by_control(located) and not self._by_gps(located) and self.scale is not None:
-            source: Source = "marker" if all(x.source == "marker" for x in lengths) else "distance"
+            source: Source = "marker" if all(x.source == "marker" for x in known.lengths) else "distance"
             self.placement.source = source
             self.placement.transform = Sim3(np.array(self.scale.scale), upright.rotation, upright.translation)
             self.placement.scale_std = self.scale.std
@@ -119,8 +128,17 @@ class ModelPlacer:
     def _locate(self, point: GroundPoint) -> Located:
         return locate_marks(self.model, point.clicks)
 
-    def _lengths(self, points: dict[str, np.ndarray]) -> tuple[list[KnownLength], list[str]]:
-        return measure_distances(self.model, self.known.distances, points)
+    def _lengths(self, located: dict[str, Located]) -> MeasuredLengths:
+        """All known lengths in the model as it stands."""
+        points = {name: at.xyz for name, at in located.items() if at.xyz is not None}
+        between = measure_distances(self.model, self.known.distances, points)
+        edges = measure_markers(self.model, self.known.markers, self.known.marker_size_m)
+        unused = between.unused + edges.unused
+        if np.isfinite(self.known.marker_size_m) and not edges.lengths and not edges.unused:
+            unused.append(
+                "no marker (ArUco, AprilTag) was found in two or more photos of the model; move closer to it"
+            )
+        return MeasuredLengths(between.lengths + edges.lengths, unused)
 
     def _tell_clicks(self, point: GroundPoint, at: Located) -> None:
         if at.wrong and at.xyz is not None:
@@ -307,8 +325,7 @@ class ModelPlacer:
     def _rescale(self) -> None:
         """Known lengths hold again after the adjustment; the middle of the cameras stays."""
         assert self.scale is not None
-        found = {p.name: self._locate(p).xyz for p in self._points}
-        again = scale_from_lengths(self._lengths({n: x for n, x in found.items() if x is not None})[0])
+        again = scale_from_lengths(self._lengths({p.name: self._locate(p) for p in self._points}).lengths)
         if again is not None:
             middle = self.model.centres().mean(axis=0)
             step = Sim3(np.array(again.scale), np.eye(3), (1 - again.scale) * middle)
@@ -320,17 +337,14 @@ class ModelPlacer:
         """What photos, control points and lengths are off by in the placed model."""
         placed = self.placement
         located = {point.name: self._locate(point) for point in self._points}
-        lengths, _ = self._lengths({n: at.xyz for n, at in located.items() if at.xyz is not None})
-        used = (
-            self.scale.used
-            if self.scale is not None and placed.source != "control"
-            else [False] * len(lengths)
-        )
-        placed.lengths = [
-            LengthResidual(x.name, x.known_m, x.model, good)
-            for x, good in zip(lengths, used)
-            if placed.metres
-        ]
+        lengths = self._lengths(located).lengths
+        if placed.metres:
+            placed.lengths = [
+                LengthResidual(
+                    x.name, x.known_m, x.model, placed.source != "control" and x.name in self._agreed
+                )
+                for x in lengths
+            ]
         if not placed.on_earth or self.frame is None:
             return
         rows = {name: row for row, name in enumerate(self._names())}

@@ -56,6 +56,14 @@ class Distance:
 
 
 @dataclass(frozen=True)
+class MeasuredLengths:
+    """Known lengths that could be measured in a model, and a sentence for each that could not."""
+
+    lengths: list[KnownLength]
+    unused: list[str]
+
+
+@dataclass(frozen=True)
 class ScaleEstimate:
     """Metres a unit of the model.
 
@@ -78,8 +86,8 @@ class ScaleEstimate:
 
 def measure_distances(
     model: Reconstruction, distances: Sequence[Distance], points: Mapping[str, np.ndarray]
-) -> tuple[list[KnownLength], list[str]]:
-    """Lengths of the `distances` whose ends are in the `model`, and a sentence for each of the others.
+) -> MeasuredLengths:
+    """Measure distances in a model.
 
     Parameters
     ----------
@@ -87,20 +95,25 @@ def measure_distances(
     distances : sequence of Distance
     points : mapping of str to (3,)
         Marked points by name, in the model.
+
+    Returns
+    -------
+    MeasuredLengths
+        `unused` are those with an end that is not in the model.
     """
     places = {**dict(zip([model.views[i].name for i in model.registered()], model.centres())), **points}
-    found, absent = [], []
+    found, unused = [], []
     for distance in distances:
         lost = [name for name in (distance.first, distance.second) if name not in places]
         name = f"{distance.first} to {distance.second}"
         if lost:
-            absent.append(
+            unused.append(
                 f"the distance {name} is not used: {' and '.join(lost)} could not be placed in the model"
             )
             continue
         length = float(np.linalg.norm(places[distance.first] - places[distance.second]))
         found.append(KnownLength(name, distance.metres, length))
-    return found, absent
+    return MeasuredLengths(found, unused)
 
 
 def scale_from_lengths(lengths: Sequence[KnownLength]) -> ScaleEstimate | None:

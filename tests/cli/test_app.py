@@ -199,12 +199,14 @@ def test_control_points_and_distances_reach_the_pipeline(
 ) -> None:
     calls = fake_pipeline(monkeypatch, nothing_found)
     line = ["reconstruct", str(tmp_path), "-o", str(tmp_path / "s"), "--quiet"]
-    asked = ["--distance", "a.jpg", "b.jpg", "2.5", "--distance", "p 1", "p 2", "10"]
+    asked = ["--distance", "a.jpg", "b.jpg", "2.5", "--distance", "p 1", "p 2", "10", "--marker-size", "0.2"]
     (tmp_path / "gcp.txt").write_text("")
     assert run([*line, *asked, "--gcp", str(tmp_path / "gcp.txt")]) == 0
     assert calls[0][2].gcp == tmp_path / "gcp.txt"
     assert calls[0][2].distance == (("a.jpg", "b.jpg", 2.5), ("p 1", "p 2", 10.0))
+    assert calls[0][2].marker_size_m == 0.2
     assert run([*line, "--distance", "a.jpg", "b.jpg", "-1"]) == 2
+    assert run([*line, "--marker-size", "0"]) == 2
     assert run([*line, "--gcp", str(tmp_path / "none.txt")]) == 2
 
 
