@@ -466,7 +466,6 @@ def place_models(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Give the models of a `job` scale, place and an upward z, as far as these are known; `stage` says how."""
     photos = job.found.photos
     control = job.control and match_photos_of_control(job.control, job.results["scan"]["photos"])
-    deviations = job.results["poses"].get("camera_std", {})
     size, models = job.options.marker_size_m, read_mapped(job.scene)
     names = sorted(
         {view.name for m in models for view in m.views.values() if view.cam_from_world is not None}
@@ -479,7 +478,7 @@ def place_models(job: Job, stage: StageProgress) -> dict[str, Any]:
         distances=tuple(Distance(*given) for given in job.options.distance),
         markers=[] if size is None else find_markers(job.images, names, job.threads, stage.update),
         marker_size_m=size or np.nan,
-        free_params={int(i): np.array([v is None or v > 0 for v in std]) for i, std in deviations.items()},
+        camera_std=_deviations(job),
     )
     placed = georeference(models, known, job.options.seed, job.threads)
     write_components(placed.models, job.scene)
@@ -549,10 +548,6 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
             f"the photos fall into {len(components)} parts that share too little to be joined ({sizes} photos); "
             "photos that show the way from one to the other would join them"
         )
-    deviations = {
-        int(i): np.array([np.inf if v is None else v for v in std])
-        for i, std in results.get("poses", {}).get("camera_std", {}).items()
-    }
     return ReconstructReport(
         scene=job.scene,
         components=components,
@@ -560,9 +555,15 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
         unregistered=why,
         timings=job.timings,
         warnings=warnings,
-        camera_std=deviations,
+        camera_std=_deviations(job),
         georeference=results.get("georeference", {}),
     )
+
+
+def _deviations(job: Job) -> dict[int, np.ndarray]:
+    """Camera id to the standard deviations of its intrinsics."""
+    known = job.results.get("poses", {}).get("camera_std", {})
+    return {int(i): np.array([np.inf if v is None else v for v in std]) for i, std in known.items()}
 
 
 # ----------------------------------------------------------------------------------------------------- clearing

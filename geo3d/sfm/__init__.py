@@ -14,6 +14,7 @@ from geo3d.sfm.bundle_covariance import BundleCovariance, bundle_covariance, two
 from geo3d.sfm.bundle_priors import BundlePriors
 from geo3d.sfm.bundle_rigs import BundleRigs
 from geo3d.sfm.colors import keypoint_colors
+from geo3d.sfm.doming import BlockShape, block_shape, distortion_is_free, doming_warning
 from geo3d.sfm.first_cameras import first_cameras, known_camera, set_known_cameras
 from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
 from geo3d.sfm.georeference import Georeferenced, georeference
@@ -79,6 +80,7 @@ __all__ = [
     "AdjustedModel",
     "AltitudeOffset",
     "AveragedRotations",
+    "BlockShape",
     "BundleCovariance",
     "BundleOptions",
     "BundlePriors",
@@ -127,6 +129,7 @@ __all__ = [
     "altitude_offset",
     "apply_bundle",
     "average_relative_rotations",
+    "block_shape",
     "build_tracks",
     "build_view_graph",
     "bundle_adjust",
@@ -134,6 +137,8 @@ __all__ = [
     "bundle_problem",
     "camera_deviations",
     "consistent_edges",
+    "distortion_is_free",
+    "doming_warning",
     "estimate_focal",
     "estimate_up",
     "find_markers",

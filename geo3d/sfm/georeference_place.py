@@ -8,6 +8,7 @@ import numpy as np
 
 from geo3d.geometry import EnuFrame, Sim3
 from geo3d.scene import Reconstruction
+from geo3d.sfm.doming import doming_warning
 from geo3d.sfm.georeference_adjust import (
     SURVEY_STD_M,
     ControlPoint,
@@ -54,8 +55,9 @@ class KnownPlace:
     markers : list of Marker
     marker_size_m : float
         Edge of the markers' black square.
-    free_params : dict of int to (P,) bool
-        Camera id to the intrinsics that may move in the last adjustment, if control or RTK is there to hold them.
+    camera_std : dict of int to (P,) float64
+        Camera id to the standard deviations of its intrinsics, 0 for those that were given and stay. The others move
+        in the last adjustment if control points or RTK are there to hold them.
     """
 
     positions: list[PhotoPosition] = field(default_factory=list)
@@ -65,7 +67,7 @@ class KnownPlace:
     distances: tuple[Distance, ...] = ()
     markers: list[Marker] = field(default_factory=list)
     marker_size_m: float = np.nan
-    free_params: dict[int, np.ndarray] = field(default_factory=dict)
+    camera_std: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 class ModelPlacer:
@@ -318,7 +320,7 @@ class ModelPlacer:
             positions={p.name: gps[p.name] for p in used},
             position_std={p.name: p.std_m for p in used},
             control=control,
-            free_params=self.known.free_params if precise else {},
+            free_params={i: std > 0 for i, std in self.known.camera_std.items()} if precise else {},
             tilt_std_rad=tilt,
         )
 
@@ -334,8 +336,11 @@ class ModelPlacer:
     # ---------------------------------------------------------------------------------------------------- residuals
 
     def measure(self) -> None:
-        """What photos, control points and lengths are off by in the placed model."""
+        """What photos, control points and lengths are off by in the placed model, and whether it may be bent."""
         placed = self.placement
+        held = placed.adjusted and (bool(self._control) or any(p.rtk for p in self._positions))
+        doming = None if held else doming_warning(self.model, self.known.camera_std)
+        placed.warnings += [] if doming is None else [doming]
         located = {point.name: self._locate(point) for point in self._points}
         lengths = self._lengths(located).lengths
         if placed.metres:
