@@ -58,11 +58,12 @@ def georeference(
     Raises
     ------
     ValueError
-        If there is no model, the control points contradict each other, lie far from the photos' GPS, or cannot be
-        used and there is no GPS.
+        If there is no model, a mark lies outside of its photo, the control points contradict each other, lie far from
+        the photos' GPS, or cannot be used and there is no GPS.
     """
     if not models:
         raise ValueError("models is empty: there is nothing to place")
+    _check_marks(models, known)
     frame = _frame(known)
     placers = [ModelPlacer(model, known, frame, seed, threads) for model in models]
     for placer in placers:
@@ -78,6 +79,13 @@ def georeference(
             "the ground control cannot place any model: three points that are not check points, each marked in two "
             "or more placed photos, are needed (fewer only where the photos have GPS)"
         )
+    if known.control is not None and known.control.missing:
+        missing = known.control.missing
+        placers[0].placement.warnings.append(
+            f"the ground control names {len(missing)} photo{'s' * (len(missing) > 1)} that are not there: "
+            + ", ".join(missing[:5])
+            + (", ..." if len(missing) > 5 else "")
+        )
     on_earth = any(placer.placement.on_earth for placer in placers)
     return Georeferenced(
         [placer.model for placer in placers],
@@ -88,6 +96,23 @@ def georeference(
             known.control.crs if known.control else "",
         ),
     )
+
+
+def _check_marks(models: Sequence[Reconstruction], known: KnownPlace) -> None:
+    """Refuse marks outside of their photo: of another size, or turned by EXIF."""
+    sizes = {
+        view.name: (model.cameras[view.camera_id].width, model.cameras[view.camera_id].height)
+        for model in models
+        for view in model.views.values()
+    }
+    for point in known.control.points if known.control else []:
+        for name, (x, y) in sorted(point.clicks.items()):
+            width, height = sizes.get(name, (np.inf, np.inf))
+            if not (0 <= x <= width and 0 <= y <= height):
+                raise ValueError(
+                    f"the mark of {point.name} in {name} at ({x - 0.5:g}, {y - 0.5:g}) lies outside of the photo "
+                    f"({width} x {height}); marks are pixels of the photo as stored, not turned by EXIF, at full size"
+                )
 
 
 def _frame(known: KnownPlace) -> EnuFrame | None:

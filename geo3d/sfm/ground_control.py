@@ -22,6 +22,7 @@ import numpy as np
 from geo3d.sfm.georeference_crs import geodetic_from_crs, read_crs
 
 _CHECK = {"check", "checkpoint", "check_point", "check-point"}
+_CONVERTED = (".heic.jpg", ".heif.jpg", ".avif.jpg")  # how a scene calls a.heic
 _SAME_PLACE = 1e-9  # relative; two lines of one point
 
 
@@ -158,7 +159,10 @@ def match_photos_of_control(control: GroundControl, photos: Iterable[str]) -> Gr
     known = sorted(photos)
     by_end: dict[str, list[str]] = {}
     for name in known:
-        by_end.setdefault(PurePosixPath(name).name.lower(), []).append(name)
+        end = PurePosixPath(name).name.lower()
+        by_end.setdefault(end, []).append(name)
+        if end.endswith(_CONVERTED):
+            by_end.setdefault(end.removesuffix(".jpg"), []).append(name)
     found: dict[str, str] = {}
     missing = []
     for name in sorted({photo for point in control.points for photo in point.clicks}):

@@ -271,6 +271,18 @@ def test_control_that_does_not_suffice_is_refused(block, places, words):
         georeference([hidden(block)], KnownPlace(control=surveyed(block, places)))
 
 
+def test_marks_outside_of_the_photo_and_photos_that_are_not_there(block):
+    control = surveyed(block, GROUND)
+    control.points[3].clicks["view_0001.jpg"] = np.array([300.5, 900.5])
+    with pytest.raises(ValueError, match=r"gcp4 in view_0001.jpg at \(300, 900\) lies outside .*1000 x 750"):
+        georeference([hidden(block)], KnownPlace(control=control))
+    known = KnownPlace(control=GroundControl(surveyed(block, GROUND).points, "test", ["x.jpg", "y.jpg"]))
+    assert any(
+        "2 photos that are not there: x.jpg" in w
+        for w in georeference([hidden(block)], known).result.warnings
+    )
+
+
 def test_control_in_another_country_is_refused(block):
     control = surveyed(block, GROUND)
     swapped = [GroundPoint(p.name, p.geodetic[[1, 0, 2]], p.clicks) for p in control.points]

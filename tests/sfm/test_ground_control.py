@@ -90,6 +90,8 @@ def test_photos_are_found_by_their_last_name(tmp_path):
     found = match_photos_of_control(control, ["flight/dji_1.jpg", "two.jpg", "other.jpg"])
     assert sorted(found.points[0].clicks) == ["flight/dji_1.jpg", "two.jpg"]
     assert found.missing == ["gone.jpg"]
+    phone = read_ground_control(write(tmp_path, "EPSG:4326", "8 46 5 1 1 IMG_7.HEIC A"))
+    assert list(match_photos_of_control(phone, ["IMG_7.HEIC.jpg"]).points[0].clicks) == ["IMG_7.HEIC.jpg"]
     with pytest.raises(ValueError, match=r"may be 'a/DJI_1\.JPG' or 'b/DJI_1\.JPG'"):
         match_photos_of_control(control, ["a/DJI_1.JPG", "b/DJI_1.JPG"])
     with pytest.raises(ValueError, match="none of the 3 photos"):
