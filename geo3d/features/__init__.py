@@ -3,8 +3,7 @@
 from geo3d.features.choose import check_choice, choose_pairs
 from geo3d.features.extract_stage import extract_photos
 from geo3d.features.match_stage import match_photos, verify_matches
-from geo3d.features.matcher import MatchOptions, match, match_indexed, match_reference
-from geo3d.features.overlap import may_overlap
+from geo3d.features.matcher import MatchOptions, match, match_indexed, match_overlapping, match_reference
 from geo3d.features.pairs import (
     exhaustive_pairs,
     gps_pairs,
@@ -36,9 +35,9 @@ __all__ = [
     "likeness",
     "match",
     "match_indexed",
+    "match_overlapping",
     "match_photos",
     "match_reference",
-    "may_overlap",
     "natural_key",
     "read_pairs",
     "retrieval_pairs",

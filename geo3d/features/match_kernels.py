@@ -27,14 +27,10 @@ def search_lists(
     probe_start: np.ndarray,  # (K + 1,) int64, where those of each list begin
     items: np.ndarray,  # flat, M uint8 descriptors, interleaved
     block_start: np.ndarray,  # (K + 1,) int64, at which block each list begins
-    query_state: np.ndarray,  # flat (3, N) int32, out: largest and second product, and item of the largest or -1
-    item_state: np.ndarray,  # flat (3, M) int32, out: the same of the items
+    query_state: np.ndarray,  # flat (3, N) int32: largest and second product so far, and item of the largest or -1
+    item_state: np.ndarray,  # flat (3, M) int32: the same of the items
 ) -> None:
     n, m = len(query_state) // 3, len(item_state) // 3
-    query_state[:] = 0
-    query_state[2 * n :] = -1
-    item_state[:] = 0
-    item_state[2 * m :] = -1
     longest = 0
     for w in range(len(block_start) - 1):
         longest = max(longest, block_start[w + 1] - block_start[w])

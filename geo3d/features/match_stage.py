@@ -14,15 +14,13 @@ from itertools import groupby
 import numpy as np
 
 from geo3d.features.extract_stage import Progress
-from geo3d.features.matcher import MatchOptions, match_indexed
-from geo3d.features.overlap import LARGEST, may_overlap
+from geo3d.features.matcher import MatchOptions, match_overlapping
 from geo3d.features.verify import TwoViewGeometry, VerifyOptions, verify_pair
 from geo3d.features.word_index import DescriptorIndex, index_descriptors
 from geo3d.io import ColmapDatabase
 from geo3d.io.database_schema import pair_id
 from geo3d.util.threads import map_threads, single_threaded_blas
 
-MANY_PAIRS = 1000  # from here on pairs are first checked for overlap
 _TILE = 64  # photos whose pairs with 64 others are matched together
 _IN_MEMORY = 256  # photos; about three megabytes each
 _KEYPOINTS_IN_MEMORY = 4096  # photos; an eighth of a megabyte each
@@ -34,13 +32,12 @@ def match_photos(
     options: MatchOptions | None = None,
     progress: Progress | None = None,
     *,
-    precheck: bool | None = None,
     threads: int | None = None,
 ) -> int:
     """Match the pairs that the database has no matches of yet.
 
-    Each pair is written in a transaction of its own, also when it has no matches. What is found depends on the two
-    photos alone (`match_indexed`).
+    Each pair is written in a transaction of its own, also when it has no matches; of those that clearly do not overlap
+    nothing is written (`match_overlapping`). What is found depends on the two photos alone.
 
     Parameters
     ----------
@@ -50,9 +47,6 @@ def match_photos(
     options : MatchOptions, optional
     progress : callable, optional
         Called as `progress(done, total, text)`.
-    precheck : bool, optional
-        First compare the largest features only, and give up pairs that clearly do not overlap
-        (`may_overlap`); of these nothing is written. By default from 1,000 pairs on.
     threads : int, optional
         By default all cores.
 
@@ -68,7 +62,6 @@ def match_photos(
     """
     options = options or MatchOptions()
     wanted = _pair_ids(database, pairs)
-    check = len(wanted) >= MANY_PAIRS if precheck is None else precheck
     done = set(database.pairs_with_matches())
     todo = [pair for pair in wanted if pair not in done]
     todo.sort(key=lambda pair: (pair[0] // _TILE, pair[1] // _TILE, pair))
@@ -78,10 +71,7 @@ def match_photos(
     report(len(wanted) - len(todo), len(wanted), "")
 
     def one(pair: tuple[int, int]) -> np.ndarray | None:
-        (largest1, index1), (largest2, index2) = (photos[image_id] for image_id in pair)
-        if check and not may_overlap(largest1, largest2):
-            return None
-        return match_indexed(index1, index2, options)
+        return match_overlapping(photos[pair[0]], photos[pair[1]], options)
 
     count = len(wanted) - len(todo)
     for _, tile in groupby(todo, lambda pair: (pair[0] // _TILE, pair[1] // _TILE)):
@@ -99,11 +89,11 @@ def match_photos(
 
 
 class _IndexedPhotos:
-    """The largest features and the index of photos, of the last ones that were asked for."""
+    """The indices of photos, of the last ones that were asked for."""
 
     def __init__(self, database: ColmapDatabase, threads: int | None) -> None:
         self._database, self._threads = database, threads
-        self._kept: dict[int, tuple[np.ndarray, DescriptorIndex]] = {}
+        self._kept: dict[int, DescriptorIndex] = {}
 
     def load(self, wanted: set[int]) -> None:
         """Make these ready; others may go."""
@@ -112,10 +102,9 @@ class _IndexedPhotos:
             del self._kept[image_id]
         missing = sorted(wanted - self._kept.keys())
         descriptors = (self._database.descriptors(image_id) for image_id in missing)
-        made = map_threads(lambda d: (d[:LARGEST].copy(), index_descriptors(d)), descriptors, self._threads)
-        self._kept.update(zip(missing, made))
+        self._kept.update(zip(missing, map_threads(index_descriptors, descriptors, self._threads)))
 
-    def __getitem__(self, image_id: int) -> tuple[np.ndarray, DescriptorIndex]:
+    def __getitem__(self, image_id: int) -> DescriptorIndex:
         return self._kept[image_id]
 
 

@@ -42,7 +42,7 @@ def sequential_pairs(
         And with those 2, 4, 8, ... 2^overlap further on (COLMAP's quadratic overlap), which bridges gaps.
     loop_every : int
         Loop closure: every so-many-th photo is paired with every other such photo, so that a walk that comes
-        back is noticed; 0 turns it off. Cheap with the quick check of overlap (`may_overlap`).
+        back is noticed; 0 turns it off.
 
     Raises
     ------

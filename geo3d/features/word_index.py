@@ -34,7 +34,8 @@ class DescriptorIndex:
     block_start : (K + 1,) int64
         At which block each list begins.
     probes, probe_start : (P,) int32 and (K + 1,) int64
-        Slots that search each list of another photo, and where those of each list begin.
+        Slots that search each list of another photo besides those in the list of the same word, and where those of
+        each list begin.
     """
 
     rows: np.ndarray
@@ -75,10 +76,10 @@ def index_descriptors(descriptors: np.ndarray, words: np.ndarray | None = None) 
     rows[slots] = order
     listed = np.zeros((len(rows), DESCRIPTOR_LENGTH), np.uint8)
     listed[slots] = descriptors[order]
-    lists = ranked[order].ravel()
+    lists = ranked[order, 1:].ravel()
     by_list = np.argsort(lists, kind="stable")[np.count_nonzero(lists < 0) :]
     probe_start = _starts(np.bincount(lists[by_list], minlength=len(words)))
-    probes = slots[by_list // _MOST_PROBES].astype(np.int32)
+    probes = slots[by_list // (_MOST_PROBES - 1)].astype(np.int32)
     return DescriptorIndex(rows, listed, interleave(listed), block_start, probes, probe_start)
 
 

@@ -12,6 +12,7 @@ from geo3d.features import (
     index_descriptors,
     match,
     match_indexed,
+    match_overlapping,
     root_sift,
     visual_words,
 )
@@ -94,6 +95,13 @@ def test_finds_what_exact_search_finds(two_photos):
     assert extra < 0.05  # the rival that exact search sees was not in the lists
 
 
+def test_photos_that_do_not_overlap_are_given_up(two_photos):
+    a, b = (index_descriptors(photo) for photo in two_photos)
+    elsewhere = index_descriptors(root_sift(np.random.default_rng(0).gamma(0.5, 40, (3000, 128))))
+    assert match_overlapping(a, elsewhere) is None
+    np.testing.assert_array_equal(match_overlapping(a, b), match_indexed(a, b))
+
+
 def test_finds_what_exact_search_finds_of_descriptors_as_no_photo_has_them():
     rng = np.random.default_rng(5)
     a = np.minimum(rng.gamma(0.4, 40, (2000, 128)), 255).astype(np.uint8)
@@ -128,7 +136,7 @@ def test_each_descriptor_is_once_in_the_list_of_its_nearest_word_which_it_search
         listed = listed[index.rows[listed] >= 0]
         assert np.all(similarity[listed, w] == similarity[listed].max(axis=1))
         searching = index.probes[index.probe_start[w] : index.probe_start[w + 1]]
-        assert set(listed) <= set(searching) and len(set(searching)) == len(searching)
+        assert not set(listed) & set(searching) and len(set(searching)) == len(searching)
         assert np.all(similarity[searching, w] > similarity[searching].max(axis=1) - 0.05 * 512**2)
 
 
