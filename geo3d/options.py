@@ -56,6 +56,8 @@ class ReconstructOptions:
         Known distances: names of two photos (their cameras) or of two points of `gcp`, and metres.
     marker_size_m : float or None
         Edge of the black square of printed markers (ArUco, AprilTag), which are then looked for in the photos.
+    frames : int
+        Most frames that are taken of a video.
 
     Raises
     ------
@@ -80,6 +82,7 @@ class ReconstructOptions:
     distance: tuple[tuple[str, str, float], ...] = ()
     gps_radius_m: float | None = None
     marker_size_m: float | None = None
+    frames: int = 250
 
     def __post_init__(self) -> None:
         for name, choices in (("camera_per", CameraPer), ("matching", Matching), ("quality", Quality)):
@@ -87,8 +90,8 @@ class ReconstructOptions:
         for name in ("from_stage", "until_stage"):
             if getattr(self, name) is not None:
                 _check_choice(name, getattr(self, name), STAGES)
-        for name, least in (("max_size", 64), ("seed", 0), ("threads", 1)):
-            if name == "seed" or getattr(self, name) is not None:
+        for name, least in (("max_size", 64), ("seed", 0), ("threads", 1), ("frames", 2)):
+            if name in ("seed", "frames") or getattr(self, name) is not None:
                 object.__setattr__(self, name, _whole(name, getattr(self, name), least))
         for name in ("calib", "pairs", "gcp"):
             if getattr(self, name) is not None:

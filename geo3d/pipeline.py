@@ -1,5 +1,6 @@
 """The main job: photographs in, poses and points out. Read it from `reconstruct` down.
 
+    frames    of a video only: the sharp, overlapping frames                images/
     scan      find the photos, read EXIF, decide who shares a camera      images/, cameras in database.db
     features  keypoints and descriptors of every photo                    database.db
     matches   choose pairs, match, verify                                 database.db
@@ -35,13 +36,18 @@ from geo3d.features import (
     verify_matches,
 )
 from geo3d.images import (
+    FrameOptions,
     Scan,
     ScannedPhoto,
+    bring_frames,
     bring_photos,
+    choose_frames,
     find_mask_folder,
     find_photos,
     gimbal_gravity,
     hash_photos,
+    list_videos,
+    read_video_info,
     scan_photos,
 )
 from geo3d.io import (
@@ -60,7 +66,7 @@ from geo3d.io import (
     write_points_ply,
     write_transforms,
 )
-from geo3d.options import ReconstructOptions
+from geo3d.options import STAGES, Matching, ReconstructOptions
 from geo3d.scene import Reconstruction
 from geo3d.sfm import (
     BundleOptions,
@@ -132,7 +138,7 @@ class ReconstructReport:
 class Job:
     """What every stage may look at."""
 
-    source: Path  # the folder of photos
+    source: Path  # the folder of photos, or the video
     scene: Path
     options: ReconstructOptions
     given: GivenFiles | None = None  # made elsewhere, taken as they are
@@ -145,7 +151,7 @@ class Job:
     @cached_property
     def found(self) -> Scan:
         """What the headers of the photos say."""
-        found = scan_photos(self.source, list(self.hashes), self.hashes, self.options.camera_per)
+        found = scan_photos(self.folder, list(self.hashes), self.hashes, self.options.camera_per)
         found.rejected.update(self.rejected)
         return found
 
@@ -164,8 +170,13 @@ class Job:
         return self.scene / ".geo3d" / "mapping"
 
     @property
+    def folder(self) -> Path:
+        """Where the photos are: a video's frames are in the scene already."""
+        return self.images if "frames" in self.results else self.source
+
+    @property
     def masks(self) -> Path | None:
-        return find_mask_folder(self.source) or find_mask_folder(self.images)
+        return find_mask_folder(self.folder) or find_mask_folder(self.images)
 
     @property
     def threads(self) -> int:
@@ -182,12 +193,12 @@ def reconstruct(
     options: ReconstructOptions | None = None,
     progress: Progress | None = None,
 ) -> ReconstructReport:
-    """Reconstruct camera poses and points from a folder of photographs.
+    """Reconstruct camera poses and points from a folder of photographs, or from a video.
 
     Parameters
     ----------
     photos : path
-        Folder of photos, searched with its subfolders.
+        Folder of photos, searched with its subfolders; or a video, of which sharp frames that overlap are taken.
     scene : path
         Folder for the result; made if missing. One that holds an earlier run goes on from there.
     options : ReconstructOptions, optional
@@ -201,24 +212,31 @@ def reconstruct(
     Raises
     ------
     ValueError
-        If there are fewer than two usable photos, no model can be made of them, the calibration does not fit, or the
-        scene folder holds something else.
+        If there are fewer than two usable photos, no model can be made of them, the calibration does not fit, the
+        video cannot be used, or the scene folder holds something else.
     OSError
         If the folders cannot be read or written.
     """
     options, progress = options or ReconstructOptions(), progress or Progress()
     photos, scene = Path(photos), Path(scene)
-    names, rejected = find_photos(photos, scene)
+    if photos.is_file():
+        read_video_info(photos)
+        names, rejected = [], {}
+    else:
+        names, rejected = find_photos(photos, scene)
     check_scene_folder(scene)
     with folder_lock(scene / ".geo3d"):
         remove_partial(scene)
         job = Job(photos, scene, options, given_files(scene), rejected)
+        runner = StageRunner(scene, progress, geo3d.__version__)
+        if photos.is_file():
+            job.results["frames"] = runner(_frames_stage(job, runner), again=options.from_stage == STAGES[0])
+            names = job.results["frames"]["frames"]
         with progress.stage("photos", len(names)) as stage:
             job.hashes, unreadable = hash_photos(
-                photos, names, scene / ".geo3d" / "hashes.json", stage.update
+                job.folder, names, scene / ".geo3d" / "hashes.json", stage.update
             )
         job.rejected.update(unreadable)
-        runner = StageRunner(scene, progress, geo3d.__version__)
         job.known = [str(n) for n in runner.stages.get("scan", {}).get("result", {}).get("photos", [])]
         again = False
         for stage in _stages(job):
@@ -278,6 +296,34 @@ def _stages(job: Job) -> list[Stage]:
     ]
 
 
+# ------------------------------------------------------------------------------------------------------- frames
+
+
+def _frames_stage(job: Job, runner: StageRunner) -> Stage:
+    """The stage before all others, of a video."""
+    before = runner.stages.get("frames", {}).get("result", {}).get("frames", [])
+    video = job.source.resolve()
+    hashes, unreadable = hash_photos(video.parent, [video.name], job.scene / ".geo3d" / "video.json")
+    if unreadable:
+        raise OSError(f"{job.source} {unreadable[video.name]}")
+    return Stage(
+        "frames",
+        [hashes[video.name], job.options.frames],
+        partial(frames, job),
+        outputs=tuple(job.images / name for name in before),
+    )
+
+
+def frames(job: Job, stage: StageProgress) -> dict[str, Any]:
+    """Choose frames of the video of a `job` and write them into its scene; progress goes to `stage`."""
+    chosen = choose_frames(
+        job.source, FrameOptions(max_frames=job.options.frames), lambda done, total: stage.update(done, total)
+    )
+    names = bring_frames(job.source, chosen.numbers, job.images, job.scene / ".geo3d" / "brought.json")
+    stage.summary = f"{len(names)} frames of {job.source.name}"
+    return {"frames": names, "warnings": chosen.warnings}
+
+
 # --------------------------------------------------------------------------------------------------------- scan
 
 
@@ -306,7 +352,7 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
     As all stages it says to `stage` how far it is, and gives back, for JSON, what the later ones need.
     """
     found, database_file = job.found, job.scene / "database.db"
-    bring_photos(job.source, found.photos, job.images, job.scene / ".geo3d" / "brought.json")
+    bring_photos(job.folder, found.photos, job.images, job.scene / ".geo3d" / "brought.json")
     if job.given and job.given.database:
         return _scan_given(job, stage)
     cameras, notes = first_cameras(job.options, found.photos)
@@ -328,7 +374,18 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
         "photos": [photo.name for photo in found.photos],
         "rejected": found.rejected,
         "notes": {str(ids[group]): note for group, note in notes.items()},
+        "warnings": _unused_videos(job),
     }
+
+
+def _unused_videos(job: Job) -> list[str]:
+    videos = list_videos(job.folder)
+    if not videos:
+        return []
+    return [
+        f"{len(videos)} video{'s' * (len(videos) > 1)} among the photos ({videos[0]}): not used. Give a video by "
+        "itself, or put its frames among the photos"
+    ]
 
 
 def _gps_prior(photo: ScannedPhoto) -> PosePrior:
@@ -378,9 +435,15 @@ def features(job: Job, stage: StageProgress) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------ matches
 
 
+def _matching(job: Job) -> Matching:
+    """How pairs are chosen: frames of a video come in the order of time."""
+    automatic = job.options.matching == "auto" and "frames" in job.results
+    return "sequential" if automatic else job.options.matching
+
+
 def _check_matches(job: Job) -> None:
     with job.database() as database:
-        check_choice(database, job.options.matching, job.options.pairs)
+        check_choice(database, _matching(job), job.options.pairs)
 
 
 def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
@@ -389,7 +452,7 @@ def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
     with job.database() as database:
         if not given.matches and not given.geometries:
             pairs = choose_pairs(
-                database, o.matching, o.pairs, gps_radius_m=o.gps_radius_m, threads=job.threads
+                database, _matching(job), o.pairs, gps_radius_m=o.gps_radius_m, threads=job.threads
             )
             match_photos(database, pairs, progress=stage.update, threads=job.threads)
         if not given.geometries:
@@ -540,7 +603,7 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
         why.setdefault(
             name, (reason, "add photos in between, so that neighbours share half of what they show")
         )
-    stages = ("poses", "georeference", "export")
+    stages = ("frames", "scan", "poses", "georeference", "export")
     warnings = [text for stage in stages for text in results.get(stage, {}).get("warnings", [])]
     if len(components) > 1:
         sizes = " + ".join(str(len(c.registered())) for c in components)

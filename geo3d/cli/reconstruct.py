@@ -21,7 +21,7 @@ from geo3d.cli.common import (
     UsageError,
     Whole,
     existing_file,
-    existing_folder,
+    existing_path,
     with_flags,
 )
 from geo3d.options import CameraPer, Matching, Quality, ReconstructOptions
@@ -35,7 +35,7 @@ _REASONS_SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Common):
-    """Camera poses and 3D points from a folder of photos.
+    """Camera poses and 3D points from a folder of photos, or from a video.
 
     The scene folder is a COLMAP workspace (images/, database.db, sparse/0/) with points.ply,
     transforms.json and report.html beside it. Run the same command again to go on after a stop; stages
@@ -43,7 +43,7 @@ class Options(Common):
     """
 
     photos: Annotated[Path, tyro.conf.Positional, arg(metavar="PHOTOS")]
-    """Folder of photos; folders below it are read too."""
+    """Folder of photos; folders below it are read too. Or a video, whose sharp, overlapping frames are taken."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="SCENE")]
     """Scene folder to make or to go on with."""
@@ -74,6 +74,9 @@ class Options(Common):
 
     pairs: Annotated[OptionalPath, arg(help_behavior_hint="")] = None
     """Compare only these pairs: a text file, two photo names a line."""
+
+    frames: Whole = 250
+    """Most frames to take of a video."""
 
     quality: Quality = "high"
     """Number of features and size of the photos; lower is faster."""
@@ -126,6 +129,7 @@ def to_reconstruct_options(options: Options) -> ReconstructOptions:
             gcp=options.gcp,
             distance=options.distance,
             marker_size_m=options.marker_size_m,
+            frames=options.frames,
         )
     except ValueError as error:
         raise UsageError(with_flags(str(error), ReconstructOptions)) from error
@@ -139,7 +143,12 @@ def kept_after_interrupt(options: Options) -> str:
 def run(options: Options, session: Session) -> int:
     """Reconstruct, and say where the result is."""
     chosen = to_reconstruct_options(options)
-    existing_folder(options.photos, "the folder of photos")
+    existing_path(options.photos, "the folder of photos")
+    if options.photos.is_file():
+        from geo3d.images import PHOTO_SUFFIXES
+
+        if options.photos.suffix.lower() in PHOTO_SUFFIXES:
+            raise UsageError(f"{options.photos} is a file; give the folder that holds the photos, or a video")
     if options.calib is not None:
         existing_file(options.calib, "--calib", "a file with the calibration (.json, .yml, .xml, .txt, .bin)")
     if options.pairs is not None:

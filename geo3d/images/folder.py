@@ -1,4 +1,4 @@
-"""Which photos a folder holds: by suffix, recursive, sorted; hidden files and mask folders are not photos."""
+"""Which photos and videos a folder holds: by suffix, recursive, sorted; hidden files and mask folders are left out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
 _PHONE = {".heic", ".heif", ".avif"}
 _OTHERS = {".png", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".jp2", ".gif"}
 PHOTO_SUFFIXES = frozenset(_JPEG | _PHONE | _OTHERS)
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv"}
+)
 MASK_FOLDER = "masks"
 
 
@@ -55,6 +58,14 @@ def list_photos(folder: str | os.PathLike, *, recursive: bool = True) -> list[st
             if not file.startswith(".") and Path(file).suffix.lower() in PHOTO_SUFFIXES:
                 names.append((Path(parent) / file).relative_to(root).as_posix())
     return sorted(names)
+
+
+def list_videos(folder: str | os.PathLike) -> list[str]:
+    """Names of the videos below a folder, by their suffix, with forward slashes, sorted; hidden ones are skipped."""
+    root = Path(folder)
+    found = (path for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    names = (path.relative_to(root).as_posix() for path in found)
+    return sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
 
 
 def _skipped(folder: str) -> bool:

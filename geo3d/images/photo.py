@@ -175,7 +175,7 @@ def open_header(path: str | os.PathLike, file: Any, head: bytes) -> Any:
 
     if not head:
         raise PhotoError(path, "the file is empty (0 bytes)", "Copy it again from the camera, or remove it")
-    kind = _kind(head)
+    kind = file_kind(head)
     if kind == "HEIC":
         try:
             require("pillow_heif").register_heif_opener()
@@ -272,16 +272,25 @@ _MAGIC = (
     (b"%PDF", "a PDF document"),
     (b"8BPS", "a Photoshop document"),
     (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x1aE\xdf\xa3", "a video"),
+    (b"\x1aE\xdf\xa3", "a video"),  # Matroska, WebM
+    (b"\x30\x26\xb2\x75", "a video"),  # Windows Media
+    (b"FLV\x01", "a video"),
+    (b"OggS", "a video"),
+    (b"\x00\x00\x01\xba", "a video"),  # MPEG
+    (b"\x00\x00\x01\xb3", "a video"),
+    (b"\x47\x40", "a video"),  # MPEG transport stream
 )
+_QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"})
 
 
-def _kind(head: bytes) -> str | None:
-    """What the first bytes say that this is; None when they say nothing."""
+def file_kind(head: bytes) -> str | None:
+    """What the first bytes of a file say that it is; None when they say nothing."""
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
+    if head[4:8] in _QUICKTIME or (head.startswith(b"RIFF") and head[8:12] == b"AVI "):
+        return "a video"
     if head[4:8] == b"ftyp":
         brand = head[8:12]
         if brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):
@@ -289,7 +298,7 @@ def _kind(head: bytes) -> str | None:
         return (
             "AVIF" if brand in (b"avif", b"avis") else "a camera raw file" if brand == b"crx " else "a video"
         )
-    return None
+    return "a text file" if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head) else None
 
 
 def _not_an_image(path: str | os.PathLike, kind: str | None, head: bytes) -> PhotoError:
@@ -305,8 +314,8 @@ def _not_an_image(path: str | os.PathLike, kind: str | None, head: bytes) -> Pho
     if kind == "a camera raw file":
         return PhotoError(path, kind, "Develop it to JPEG, PNG or TIFF without lens correction or cropping")
     if kind == "a video":
-        return PhotoError(path, "a video, not a photo", "Extract its frames to a folder of photos first")
-    if kind is None:
-        text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
-        kind = "a text file" if text else f"an unknown format (it begins with {head[:8].hex(' ')})"
+        return PhotoError(
+            path, "a video, not a photo", "Give it by itself: `geo3d reconstruct` picks its frames"
+        )
+    kind = kind or f"an unknown format (it begins with {head[:8].hex(' ')})"
     return PhotoError(path, f"not an image but {kind}", "Use JPEG, PNG, TIFF, WebP or HEIC, or remove it")

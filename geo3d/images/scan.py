@@ -1,16 +1,11 @@
 """Take stock of a folder of photos: which can be used, which not and why, who shares a camera.
 
-The photos are brought into a workspace by hard link (by copy where the file system allows no link); what
-other programs cannot open (HEIC, AVIF) is converted once.
+`bring` puts them into a workspace.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +13,9 @@ from typing import Literal
 
 from geo3d.images.camera_guess import focal_from_exif, group_key
 from geo3d.images.exif import Gps, read_exif
-from geo3d.images.folder import list_photos
-from geo3d.images.photo import PhotoError, read_photo
-from geo3d.util.files import atomic_path, path_inside, read_json_object, write_text
+from geo3d.images.folder import list_photos, list_videos
+from geo3d.images.photo import PhotoError
+from geo3d.util.files import content_hash, read_json_object, write_text
 from geo3d.util.names import check_photo_name
 from geo3d.util.require import require
 from geo3d.util.threads import map_threads
@@ -111,6 +106,12 @@ def find_photos(photos: Path, scene: Path) -> tuple[list[str], dict[str, str]]:
         except ValueError:
             rejected[ascii(name)] = "its name holds control characters or is not UTF-8: rename it"
     names = [name for name in names if ascii(name) not in rejected]
+    videos = list_videos(photos) if len(names) < 2 else []
+    if videos:
+        raise ValueError(
+            f"{len(names) or 'no'} photos in {photos}, but a video, {videos[0]}: give the video itself, "
+            f"`geo3d reconstruct {photos / videos[0]}`"
+        )
     if not names:
         others = sum(1 for path in photos.rglob("*") if path.is_file())
         raise ValueError(
@@ -151,7 +152,7 @@ def hash_photos(
             old = known.get(name)
             if isinstance(old, list) and len(old) == 3 and old[:2] == stamp:
                 return old
-            return [*stamp, _content_hash(folder / name)]
+            return [*stamp, content_hash(folder / name)]
         except OSError as error:
             return f"cannot be read: {error.strerror or error}"
 
@@ -164,11 +165,6 @@ def hash_photos(
         progress(done)
     write_text(cache, json.dumps(hashes, ensure_ascii=False))
     return {name: entry[2] for name, entry in hashes.items()}, unreadable
-
-
-def _content_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def scan_photos(
@@ -227,82 +223,3 @@ def _scan_one(folder: Path, name: str, per: Literal["exif", "folder", "photo"]) 
         gimbal_deg=exif.gimbal_deg,
         orientation=exif.orientation,
     )
-
-
-def bring_photos(folder: Path, photos: list[ScannedPhoto], images: Path, record: Path) -> None:
-    """Fill the folder `images` with these photos, and take out those that were brought before and are not wanted.
-
-    Files that something else put there are never touched. Photos that lie in `images` already stay as they are.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the photos are.
-    photos : list of ScannedPhoto
-    images : Path
-        Made if missing.
-    record : Path
-        JSON file that remembers which photos were brought.
-
-    Raises
-    ------
-    ValueError
-        If `images` is a link to another folder, or holds another file by the name of a photo.
-    OSError
-        If it cannot be written.
-    """
-    if images.exists() and images.samefile(folder):
-        return
-    if images.is_symlink():
-        raise ValueError(
-            f"{images} is a link to {images.resolve()}: give that folder as the photos, or remove the link"
-        )
-    images.mkdir(parents=True, exist_ok=True)
-    brought = set(read_json_object(record))
-    wanted = {photo.name: photo for photo in photos}
-    for name, photo in wanted.items():
-        target = path_inside(images, name)
-        if name not in brought and target.exists() and not _same(folder / photo.source, target):
-            raise ValueError(
-                f"{target} is not the same file as {folder / photo.source}: move it away, or choose a new scene"
-            )
-    new = {name for name in wanted if not (images / name).exists()}
-    write_text(record, json.dumps(dict.fromkeys(sorted(brought | new), True), ensure_ascii=False))
-    for name in sorted(brought - set(wanted)):
-        path_inside(images, name).unlink(missing_ok=True)
-    for name, photo in wanted.items():
-        source, target = folder / photo.source, images / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if photo.name != photo.source:
-            _convert(source, target)
-        elif name in brought | new and not (target.exists() and source.samefile(target)):
-            _link(source, target)
-    write_text(
-        record, json.dumps(dict.fromkeys(sorted((brought | new) & set(wanted)), True), ensure_ascii=False)
-    )
-
-
-def _same(source: Path, target: Path) -> bool:
-    return source.samefile(target) or (
-        source.stat().st_size == target.stat().st_size and _content_hash(source) == _content_hash(target)
-    )
-
-
-def _link(source: Path, target: Path) -> None:
-    with atomic_path(target) as path:
-        try:
-            os.link(source.resolve(), path)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES):
-                raise
-            shutil.copy2(source, path)
-
-
-def _convert(source: Path, target: Path) -> None:
-    if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
-        return
-    from PIL import Image
-
-    pixels = read_photo(source).pixels
-    with atomic_path(target) as path:
-        Image.fromarray(pixels).save(path, "JPEG", quality=98, subsampling=0)

@@ -1,6 +1,7 @@
 """Scenes with exact ground truth: for the property tests, the examples and `geo3d demo`."""
 
 from geo3d.synthetic.boards import BoardOptions, BoardPhoto, board_points, board_poses, render_board
+from geo3d.synthetic.facades import Facade, house_poses, make_house, photograph_facades
 from geo3d.synthetic.pairs import ResectionData, TwoViewData, make_resection, make_two_view
 from geo3d.synthetic.photos import (
     HabitatOptions,
@@ -16,6 +17,7 @@ from geo3d.synthetic.scenes import SyntheticScene, default_camera, make_scene, p
 __all__ = [
     "BoardOptions",
     "BoardPhoto",
+    "Facade",
     "HabitatOptions",
     "HabitatTruth",
     "ResectionData",
@@ -27,11 +29,14 @@ __all__ = [
     "habitat_depth",
     "habitat_poses",
     "habitat_view",
+    "house_poses",
     "look_at",
+    "make_house",
     "make_resection",
     "make_scene",
     "make_two_view",
     "perturbed",
+    "photograph_facades",
     "render_board",
     "render_habitat",
 ]

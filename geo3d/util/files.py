@@ -1,5 +1,6 @@
 """Files that are there whole or not at all: write beside the target, flush to disk, rename into place."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -93,6 +94,12 @@ def read_json_object(path: Path) -> dict:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def content_hash(path: Path) -> str:
+    """Hash of what a file holds, 128 bits as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def path_inside(folder: str | os.PathLike, name: str) -> Path:

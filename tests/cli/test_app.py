@@ -141,6 +141,14 @@ def test_a_wrong_folder_names_the_near_one(
     assert "photoz does not exist" in answer and f"did you mean {tmp_path / 'photos'}?" in answer
 
 
+def test_no_video_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.mp4").write_text("not a video")
+    assert run(["reconstruct", str(tmp_path / "a.mp4"), "-o", str(tmp_path / "x")]) == 1
+    assert "a.mp4: not a video (a text file). Give a video" in one_line(capsys)
+    assert run(["reconstruct", str(tmp_path), "-o", str(tmp_path / "x")]) == 1
+    assert "give the video itself, `geo3d reconstruct" in one_line(capsys)
+
+
 def test_a_file_for_a_folder_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.jpg").touch()
     assert run(["reconstruct", str(tmp_path / "a.jpg"), "-o", str(tmp_path / "x")]) == 2
