@@ -250,9 +250,8 @@ class ModelPlacer:
             [np.median(c[np.isfinite(c)]) if np.isfinite(c).any() else 0.0 for c in off.T]
         )
         std = np.array([p.std_m for p in self._positions])
-        scatter = 1.4826 * np.nanmedian(np.abs(off - self.gps_shift), axis=0)
-        limit = 4 * np.maximum(std, np.where(np.isfinite(scatter), scatter, 0.0))
-        wrong = np.any(np.abs(off - self.gps_shift) > limit, axis=1)
+        off = np.where(np.isfinite(off), np.abs(off - self.gps_shift), 0.0)
+        wrong = np.any(off > 4 * np.maximum(std, 1.4826 * np.median(off, axis=0)), axis=1)
         self._outliers = {p.name for p, bad in zip(self._positions, wrong) if bad}
         self._tell_shift()
 
@@ -354,12 +353,11 @@ class ModelPlacer:
             return
         rows = {name: row for row, name in enumerate(self._names())}
         centres, gps = self.model.centres(), self._gps()
-        placed.photos = [
-            PhotoResidual(
-                p.name, *map(float, there - centres[rows[p.name]]), outlier=p.name in self._outliers
-            )
-            for p, there in zip(self._positions, gps)
-        ]
+        for p, there in zip(self._positions, gps):
+            centre = centres[rows[p.name]]
+            east, north, up = map(float, there - centre)
+            camera = (float(centre[0]), float(centre[1]), float(centre[2]))
+            placed.photos.append(PhotoResidual(p.name, camera, east, north, up, p.name in self._outliers))
         active = {point.name for point in self._control}
         for point in self._points:
             at, note, off = located[point.name], "", np.full(3, np.nan)

@@ -22,9 +22,13 @@ Source = Literal["control", "gps", "distance", "marker", "none"]
 
 @dataclass(frozen=True)
 class PhotoResidual:
-    """GPS minus camera centre of one photo; `up` is NaN where the GPS gives no height."""
+    """GPS minus camera centre of one photo; `up` is NaN where the GPS gives no height.
+
+    `camera` is the camera centre in the world: east, north, up.
+    """
 
     name: str
+    camera: tuple[float, float, float]
     east: float
     north: float
     up: float

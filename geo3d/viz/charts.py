@@ -97,6 +97,35 @@ def _blocks(values: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]
     return merged, [f"{names[a]} ... {names[b]}" for a, b in zip(starts, last)]
 
 
+def arrows(starts: np.ndarray, steps: np.ndarray, names: list[str]) -> str:
+    """Plan of dots at `starts` (N, 2), right and up, each with a line along its step of `steps` (N, 2).
+
+    A bar below shows a round length in the unit of both; `names` are shown when a dot is pointed at.
+    """
+    ends = starts + steps
+    low, high = np.minimum(starts, ends).min(axis=0), np.maximum(starts, ends).max(axis=0)
+    scale = 1000 / float((high - low).max())
+    width, height = ((high - low) * scale).round(1)
+    a, b = (starts - low) * scale, (ends - low) * scale
+    lines = "".join(
+        f'<line class="step" x1="{x:.1f}" y1="{height - y:.1f}" x2="{u:.1f}" y2="{height - v:.1f}"/>'
+        for (x, y), (u, v) in zip(a, b)
+    )
+    dots = "".join(
+        f'<circle class="camera" cx="{x:.1f}" cy="{height - y:.1f}" r="9"><title>{html.escape(n)}</title></circle>'
+        for (x, y), n in zip(a, names)
+    )
+    length = float(f"{250 / scale:.0e}")
+    foot = height + 40
+    bar = (
+        f'<line class="scalebar" x1="0" x2="{length * scale:.1f}" y1="{foot:.1f}" y2="{foot:.1f}"/>'
+        f'<text x="{length * scale + 12:.1f}" y="{foot + 9:.1f}">{length:g} m</text>'
+    )
+    return (
+        f'<svg class="plan" viewBox="-12 -12 {width + 24} {height + 72}" role="img">{lines}{dots}{bar}</svg>'
+    )
+
+
 def top_view(
     points: np.ndarray, colors: np.ndarray, cameras: np.ndarray, names: list[str], limits: np.ndarray
 ) -> str:

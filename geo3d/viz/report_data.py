@@ -73,6 +73,11 @@ class ReportData:
     up: np.ndarray | None = None
 
     @property
+    def north(self) -> np.ndarray | None:
+        """World direction of north, where the model was placed on Earth."""
+        return np.array([0.0, 1.0, 0.0]) if self.georeference.get("origin") is not None else None
+
+    @property
     def metres(self) -> bool:
         """The world's unit is the metre."""
         return bool(self.georeference.get("metres"))

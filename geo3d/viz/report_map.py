@@ -35,15 +35,15 @@ class Upright:
         return (xyz - self.centre) @ self.rotation.T / self.radius
 
 
-def upright(model: Reconstruction, up: np.ndarray | None = None) -> Upright:
-    """The display frame of a model."""
+def upright(model: Reconstruction, up: np.ndarray | None = None, north: np.ndarray | None = None) -> Upright:
+    """The display frame of a model: `up` at the top, and `north` (or what most cameras look at) away from the eye."""
     z = estimate_up(model).direction if up is None else np.asarray(up, np.float64) / np.linalg.norm(up)
     centres = model.centres()
     xyz = model.points.xyz if len(model.points) else centres
     middle = np.median(xyz, axis=0)
-    away = middle - centres.mean(axis=0)
+    away = middle - centres.mean(axis=0) if north is None else north
     away = away - z * (away @ z)
-    if np.linalg.norm(away) < 1e-3 * np.linalg.norm(centres.std(axis=0) + 1e-12):
+    if north is None and np.linalg.norm(away) < 1e-3 * np.linalg.norm(centres.std(axis=0) + 1e-12):
         away = np.cross(z, [1.0, 0.0, 0.0] if abs(z[0]) < 0.9 else [0.0, 1.0, 0.0])
     y = away / np.linalg.norm(away)
     rotation = np.stack([np.cross(y, z), y, z])
@@ -63,7 +63,7 @@ def map_section(data: ReportData) -> str:
     total = sum(len(m.points) for m in models) or 1
     packed, plans = [], []
     for model in models:
-        frame = upright(model, data.up)
+        frame = upright(model, data.up, data.north)
         packed.append(_pack(model, frame, int(_MAX_POINTS * len(model.points) / total)))
         plans.append(_plan(model, frame))
     choice = "".join(

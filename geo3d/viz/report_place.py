@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from geo3d.viz.charts import bar_rows
+from geo3d.viz.charts import arrows, bar_rows
 from geo3d.viz.report_data import ReportData
 
 _MAX_ROWS = 40
@@ -132,11 +132,34 @@ def _photos(model: Mapping[str, Any]) -> str:
         up = "" if photos[i]["up"] is None else f", {photos[i]['up']:+.2f} m up"
         out = ", not used" if photos[i]["outlier"] else ""
         rows.append((photos[i]["name"], level[i], f"{level[i]:.2f} m{up}{out}"))
+    plan = _plan(photos)
     which = f" The {len(order)} with the largest of {len(photos)}." if len(photos) > len(order) else ""
+    state = "" if len(rows) > 12 else " open"
     return (
-        f"<details{'' if len(rows) > 12 else ' open'}><summary>GPS of each photo, distance on the ground to where the "
-        f"model has its camera</summary><p class=lead>GPS of phones and drones is good to a few metres; all photos of "
-        f"one flight err alike.{which}</p>{bar_rows(rows)}</details>"
+        f"{plan}<details{state}><summary>GPS of each photo, distance on the ground to where the model has its camera"
+        "</summary><p class=lead>GPS of phones and drones is good to a few metres; all photos of one flight err "
+        f"alike.{which}</p>{bar_rows(rows)}</details>"
+    )
+
+
+def _plan(photos: Sequence[Mapping[str, Any]]) -> str:
+    """Cameras from above with their GPS residuals, drawn larger so that they can be seen."""
+    cameras = np.array([p["camera"][:2] for p in photos])
+    off = np.array([(p["east"], p["north"]) for p in photos])
+    good = np.array([not p["outlier"] for p in photos])
+    span = float(np.ptp(cameras, axis=0).max())
+    typical = float(np.median(np.linalg.norm(off[good], axis=1))) if good.any() else 0.0
+    if len(photos) < 2 or span <= 0 or typical <= 0:
+        return ""
+    larger = 10 ** np.floor(np.log10(0.05 * span / typical)) if typical < 0.05 * span else 1.0
+    larger *= max(k for k in (1, 2, 5) if k == 1 or k * larger * typical <= 0.05 * span)
+    svg = arrows(cameras[good], larger * off[good], [p["name"] for p in photos if not p["outlier"]])
+    left_out = int((~good).sum())
+    also = f" {left_out} photo{'s' * (left_out > 1)} with wrong GPS not shown." if left_out else ""
+    size = "" if larger == 1 else f", {larger:g} times longer than they are"
+    return (
+        f'<figure class="top"><div class="planbox">{svg}</div><figcaption>Where the model has the cameras (dots), and '
+        f"from there to their GPS{size}. North is up.{also}</figcaption></figure>"
     )
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from geo3d.cameras import Camera
-from geo3d.geometry import EnuFrame, Sim3, umeyama
+from geo3d.geometry import SE3, EnuFrame, Sim3, umeyama
+from geo3d.scene import Frame, Rig
 from geo3d.sfm import (
     AdjustedModel,
     BundleOptions,
@@ -370,3 +371,24 @@ def test_the_same_seed_gives_the_same_world(block):
     np.testing.assert_array_equal(first, second)
     with pytest.raises(ValueError, match="models is empty"):
         georeference([], known)
+
+
+def test_control_with_gps_that_knows_no_heights(block):
+    known = positions(block, noise=0.1)
+    for p in known:
+        p.geodetic[2] = np.nan
+    done = georeference([hidden(block)], KnownPlace(known, control=surveyed(block, GROUND)))
+    assert placed_error(done, block).max() < 0.03
+    assert all(np.isnan(r.up) for r in done.result.models[0].photos)
+
+
+def test_rigs_move_with_the_world():
+    model = make_scene("walk", views=4, points=50, seed=1).reconstruction
+    inside = SE3.exp([0.2, 0.0, 0.1, 0.0, 0.1, 0.0])
+    second = model.views[2].cam_from_world
+    model.rigs[1] = Rig(1, {2: inside})
+    model.frames[1] = Frame(1, (1, 2), inside.inverse() @ second)
+    moved = transform_model(model, Sim3.exp([1.0, 2, 3, 0.1, 0.2, 0.3, 0.8]))
+    again = moved.rigs[1].sensor_from_rig[2] @ moved.frames[1].rig_from_world
+    np.testing.assert_allclose(again.matrix4(), moved.views[2].cam_from_world.matrix4(), atol=1e-12)
+    assert np.array_equal(model.frames[1].rig_from_world.matrix4(), (inside.inverse() @ second).matrix4())

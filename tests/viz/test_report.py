@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from geo3d.geometry import EnuFrame
+from geo3d.images import Gps
 from geo3d.scene import Points, Reconstruction
+from geo3d.sfm import Distance, GroundControl, GroundPoint, KnownPlace, georeference, photo_positions
 from geo3d.synthetic import make_scene
 from geo3d.viz.charts import Marker, heat_map, histogram
 from geo3d.viz.report import MatchGraph, ReportData, Unregistered, render_report, write_report
@@ -172,6 +175,53 @@ def test_a_big_model_is_thinned_out() -> None:
     packed = json.loads(re.search(r'id="mapdata">(.*?)</script>', page, re.S).group(1))  # pyright: ignore
     assert 40_000 < len(base64.b64decode(packed[0]["rgb"])) // 3 <= 60_000
     assert len(page) < 2_000_000
+
+
+def placed(**changes) -> dict:
+    """What `georeference.json` holds of a placed model."""
+    model = make_scene("grid", views=9, points=200, seed=1).reconstruction
+    frame = EnuFrame(46.6, 8.0, 1400.0)
+    rng = np.random.default_rng(0)
+    centres = {v.name: v.cam_from_world.center() for v in model.views.values() if v.cam_from_world}
+    gps = {
+        name: Gps(
+            *frame.to_geodetic(c + rng.normal(size=3) * 0.1), horizontal_std_m=0.2, relative_altitude_m=10.0
+        )
+        for name, c in centres.items()
+    }
+    seen = {n: model.cameras[1].project(model.view_named(n).cam_from_world.act([3.0, 2, 0])) for n in centres}
+    clicks = {n: pixel for n, pixel in seen.items() if (pixel > 0).all() and (pixel < [1000, 750]).all()}
+    point = GroundPoint("the <well>", frame.to_geodetic([3.0, 2, 0]), clicks, check=True)
+    control, length = GroundControl([point], "EPSG:4326"), Distance(*list(centres)[:2], 3.1)
+    known = KnownPlace(photo_positions(gps), control=control, distances=(length,))
+    return georeference([model], known).result.to_json() | changes
+
+
+def test_scale_and_place_are_told() -> None:
+    page = render_report(full_data(georeference=placed()))
+    text = " ".join(" ".join(read(page).words).split())
+    for words in (
+        "Scale and place",
+        "Placed by the GPS of 9 of 9 photos",
+        "EPSG:32632",
+        "GPS of the photos",
+        "check points",
+        "the <well>",
+        "view_0001.jpg to view_0002.jpg",
+        "from there to their GPS",
+        "above take-off",
+        "metres",
+    ):
+        assert words in text, words
+    assert 'id="place"' in page and 'id="place"' not in render_report(full_data(georeference={}))
+
+
+def test_north_is_up_on_the_map_of_a_placed_model() -> None:
+    model = make_scene("grid", views=9, points=100, seed=1).reconstruction
+    np.testing.assert_allclose(
+        upright(model, np.array([0, 0, 1.0]), np.array([0, 1.0, 0])).rotation, np.eye(3)
+    )
+    assert full_data(georeference={"origin": {}}).north is not None and full_data().north is None
 
 
 def test_the_display_frame_is_a_rotation() -> None:
