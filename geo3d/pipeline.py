@@ -76,6 +76,7 @@ from geo3d.sfm import (
     MapperOptions,
     WorkingModel,
     camera_deviations,
+    check_known_names,
     find_markers,
     first_cameras,
     georeference,
@@ -259,6 +260,7 @@ def _stages(job: Job) -> list[Stage]:
     if job.masks:
         files = sorted(p.relative_to(job.masks).as_posix() for p in job.masks.rglob("*") if p.is_file())
         masks = hash_photos(job.masks, files, scene / ".geo3d" / "masks.json")[0]
+    check_known_names(job.hashes, job.control, [Distance(*given) for given in o.distance])
     camera = [o.camera_per, o.camera_model, o.camera_params, calibration, o.fix_intrinsics]
     brought = (job.images / name for name in job.known)
     return [
@@ -529,6 +531,7 @@ def place_models(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Give the models of a `job` scale, place and an upward z, as far as these are known; `stage` says how."""
     photos = job.found.photos
     control = job.control and match_photos_of_control(job.control, job.results["scan"]["photos"])
+    renamed = {photo.source: photo.name for photo in photos}  # HEIC photos have another name in the scene
     size, models = job.options.marker_size_m, read_mapped(job.scene)
     names = sorted(
         {view.name for m in models for view in m.views.values() if view.cam_from_world is not None}
@@ -538,7 +541,9 @@ def place_models(job: Job, stage: StageProgress) -> dict[str, Any]:
         gravity={p.name: gimbal_gravity(p.gimbal_deg) for p in photos if p.gimbal_deg is not None},
         orientations={photo.name: photo.orientation for photo in photos},
         control=control,
-        distances=tuple(Distance(*given) for given in job.options.distance),
+        distances=tuple(
+            Distance(renamed.get(a, a), renamed.get(b, b), metres) for a, b, metres in job.options.distance
+        ),
         markers=[] if size is None else find_markers(job.images, names, job.threads, stage.update),
         marker_size_m=size or np.nan,
         camera_std=_deviations(job),

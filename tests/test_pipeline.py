@@ -359,12 +359,15 @@ def test_wrong_options_cost_nothing_of_a_finished_scene(habitat, finished, tmp_p
     shutil.copytree(finished[0], scene)
     (tmp_path / "K.txt").write_text("1 2 3\n4 5 6\n")
     (tmp_path / "pairs.txt").write_text("one.jpg two.jpg\n")
+    (tmp_path / "gcp.txt").write_text("EPSG:4326\n8 46 500 10 10 elsewhere.jpg A\n")
     for wrong in (
         {"calib": tmp_path / "K.txt"},
         {"pairs": tmp_path / "pairs.txt"},
         {"gcp": tmp_path / "pairs.txt"},
+        {"gcp": tmp_path / "gcp.txt"},
+        {"distance": [("drone_001.jpg", "pairs.txt", 3.0)]},
     ):
-        with pytest.raises(ValueError, match=r"K\.txt|pairs\.txt"):
+        with pytest.raises(ValueError, match=r"K\.txt|pairs\.txt|none of the 1 photos"):
             reconstruct(habitat[0], scene, replace(QUICK, **wrong))
     before = (scene / "database.db").stat().st_mtime_ns
     reconstruct(habitat[0], scene, QUICK)

@@ -87,3 +87,20 @@ def test_unknown_calibration(herz_jesus, tmp_path: Path) -> None:
     assert len(model.registered()) == 8
     assert model.cameras[1].mean_focal == pytest.approx(params[0], rel=0.03)
     assert area_under_curve(pair_errors_deg(model, truth), 3.0) > 0.8
+
+
+def test_drone_photos_stand_on_earth(real_data: Path, tmp_path: Path) -> None:
+    photos = real_data / "sfm" / "brighton-drone" / "images"
+    if not photos.is_dir():
+        pytest.skip(f"{photos} is not there")
+    report = reconstruct(photos, tmp_path / "scene", ReconstructOptions(quality="medium"))
+    record = report.georeference
+    (placement,) = record["models"]
+    residuals = placement["photo_residuals"]
+    assert record["utm"]["epsg"] == 32615 and len(residuals["photos"]) == 18
+    assert residuals["horizontal_median_m"] < 0.6 and residuals["vertical_median_m"] < 0.6
+    assert placement["scale_std"] < 0.01 and not any(p["outlier"] for p in residuals["photos"])
+    assert any("bowl" in warning for warning in report.warnings)
+    (model,) = report.components
+    above = model.centres()[:, 2].mean() - np.median(model.points.xyz[:, 2])
+    assert 30 < above < 55  # flown 40 m above the take-off point

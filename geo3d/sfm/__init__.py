@@ -17,7 +17,7 @@ from geo3d.sfm.colors import keypoint_colors
 from geo3d.sfm.doming import BlockShape, block_shape, distortion_is_free, doming_warning
 from geo3d.sfm.first_cameras import first_cameras, known_camera, set_known_cameras
 from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
-from geo3d.sfm.georeference import Georeferenced, georeference
+from geo3d.sfm.georeference import Georeferenced, check_known_names, georeference
 from geo3d.sfm.georeference_adjust import (
     AdjustedModel,
     ControlPoint,
@@ -136,6 +136,7 @@ __all__ = [
     "bundle_covariance",
     "bundle_problem",
     "camera_deviations",
+    "check_known_names",
     "consistent_edges",
     "distortion_is_free",
     "doming_warning",

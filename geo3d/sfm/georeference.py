@@ -13,7 +13,7 @@ takes in what they know beyond the similarity (`georeference_adjust`); it is kep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ from geo3d.sfm.georeference_adjust import SURVEY_STD_M
 from geo3d.sfm.georeference_gps import PhotoPosition, altitude_offset, local_frame
 from geo3d.sfm.georeference_place import KnownPlace, ModelPlacer
 from geo3d.sfm.georeference_result import GeoreferenceResult
+from geo3d.sfm.georeference_scale import Distance
+from geo3d.sfm.ground_control import GroundControl, match_photos_of_control
 
 _FAR_M = 50_000.0
 
@@ -96,6 +98,36 @@ def georeference(
             known.control.crs if known.control else "",
         ),
     )
+
+
+def check_known_names(
+    photos: Iterable[str], control: GroundControl | None, distances: Sequence[Distance]
+) -> None:
+    """Refuse control points and distances that name nothing that is there, before anything is computed.
+
+    Parameters
+    ----------
+    photos : iterable of str
+        Names of the photos.
+    control : GroundControl or None
+    distances : sequence of Distance
+
+    Raises
+    ------
+    ValueError
+        If no photo of the control is there, or an end of a distance is neither a photo nor a control point.
+    """
+    names = set(photos)
+    if control is not None:
+        match_photos_of_control(control, names)
+    points = {point.name for point in control.points} if control is not None else set()
+    for distance in distances:
+        for name in (distance.first, distance.second):
+            if name not in names | points:
+                raise ValueError(
+                    f"distance: {name!r} is neither a photo (they are called as {min(names)!r}) nor a ground control "
+                    f"point{'' if points else ' (none are given)'}"
+                )
 
 
 def _check_marks(models: Sequence[Reconstruction], known: KnownPlace) -> None:

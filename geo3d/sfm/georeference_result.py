@@ -175,8 +175,13 @@ class GeoreferenceResult:
 
     @property
     def warnings(self) -> list[str]:
-        """Of all models."""
-        return [text for model in self.models for text in model.warnings]
+        """Of all models; where there are several, each says of which."""
+        several = len(self.models) > 1
+        return [
+            f"model {number}: {text}" if several else text
+            for number, model in enumerate(self.models, 1)
+            for text in model.warnings
+        ]
 
     def headline(self) -> str:
         """A few words about the first model."""

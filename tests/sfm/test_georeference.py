@@ -17,6 +17,7 @@ from geo3d.sfm import (
     KnownPlace,
     PhotoPosition,
     bundle_adjust,
+    check_known_names,
     georeference,
     transform_model,
 )
@@ -270,6 +271,18 @@ def test_one_surveyed_point_shifts_what_gps_placed(block):
 def test_control_that_does_not_suffice_is_refused(block, places, words):
     with pytest.raises(ValueError, match=words):
         georeference([hidden(block)], KnownPlace(control=surveyed(block, places)))
+
+
+def test_names_that_lead_nowhere_are_told_before_anything_is_computed(block):
+    control = surveyed(block, GROUND)
+    photos = [v.name for v in block.views.values()]
+    check_known_names(photos, control, [Distance("gcp1", photos[0], 1.0)])
+    with pytest.raises(ValueError, match=r"'well' is neither a photo \(they are called as 'view_0001.jpg'\)"):
+        check_known_names(photos, control, [Distance("gcp1", "well", 1.0)])
+    with pytest.raises(ValueError, match="none are given"):
+        check_known_names(photos, None, [Distance("gcp1", photos[0], 1.0)])
+    with pytest.raises(ValueError, match="none of the 16 photos"):
+        check_known_names(["a.jpg"], control, [])
 
 
 def test_marks_outside_of_the_photo_and_photos_that_are_not_there(block):
