@@ -25,8 +25,9 @@ from geo3d.util.snapshots import Snapshots
 MAX_TRIALS = 3
 """Times that a view is registered before it is given up, when the adjustment keeps throwing it out."""
 
-FINAL_LOSS = 2.0
-"""Scale of the loss in median errors at the end, when few wrong observations are left."""
+ROUND_LOSS = 1.0
+"""Scale of the loss in median errors in the final rounds: tight, since a few dozen wrong observations of a few pixels
+(another window of the same facade) hold a view in a place where a wider loss leaves it."""
 
 FINAL_ROUNDS = 5
 """Most rounds of triangulation, adjustment and filter at the end."""
@@ -345,7 +346,7 @@ def finish(
         progress(int(model.registered.sum()), f"{int(model.placed.sum())} points, adjusting everything")
         settled = _adjust_all(model, options, fixed, rounds=1, final=True)
         state.rounds += FINAL_ROUNDS if settled else 1
-    model.adjust(model.robust(options.bundle, FINAL_LOSS), fixed_cameras=fixed)
+    model.adjust(model.robust(options.bundle), fixed_cameras=fixed)
     model.filter(options.max_error_px, options.min_angle)
 
 
@@ -430,7 +431,7 @@ def _adjust_all(
             model.split_contradictions()
         added = model.complete(options.max_error_px)
         added += 2 * model.triangulate(options.max_error_px, options.min_angle)
-        bundle = model.robust(options.bundle, *([FINAL_LOSS] if final else []))
+        bundle = model.robust(options.bundle, ROUND_LOSS) if final else model.robust(options.bundle)
         model.adjust(replace(bundle, function_tolerance=1e-5), fixed_cameras=fixed)
         dropped = model.filter(options.max_error_px, options.min_angle)
         for view in np.flatnonzero(model.registered & (model.used_counts() < options.min_points)):

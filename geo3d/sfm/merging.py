@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from geo3d.geometry import Sim3, umeyama_robust
-from geo3d.sfm.incremental import FINAL_LOSS, MapperOptions, normalize
+from geo3d.sfm.incremental import MapperOptions, normalize
 from geo3d.sfm.retracking import model_consistency, retrack
 from geo3d.sfm.tracks import TrackSet
 from geo3d.sfm.working_model import WorkingModel
@@ -142,7 +142,7 @@ def _joined(a: WorkingModel, b: WorkingModel, a_from_b: Sim3, options: MapperOpt
     for error_px in (2 * options.resection_error_px, options.max_error_px):
         union = retrack(union, error_px)
         union.triangulate(error_px, options.min_angle)
-        bundle = replace(union.robust(options.bundle, FINAL_LOSS), function_tolerance=1e-5)
+        bundle = replace(union.robust(options.bundle), function_tolerance=1e-5)
         union.adjust(bundle)
         union.filter(options.max_error_px, options.min_angle)
     for view in np.flatnonzero(union.registered & (union.used_counts() < options.min_points)):
