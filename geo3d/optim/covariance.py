@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+# Reciprocal condition of the scaled matrix. A free gauge leaves 1e-16; positions from GPS whose deviations are three
+# times the distance to the scene, 1e-12, and the inverse is then still good to four digits.
+_SINGULAR = 1e-13
+
 
 def covariance(hessian: np.ndarray, variance: float = 1.0) -> np.ndarray:
     """`variance * inverse(hessian)`.
@@ -49,7 +53,7 @@ def covariance(hessian: np.ndarray, variance: float = 1.0) -> np.ndarray:
     factor, info = potrf(scaled, lower=1, clean=1)
     if info == 0:
         reciprocal, info = pocon(factor, norm, uplo="L")
-        info = int(reciprocal < 4 * n * np.finfo(float).eps)
+        info = int(reciprocal < _SINGULAR)
     if info != 0:
         raise ValueError(
             "the normal equations are singular: hold the gauge (of a reconstruction by two views, see two_view_gauge) "

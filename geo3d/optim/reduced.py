@@ -44,7 +44,7 @@ class ReducedOptions:
 
     dense_columns: int = 900
     max_dense_columns: int = 6000
-    max_band_flops: float = 1e11
+    max_band_flops: float = 3e10
     tolerance: float = 0.01
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from geo3d.geometry import SO3
+from geo3d.geometry import SO3, skew
 from geo3d.optim import RobustLoss
 from geo3d.optim.parallel import Workers
 from geo3d.sfm.bundle_adjustment import BundleOptions, BundleProblem, BundleResult, solve_bundle
@@ -251,6 +251,20 @@ def test_covariance_is_the_inverse_of_the_whole_hessian():
         s = slice(86 + 3 * i, 89 + 3 * i)
         np.testing.assert_allclose(ours.points[i], whole[s, s], rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose(ours.cameras[0], whole[:5, :5], rtol=1e-6, atol=1e-9)
+
+
+def test_coarse_positions_hold_the_gauge_too():
+    """Deviations larger than the scene: that of the whole, then, is theirs."""
+    p = problem_of(make_scene("orbit", views=40, points=300, noise_px=0.5, seed=6).reconstruction)
+    sigma = 20.0  # cameras stand 8 from the middle
+    found = bundle_covariance(replace(p, priors=gps_of(p, sigma)), sigma_px=0.5, points=False)
+    assert not len(found.points)
+    J = np.zeros((40, 3, 6))  # of centres, by the tangent of poses
+    for v, (R, t) in enumerate(zip(p.rotations, p.translations)):
+        J[v, :, :3], J[v, :, 3:] = -R.T @ skew(t), -R.T
+    centre = np.sqrt(np.einsum("vij,vjk,vik->vi", J, found.poses, J))
+    assert (centre < sigma).all()
+    assert (centre > sigma / np.sqrt(40)).all()  # not better than the mean of all
 
 
 def test_sigma_is_that_of_the_observations():
