@@ -91,6 +91,23 @@ class RobustLoss:
             return (1 - np.minimum(s, a2) / a2) ** 2
         return (s <= a2).astype(np.float64) if self.kind == "truncated" else np.ones_like(s)
 
+    def weight_slope(self, squared: np.ndarray) -> np.ndarray:
+        """The second derivative `rho''(s)` at squared residual norms `s` (...), same shape, not positive.
+
+        The steps of `truncated` and the kink of `huber` have none.
+        """
+        s = np.asarray(squared, np.float64)
+        a2 = self.scale**2
+        if self.kind == "huber":
+            return np.where(s > a2, -0.5 * self.scale * np.maximum(s, a2) ** -1.5, 0.0)
+        if self.kind == "soft_l1":
+            return -0.5 / a2 * (1 + s / a2) ** -1.5
+        if self.kind == "cauchy":
+            return -1 / (a2 * (1 + s / a2) ** 2)
+        if self.kind == "tukey":
+            return -2 / a2 * (1 - np.minimum(s, a2) / a2)
+        return np.zeros_like(s)
+
 
 @njit(nogil=True, error_model="numpy")
 def evaluate_loss(loss_id, scale, s):

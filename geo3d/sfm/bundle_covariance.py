@@ -36,6 +36,7 @@ class BundleCovariance:
         Of the poses of rigs' frames and sensors, in the same way. No rows without rigs.
     sigma_px : float
         Standard deviation of one pixel coordinate, as given or estimated; with `obs_sigma_px` the factor of these.
+        With a loss that of full weight, somewhat less than the noise of the keypoints.
     """
 
     poses: np.ndarray
@@ -80,7 +81,8 @@ def bundle_covariance(
         What is free; the loss weighs the observations.
     sigma_px : float, optional
         Standard deviation of one pixel coordinate (with `obs_sigma_px`: the factor of these). By default estimated
-        from the residuals and the redundancy of the observations alone.
+        from the residuals and the redundancy of the observations alone; where a loss weighs them, such that the
+        covariances are those of its estimates (Huber, Robust Statistics, 1981, 7.6).
     points : bool
         Whether those of the points are wanted too, which takes longer than all others.
 
@@ -102,11 +104,14 @@ def bundle_covariance(
         system = BundleSystem(problem, loss, *free, workers)
         if sigma_px is None:
             squared = system.squared_errors(problem)
-            cost, counted = system.observation_cost(problem, squared), np.isfinite(squared).sum()
-            redundancy = 2 * counted - len(system.normal.basis_step) - 3 * np.count_nonzero(point)
-            if redundancy <= 0:
-                raise ValueError(f"sigma_px cannot be estimated: redundancy {redundancy}; give it")
-            sigma_px = float(np.sqrt(2 * cost / redundancy))
+            rows = 2 * np.isfinite(squared).sum()
+            unknowns = len(system.normal.basis_step) + 3 * int(np.count_nonzero(point))
+            if rows <= unknowns:
+                raise ValueError(f"sigma_px cannot be estimated: redundancy {rows - unknowns}; give it")
+            variance = system.observation_variance(problem, squared, unknowns)
+            if not np.isfinite(variance):
+                raise ValueError("sigma_px cannot be estimated: hardly any observation fits; give it")
+            sigma_px = float(np.sqrt(variance))
         system.priors.multiply(sigma_px**2)  # all is divided by it in the end, and only pixels have that unit
         system.linearize()
         dense, unknowns = system.normal.covariances()

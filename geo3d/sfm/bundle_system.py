@@ -299,6 +299,36 @@ class BundleSystem:
         rho = np.where(kind == self._loss.id, self._loss.rho(whitened), whitened)
         return 0.5 * float(np.nansum(rho))
 
+    def observation_variance(self, problem: BundleProblem, squared: np.ndarray, unknowns: int) -> float:
+        """The s^2 for which `s^2 H^-1` is the covariance of the estimates, H being without priors.
+
+        For plain squares the variance of one coordinate of an observation. With a loss, what makes it the covariance
+        of an M-estimate (Huber, Robust Statistics, 1981, 7.6): with n coordinates, p unknowns, the weights
+        `w = rho'(e^2)` that H has, and `psi = w r`, `d = dpsi/dr` of a coordinate,
+
+            s^2 = K^2 sum psi^2 / (n - p) mean(w) / mean(d)^2,    K = 1 + p/n var(d) / mean(d)^2.
+
+        Infinite where nothing fits.
+
+        Parameters
+        ----------
+        problem : BundleProblem
+        squared : (O,) array
+            `squared_errors(problem)`.
+        unknowns : int
+            p, less than n.
+        """
+        seen = np.isfinite(squared)
+        scale, kind = observation_weights(problem, self._loss)
+        s, robust = (scale**2 * squared)[seen], (kind == self._loss.id)[seen]
+        weight = np.where(robust, self._loss.weight(s), 1.0)
+        slope = weight + np.where(robust, self._loss.weight_slope(s), 0.0) * s
+        mean, n = float(np.mean(slope)), 2 * len(s)
+        if mean <= 0:
+            return np.inf
+        K = 1 + unknowns / n * float(np.var(slope)) / mean**2
+        return K**2 * float((weight**2 * s).sum()) / (n - unknowns) * float(np.mean(weight)) / mean**2
+
     def prior_cost(self) -> float:
         """The cost of all priors at the current values."""
         views = self.priors.cost(self.rotations, self.translations, self.params)

@@ -33,6 +33,15 @@ def test_weight_is_the_derivative(kind):
 
 
 @pytest.mark.parametrize("kind", LOSS_KINDS)
+def test_slope_is_the_derivative_of_the_weight(kind):
+    loss = RobustLoss(kind, 1.7)
+    s = np.array([0.01, 0.5, 2.0, 2.8, 3.0, 10.0, 400.0])
+    h = 1e-5 * s
+    numeric = (loss.weight(s + h) - loss.weight(s - h)) / (2 * h)
+    np.testing.assert_allclose(numeric, loss.weight_slope(s), rtol=1e-6, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", LOSS_KINDS)
 @given(scale=scales, s=squares, t=squares)
 @settings(deadline=None, max_examples=40)
 def test_shape(kind, scale, s, t):

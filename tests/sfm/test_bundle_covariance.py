@@ -145,3 +145,28 @@ def test_equals_pycolmap():
     for row, i in enumerate(sorted(model.points3D)):
         np.testing.assert_allclose(alone.points[row], theirs.get_point_cov(i), rtol=1e-4, atol=1e-12)
         assert (np.linalg.eigvalsh(ours.points[row] - alone.points[row]) > 0).all()
+
+
+def test_a_loss_has_the_covariance_of_its_estimates():
+    """Noise of two kinds, one far beyond the scale of the loss: 150 fits scatter as is said of the first."""
+    truth = problem_of(make_scene("orbit", views=12, points=60, seed=2).reconstruction)
+    truth = replace(truth, constant_pose=two_view_gauge(truth, 0, 1))
+    options = BundleOptions(loss="cauchy", loss_scale_px=0.5, function_tolerance=1e-8, threads=1)
+    rng = np.random.default_rng(0)
+    samples, said = [], []
+    for _ in range(150):
+        sigma = np.where(rng.random((len(truth.obs_xy), 1)) < 0.1, 3.0, 0.4)
+        noisy = replace(truth, obs_xy=truth.obs_xy + sigma * rng.standard_normal(truth.obs_xy.shape))
+        fit = solve_bundle(noisy, options)
+        samples.append(np.concatenate([fit.translations[2:].ravel(), fit.cameras[0].params[[0, 3]]]))
+        if len(said) < 5:
+            there = replace(noisy, rotations=fit.rotations, translations=fit.translations, points=fit.points,
+                            cameras=fit.cameras)  # fmt: skip
+            found = bundle_covariance(there, options, points=False)
+            variances = [
+                *np.einsum("vii->vi", found.poses[2:, 3:, 3:]).ravel(),
+                *np.diag(found.cameras[0])[[0, 3]],
+            ]
+            said.append(variances)
+    ratio = np.std(samples, axis=0) / np.sqrt(np.mean(said, axis=0))
+    assert 0.85 < np.sqrt(np.mean(ratio**2)) < 1.15
