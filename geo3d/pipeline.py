@@ -536,6 +536,8 @@ def place_models(job: Job, stage: StageProgress) -> dict[str, Any]:
     names = sorted(
         {view.name for m in models for view in m.views.values() if view.cam_from_world is not None}
     )
+    with job.database() as database:
+        first = database.cameras()
     known = KnownPlace(
         positions=photo_positions({photo.name: photo.gps for photo in photos}),
         gravity={p.name: gimbal_gravity(p.gimbal_deg) for p in photos if p.gimbal_deg is not None},
@@ -547,6 +549,7 @@ def place_models(job: Job, stage: StageProgress) -> dict[str, Any]:
         markers=[] if size is None else find_markers(job.images, names, job.threads, stage.update),
         marker_size_m=size or np.nan,
         camera_std=_deviations(job),
+        first_cameras=first,
     )
     placed = georeference(models, known, job.options.seed, job.threads)
     write_components(placed.models, job.scene)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from geo3d.cameras import Camera
 from geo3d.geometry import Sim3
 from geo3d.optim.losses import RobustLoss
 from geo3d.scene import Reconstruction
@@ -22,6 +23,7 @@ from geo3d.sfm.bundle_adjustment import apply_bundle, bundle_problem, solve_bund
 from geo3d.sfm.bundle_priors import BundlePriors
 from geo3d.sfm.bundle_problem import BundleOptions, BundleProblem
 from geo3d.sfm.georeference_model import transform_model
+from geo3d.sfm.lens_prior import lens_prior
 
 CLICK_STD_PX = 1.0
 SURVEY_STD_M = (0.02, 0.02, 0.03)
@@ -59,6 +61,9 @@ class GeoreferencedBundle:
     control : list of ControlPoint
     free_params : dict of int to (P,) bool
         Camera id to the parameters that move; those of cameras that are not listed stay.
+    first_cameras : dict of int to Camera
+        Camera id to what was known of it before the photos were looked at: it holds (`lens_prior`) what neither
+        photos nor control points determine, as the focal length of a flat block.
     tilt_std_rad : float or None
         How well the model is upright as it is, where neither positions nor control points hold that.
     """
@@ -67,6 +72,7 @@ class GeoreferencedBundle:
     position_std: dict[str, np.ndarray] = field(default_factory=dict)
     control: list[ControlPoint] = field(default_factory=list)
     free_params: dict[int, np.ndarray] = field(default_factory=dict)
+    first_cameras: dict[int, Camera] = field(default_factory=dict)
     tilt_std_rad: float | None = None
 
 
@@ -140,6 +146,10 @@ def _with_control(
     if known.tilt_std_rad is not None:
         # All cameras together weigh as one measurement: what tilts one of them tilts the others too.
         down, down_std = -problem.rotations[:, :, 2], np.full(views, known.tilt_std_rad * np.sqrt(views))
+    lenses = [
+        lens_prior(known.first_cameras[i], model.cameras[i]) if i in known.first_cameras else (None, None)
+        for i in sorted(model.cameras)
+    ]
     surveyed = np.array([point.xyz for point in known.control]).reshape(-1, 3)
     priors = BundlePriors(
         centres=centres,
@@ -147,6 +157,8 @@ def _with_control(
         centre_loss=RobustLoss("cauchy", _LOSS),
         points=np.concatenate([problem.points, surveyed]),
         point_sigmas=np.concatenate([np.full((points, 3), np.inf), np.tile(SURVEY_STD_M, (control, 1))]),
+        camera_params=[means for means, _ in lenses],
+        camera_sigmas=[sigmas for _, sigmas in lenses],
         down=down,
         down_sigmas=down_std,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from geo3d.cameras import Camera
 from geo3d.geometry import EnuFrame, Sim3
 from geo3d.scene import Reconstruction
 from geo3d.sfm.doming import doming_warning
@@ -58,6 +59,8 @@ class KnownPlace:
     camera_std : dict of int to (P,) float64
         Camera id to the standard deviations of its intrinsics, 0 for those that were given and stay. The others move
         in the last adjustment if control points or RTK are there to hold them.
+    first_cameras : dict of int to Camera
+        Camera id to the camera that mapping began with.
     """
 
     positions: list[PhotoPosition] = field(default_factory=list)
@@ -68,6 +71,7 @@ class KnownPlace:
     markers: list[Marker] = field(default_factory=list)
     marker_size_m: float = np.nan
     camera_std: dict[int, np.ndarray] = field(default_factory=dict)
+    first_cameras: dict[int, Camera] = field(default_factory=dict)
 
 
 class ModelPlacer:
@@ -320,6 +324,7 @@ class ModelPlacer:
             position_std={p.name: p.std_m for p in used},
             control=control,
             free_params={i: std > 0 for i, std in self.known.camera_std.items()} if precise else {},
+            first_cameras=self.known.first_cameras,
             tilt_std_rad=tilt,
         )
 

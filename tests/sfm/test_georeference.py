@@ -405,3 +405,25 @@ def test_rigs_move_with_the_world():
     again = moved.rigs[1].sensor_from_rig[2] @ moved.frames[1].rig_from_world
     np.testing.assert_allclose(again.matrix4(), moved.views[2].cam_from_world.matrix4(), atol=1e-12)
     assert np.array_equal(model.frames[1].rig_from_world.matrix4(), (inside.inverse() @ second).matrix4())
+
+
+def test_what_neither_photos_nor_rtk_determine_stays_with_what_exif_says():
+    """Straight down onto a plane from one height, focal length and height are one."""
+    flat = make_scene("grid", views=16, points=600, camera=CAMERA, seed=8).reconstruction
+    flat.points.xyz[:, 2] *= 0.05
+    rng = np.random.default_rng(0)
+    for i, view in flat.views.items():
+        xyz = flat.points.xyz[flat.points.point_rows[flat.points.view_ids == i]]
+        view.keypoints = CAMERA.project(view.cam_from_world.act(xyz)) + 0.3 * rng.normal(size=(len(xyz), 2))
+    known = positions(flat, (0.02, 0.02, 0.03), noise=1.0, rtk=True)
+    free = {1: np.array([50.0, 0, 0, 0])}
+    first = {1: Camera("SIMPLE_RADIAL", 1000, 750, [905.0, 500.0, 375.0, 0.0], prior_focal=True)}
+    off = []
+    for known_lens in ({}, first):
+        model = hidden(flat)
+        model.cameras[1] = CAMERA.with_params([980.0, 500.0, 375.0, -0.05])
+        place = KnownPlace(known, camera_std=free, first_cameras=known_lens)
+        done = georeference([model], place)
+        assert done.result.models[0].adjusted
+        off.append(abs(done.models[0].cameras[1].params[0] - 900))
+    assert off[1] < min(off[0], 20)
