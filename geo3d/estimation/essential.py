@@ -7,7 +7,7 @@ distance), not along z, so that fields of view beyond 180 degrees work.
 
 import numpy as np
 
-from geo3d.estimation.small_linalg import cofactors
+from geo3d.estimation.small_linalg import cofactors, orthonormalise
 from geo3d.geometry import SE3, skew
 from geo3d.util.jit import njit
 
@@ -50,6 +50,10 @@ def four_poses(e, rotations, t):
         rotations[0, j], rotations[1, j] = c[j] / square - x, c[j] / square + x
         rotations[0, 3 + j], rotations[1, 3 + j] = c[3 + j] / square - y, c[3 + j] / square + y
         rotations[0, 6 + j], rotations[1, 6 + j] = c[6 + j] / square - z, c[6 + j] / square + z
+    for k in range(
+        2
+    ):  # not quite rotations where the matrix is not quite essential (a near-degenerate sample)
+        orthonormalise(rotations[k])
     return True
 
 

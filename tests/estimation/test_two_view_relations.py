@@ -19,6 +19,7 @@ from geo3d.estimation import (
     solve_sqpnp,
     symmetric_epipolar_error,
 )
+from geo3d.estimation.essential import count_in_front
 from geo3d.geometry import SE3, SO3, rotation_angle
 
 from .two_view_scenes import bearings, random_pose, two_views, unit
@@ -71,6 +72,22 @@ def test_essential_decomposition_and_cheirality(seed, wide):
     np.testing.assert_allclose(found.rotation, pose.rotation, atol=1e-8)
     np.testing.assert_allclose(found.translation, pose.translation, atol=1e-8)
     assert front.all()
+
+
+@few
+@given(seeds)
+def test_a_matrix_that_is_not_quite_essential_still_gives_rotations(seed):
+    rng = np.random.default_rng(seed)
+    pose, _, d1, d2 = bearings(rng, 10, False)
+    u, _, vt = np.linalg.svd(essential_from_pose(pose))
+    off = (u * [1.0, rng.uniform(0.8, 1), 0.0]) @ vt
+    poses, counts = count_in_front(off.ravel(), d1, d2)
+    for row in poses:
+        R = row[:9].reshape(3, 3)
+        np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(R) > 0
+    R = poses[np.argmax(counts), :9].reshape(3, 3)
+    assert rotation_angle(R @ pose.rotation.T) < 0.3
 
 
 def test_what_is_no_essential_matrix_is_refused():
