@@ -27,26 +27,31 @@ import numpy as np
 
 import geo3d
 from geo3d.features import (
+    MadeFrom,
     SiftOptions,
     VerifyOptions,
     check_choice,
     choose_pairs,
     extract_photos,
     match_photos,
+    take_over,
     verify_matches,
 )
 from geo3d.images import (
     FrameOptions,
+    PhotoError,
     Scan,
     ScannedPhoto,
     bring_frames,
     bring_photos,
     choose_frames,
+    find_mask,
     find_mask_folder,
     find_photos,
     gimbal_gravity,
     hash_photos,
     list_videos,
+    read_photo,
     read_video_info,
     scan_photos,
 )
@@ -90,10 +95,10 @@ from geo3d.sfm import (
     replace_guessed_focals,
     set_known_cameras,
 )
-from geo3d.util.files import folder_lock, remove_partial, write_text
+from geo3d.util.files import atomic_path, folder_lock, remove_partial, write_text
 from geo3d.util.progress import Progress, StageProgress
 from geo3d.util.snapshots import Snapshots
-from geo3d.util.stages import Stage, StageRunner
+from geo3d.util.stages import Stage, StageRunner, stage_key
 from geo3d.util.threads import cpu_count
 from geo3d.viz import report_data
 from geo3d.viz.report import write_report
@@ -179,6 +184,32 @@ class Job:
     def masks(self) -> Path | None:
         return find_mask_folder(self.folder) or find_mask_folder(self.images)
 
+    @cached_property
+    def mask_hashes(self) -> dict[str, str]:
+        """Content hashes of the files in the folder of masks."""
+        if not self.masks:
+            return {}
+        files = sorted(p.relative_to(self.masks).as_posix() for p in self.masks.rglob("*") if p.is_file())
+        return hash_photos(self.masks, files, self.scene / ".geo3d" / "masks.json")[0]
+
+    @cached_property
+    def features_from(self) -> dict[str, str]:
+        """Photo to a hash of all that its features depend on."""
+        hashes = {}
+        for photo in self.found.photos:
+            mask = find_mask(self.masks, photo.name) if self.masks else None
+            mask_name = mask and self.masks and mask.relative_to(self.masks.resolve()).as_posix()
+            options = [geo3d.__version__, self.options.quality, self.options.max_size]
+            hashes[photo.name] = stage_key(
+                [self.hashes[photo.source], mask_name and self.mask_hashes.get(mask_name), *options]
+            )
+        return hashes
+
+    @property
+    def made_from(self) -> Path:
+        """The record of what features and two-view geometries were made from."""
+        return self.scene / ".geo3d" / "made-from.json"
+
     @property
     def threads(self) -> int:
         return self.options.threads or cpu_count()
@@ -238,6 +269,8 @@ def reconstruct(
                 job.folder, names, scene / ".geo3d" / "hashes.json", stage.update
             )
         job.rejected.update(unreadable)
+        if options.from_stage in ("scan", "features"):
+            job.made_from.unlink(missing_ok=True)
         job.known = [str(n) for n in runner.stages.get("scan", {}).get("result", {}).get("photos", [])]
         again = False
         for stage in _stages(job):
@@ -256,10 +289,6 @@ def _stages(job: Job) -> list[Stage]:
     pairs = o.pairs and o.pairs.read_bytes().hex()
     hloc = [name for name in ("features.h5", "matches.h5") if job.given and not job.given.database]
     given = hash_photos(scene, hloc, scene / ".geo3d" / "given-hashes.json")[0]
-    masks = {}
-    if job.masks:
-        files = sorted(p.relative_to(job.masks).as_posix() for p in job.masks.rglob("*") if p.is_file())
-        masks = hash_photos(job.masks, files, scene / ".geo3d" / "masks.json")[0]
     check_known_names(job.hashes, job.control, [Distance(*given) for given in o.distance])
     camera = [o.camera_per, o.camera_model, o.camera_params, calibration, o.fix_intrinsics]
     brought = (job.images / name for name in job.known)
@@ -270,9 +299,13 @@ def _stages(job: Job) -> list[Stage]:
             partial(scan, job),
             outputs=(scene / "database.db", *brought),
             check=partial(_check_scan, job),
+            outdated=partial(_rejected_otherwise, job),
         ),
         Stage(
-            "features", [o.quality, o.max_size, masks], partial(features, job), partial(_clear_features, job)
+            "features",
+            [o.quality, o.max_size, job.mask_hashes],
+            partial(features, job),
+            outdated=partial(_readable_now, job),
         ),
         Stage(
             "matches",
@@ -348,6 +381,11 @@ def _check_scan(job: Job) -> None:
         )
 
 
+def _rejected_otherwise(job: Job, result: dict[str, Any]) -> bool:
+    """Whether a photo that could not be used before can be (what reads it was installed since, say)."""
+    return not job.given and bool(result["rejected"]) and job.found.rejected != result["rejected"]
+
+
 def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Bring the photos of a `job` into its scene and enter them, with their cameras, into the database.
 
@@ -358,10 +396,8 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
     if job.given and job.given.database:
         return _scan_given(job, stage)
     cameras, notes = first_cameras(job.options, found.photos)
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        database_file.with_name(f"database.db{suffix}").unlink(missing_ok=True)
-    mark_own(database_file)
-    with job.database() as database:
+    with atomic_path(database_file) as path, ColmapDatabase(path) as database:
+        mark_own(path)
         with database.transaction():
             ids = {group: database.add_camera(camera) for group, camera in cameras.items()}
             for photo in found.photos:
@@ -371,6 +407,12 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
         if job.given:
             matches_file = job.scene / "matches.h5" if job.given.matches else None
             import_hloc(job.scene / "features.h5", matches_file, database)
+        else:
+            made_from = MadeFrom.read(job.made_from).features
+            unchanged = [name for name, key in job.features_from.items() if made_from.get(name) == key]
+            take_over(database_file, database, unchanged)
+        for suffix in ("-wal", "-shm", "-journal"):  # of the one that this takes the place of
+            database_file.with_name(f"database.db{suffix}").unlink(missing_ok=True)
     stage.summary = f"{len(found.photos)} photos, {len(cameras)} camera{'s' * (len(cameras) > 1)}"
     return {
         "photos": [photo.name for photo in found.photos],
@@ -425,13 +467,30 @@ def features(job: Job, stage: StageProgress) -> dict[str, Any]:
         return {"failed": {}}
     size, count = QUALITY[job.options.quality]
     options = SiftOptions(max_features=count, max_size=job.options.max_size or size)
+    record = MadeFrom.read(job.made_from)
     with job.database() as database:
+        ids = {image.name: image_id for image_id, image in database.images().items()}
+        changed = [ids[n] for n, key in job.features_from.items() if record.features.get(n) != key]
+        with database.transaction():
+            database.remove_features(changed)
+        MadeFrom(job.features_from, record.geometries).write(job.made_from)
         failed = extract_photos(
             database, job.images, options, stage.update, masks_folder=job.masks, threads=job.threads
         )
         counts = database.keypoint_counts()
     stage.summary = f"{np.mean(list(counts.values())):.0f} keypoints a photo"
     return {"failed": failed}
+
+
+def _readable_now(job: Job, result: dict[str, Any]) -> bool:
+    """Whether a photo that could not be read before can be."""
+    for name in result["failed"]:
+        try:
+            read_photo(job.images / name)
+        except (PhotoError, OSError):
+            continue
+        return True
+    return False
 
 
 # ------------------------------------------------------------------------------------------------------ matches
@@ -443,6 +502,16 @@ def _matching(job: Job) -> Matching:
     return "sequential" if automatic else job.options.matching
 
 
+def _clear_matches(job: Job) -> None:
+    """Matches are kept as long as their features are, unless they are to be made again."""
+    given = job.given or GivenFiles()
+    if job.options.from_stage == "matches" and not given.geometries:
+        with job.database() as database, database.transaction():
+            database.clear_two_view_geometries()
+            if not given.matches:
+                database.clear_matches()
+
+
 def _check_matches(job: Job) -> None:
     with job.database() as database:
         check_choice(database, _matching(job), job.options.pairs)
@@ -451,13 +520,21 @@ def _check_matches(job: Job) -> None:
 def matches(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Choose pairs of photos of a `job`, match them, keep what one rigid scene explains; progress goes to `stage`."""
     given, o = job.given or GivenFiles(), job.options
+    record, geometries_from = MadeFrom.read(job.made_from), stage_key([geo3d.__version__, o.seed])
     with job.database() as database:
         if not given.matches and not given.geometries:
             pairs = choose_pairs(
                 database, _matching(job), o.pairs, gps_radius_m=o.gps_radius_m, threads=job.threads
             )
+            ids = {image.name: image_id for image_id, image in database.images().items()}
+            with database.transaction():
+                database.keep_pairs([(ids[a], ids[b]) for a, b in pairs])
             match_photos(database, pairs, progress=stage.update, threads=job.threads)
         if not given.geometries:
+            if record.geometries != geometries_from:
+                with database.transaction():
+                    database.clear_two_view_geometries()
+                MadeFrom(record.features, geometries_from).write(job.made_from)
             options = VerifyOptions(seed=o.seed)
             verify_matches(database, options, progress=stage.update, threads=job.threads)
         verified = sum(len(record.matches) > 0 for record in database.two_view_geometries().values())
@@ -635,22 +712,3 @@ def _deviations(job: Job) -> dict[int, np.ndarray]:
     """Camera id to the standard deviations of its intrinsics."""
     known = job.results.get("poses", {}).get("camera_std", {})
     return {int(i): np.array([np.inf if v is None else v for v in std]) for i, std in known.items()}
-
-
-# ----------------------------------------------------------------------------------------------------- clearing
-
-
-def _clear_features(job: Job) -> None:
-    if not (job.given and job.given.features):
-        with job.database() as database, database.transaction():
-            database.clear_matches()
-            database.clear_features()
-
-
-def _clear_matches(job: Job) -> None:
-    given = job.given or GivenFiles()
-    if not given.geometries:
-        with job.database() as database, database.transaction():
-            database.clear_two_view_geometries()
-            if not given.matches:
-                database.clear_matches()

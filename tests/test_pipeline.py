@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -352,6 +353,101 @@ def test_what_was_lost_is_made_again(habitat, finished, tmp_path, lost):
     report = reconstruct(habitat[0], scene, QUICK)
     assert path.exists() and counts(scene) == counts(finished[0])
     assert digest(scene) == digest(finished[0]) and len(report.components[0].registered()) == 8
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """Counts what is done: photos extracted, pairs matched, pairs verified."""
+    done = {"extract": [], "match": [], "verify": []}
+    places = {"extract": "extract_stage._extract_file", "match": "match_stage.match_overlapping"}
+    for kind, place in {**places, "verify": "match_stage.verify_pair"}.items():
+        module, name = place.split(".")
+        function = getattr(import_module(f"geo3d.features.{module}"), name)
+        counted = lambda *a, f=function, kind=kind: (done[kind].append(a), f(*a))[1]  # noqa: E731
+        monkeypatch.setattr(f"geo3d.features.{place}", counted)
+
+    def counts():
+        found = {kind: len(calls) for kind, calls in done.items()}
+        for calls in done.values():
+            calls.clear()
+        return found
+
+    return counts
+
+
+def test_a_photo_more_or_less_costs_that_photo_and_the_scene_is_as_if_made_at_once(
+    habitat, finished, tmp_path, work
+):
+    scene, photos = tmp_path / "scene", tmp_path / "photos"
+    shutil.copytree(habitat[0], photos)
+    (photos / "drone_004.jpg").rename(tmp_path / "late.jpg")
+    reconstruct(photos, scene, QUICK)
+    seven = digest(scene)
+    assert work()["extract"] == 7
+    shutil.copy(tmp_path / "late.jpg", photos / "drone_004.jpg")
+    reconstruct(photos, scene, QUICK)
+    assert digest(scene) == digest(finished[0]) and counts(scene) == counts(finished[0])
+    assert work() == {"extract": 1, "match": 7, "verify": 7}
+    (photos / "drone_004.jpg").unlink()
+    reconstruct(photos, scene, QUICK)
+    assert digest(scene) == seven and work() == {"extract": 0, "match": 0, "verify": 0}
+
+
+def test_another_camera_keeps_features_and_matches(habitat, finished, tmp_path, work):
+    scene = tmp_path / "scene"
+    shutil.copytree(finished[0], scene)
+    camera = tuple(habitat[1].camera.params)
+    known = replace(QUICK, camera_model="SIMPLE_RADIAL", camera_params=camera)
+    reconstruct(habitat[0], scene, known)
+    assert work() == {"extract": 0, "match": 0, "verify": 28}
+    reconstruct(habitat[0], scene, replace(known, fix_intrinsics=True))
+    assert work() == {"extract": 0, "match": 0, "verify": 0}
+    reconstruct(habitat[0], tmp_path / "fresh", replace(known, fix_intrinsics=True))
+    assert digest(scene) == digest(tmp_path / "fresh")
+
+
+def test_what_features_and_pairs_depend_on_is_redone(habitat, finished, tmp_path, work):
+    scene, photos = tmp_path / "scene", tmp_path / "photos"
+    shutil.copytree(finished[0], scene)
+    shutil.copytree(habitat[0], photos)
+    matched = replace(QUICK, until_stage="matches")
+    reconstruct(photos, scene, replace(matched, seed=1))
+    assert work() == {"extract": 0, "match": 0, "verify": 28}
+    (tmp_path / "pairs.txt").write_text("drone_001.jpg drone_002.jpg\ndrone_002.jpg drone_003.jpg\n")
+    reconstruct(photos, scene, replace(matched, seed=1, pairs=tmp_path / "pairs.txt"))
+    assert work() == {"extract": 0, "match": 0, "verify": 0} and counts(scene)[1] == 2
+    (photos / "masks").mkdir()
+    Image.fromarray(np.full((360, 480), 255, np.uint8)).save(photos / "masks" / "drone_002.jpg.png")
+    reconstruct(photos, scene, replace(matched, seed=1))
+    assert work() == {"extract": 1, "match": 28, "verify": 28}
+    shutil.copy(
+        photos / "drone_001.jpg", photos / "drone_005.jpg"
+    )  # now a twin, and another photo than before
+    reconstruct(photos, scene, replace(matched, seed=1))
+    assert work() == {"extract": 0, "match": 0, "verify": 0}
+    reconstruct(photos, scene, replace(matched, seed=1, max_size=300))
+    assert work()["extract"] == 7
+
+
+def test_a_photo_that_could_not_be_read_is_tried_again(habitat, finished, tmp_path, monkeypatch, work):
+    scene = tmp_path / "scene"
+    with monkeypatch.context() as patch:
+        from geo3d.features import extract_stage
+
+        whole = extract_stage._extract_file
+
+        def broken(folder, name, *more):
+            if name == "drone_004.jpg":
+                raise OSError("the network is gone")
+            return whole(folder, name, *more)
+
+        patch.setattr(extract_stage, "_extract_file", broken)
+        report = reconstruct(habitat[0], scene, QUICK)
+    assert "the network is gone" in report.unregistered["drone_004.jpg"][0]
+    work()
+    report = reconstruct(habitat[0], scene, QUICK)
+    assert not report.unregistered and digest(scene) == digest(finished[0])
+    assert work() == {"extract": 1, "match": 7, "verify": 7}
 
 
 def test_wrong_options_cost_nothing_of_a_finished_scene(habitat, finished, tmp_path):

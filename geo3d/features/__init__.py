@@ -2,6 +2,7 @@
 
 from geo3d.features.choose import check_choice, choose_pairs
 from geo3d.features.extract_stage import extract_photos
+from geo3d.features.kept import MadeFrom, take_over
 from geo3d.features.match_stage import match_photos, verify_matches
 from geo3d.features.matcher import MatchOptions, match, match_indexed, match_overlapping, match_reference
 from geo3d.features.pairs import (
@@ -20,6 +21,7 @@ from geo3d.features.words import visual_words
 __all__ = [
     "DescriptorIndex",
     "Features",
+    "MadeFrom",
     "MatchOptions",
     "SiftOptions",
     "TwoViewConfig",
@@ -44,6 +46,7 @@ __all__ = [
     "root_sift",
     "sequential_pairs",
     "signature",
+    "take_over",
     "verify_matches",
     "verify_pair",
     "visual_words",

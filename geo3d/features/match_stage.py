@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
+from zlib import crc32
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from geo3d.features.matcher import MatchOptions, match_overlapping
 from geo3d.features.verify import TwoViewGeometry, VerifyOptions, verify_pair
 from geo3d.features.word_index import DescriptorIndex, index_descriptors
 from geo3d.io import ColmapDatabase
-from geo3d.io.database_schema import pair_id
 from geo3d.util.threads import map_threads, single_threaded_blas
 
 _TILE = 64  # photos whose pairs with 64 others are matched together
@@ -117,7 +117,7 @@ def verify_matches(
 ) -> int:
     """Verify the pairs with matches that the database has no two-view geometry of yet.
 
-    The seed of a pair is `options.seed` plus COLMAP's id of the pair.
+    The seed of a pair is `options.seed` plus a hash of its names, so that other photos make no difference.
 
     Parameters
     ----------
@@ -149,7 +149,8 @@ def verify_matches(
     def one(job: tuple[int, int, np.ndarray, np.ndarray, np.ndarray]) -> TwoViewGeometry:
         i, j, keypoints1, keypoints2, matches = job
         camera1, camera2 = cameras[images[i].camera_id], cameras[images[j].camera_id]
-        seeded = replace(options, seed=options.seed + pair_id(i, j))
+        names = f"{images[i].name}\n{images[j].name}".encode()
+        seeded = replace(options, seed=options.seed + crc32(names))
         return verify_pair(keypoints1, keypoints2, matches, camera1, camera2, seeded)
 
     with single_threaded_blas():

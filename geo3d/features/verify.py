@@ -67,7 +67,7 @@ class VerifyOptions:
     max_iterations : int
         Of RANSAC.
     seed : int
-        With the pair's id added when a whole database is verified.
+        With a hash of the pair's names added when a whole database is verified.
     """
 
     max_error_px: float = 4.0

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from geo3d.geometry import matrix_to_quaternion
-from geo3d.io.database_scene import DatabaseScene
+from geo3d.io.database_keep import DatabaseKeep
 from geo3d.io.database_schema import (
     DESCRIPTOR_SIFT,
     DESCRIPTOR_UNDEFINED,
@@ -28,7 +28,7 @@ from geo3d.io.database_schema import (
 )
 
 
-class ColmapDatabase(DatabaseScene):
+class ColmapDatabase(DatabaseKeep):
     """An open database; a context manager that closes it.
 
     Every method that writes raises ValueError where COLMAP could not read the result, and OSError where the

@@ -39,6 +39,8 @@ class Stage:
         Raises if the stage cannot be run as asked; called before anything is removed.
     outputs : tuple of Path
         Files without which the stage has to run again.
+    outdated : callable of the result
+        Whether the result of a finished stage, though of the same inputs, has to be made again.
     version : int
         Raised when the code changes so that old results no longer hold.
     """
@@ -49,7 +51,14 @@ class Stage:
     clear: Callable[[], object] = lambda: None
     outputs: tuple[Path, ...] = ()
     check: Callable[[], object] = lambda: None
+    outdated: Callable[[Any], bool] = lambda result: False
     version: int = 1
+
+
+def stage_key(inputs: object) -> str:
+    """A hash of what JSON can hold."""
+    text = json.dumps(inputs, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 class StageRunner:
@@ -90,15 +99,13 @@ class StageRunner:
 
         `again` runs it even if it is done.
         """
-        text = json.dumps(
-            [stage.name, stage.version, self.version, stage.inputs, self.previous], sort_keys=True
-        )
-        key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        key = stage_key([stage.name, stage.version, self.version, stage.inputs, self.previous])
         self.previous = key
         self.seen.append(stage.name)
         known = self.stages.get(stage.name, {})
         done = known.get("key") == key and known.get("state") == "done"
-        if done and not again and all(path.exists() for path in stage.outputs):
+        whole = done and all(path.exists() for path in stage.outputs)
+        if whole and not again and not stage.outdated(known["result"]):
             self.progress.note(f"{stage.name}: done before, unchanged")
             return known["result"]
         stage.check()

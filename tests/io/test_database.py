@@ -306,6 +306,47 @@ def test_what_is_no_longer_wanted_goes(path):
         assert database.cameras()[2] == camera
 
 
+def test_features_are_taken_over_under_other_ids(path, tmp_path):
+    with ColmapDatabase(path) as old:
+        fill(old)
+        kept = {i: (old.keypoints(i), old.descriptors(i)) for i in (1, 2, 3)}
+        matches, geometry = old.matches(1, 3), old.two_view_geometry(1, 3)
+    with ColmapDatabase(tmp_path / "new.db") as new:
+        with new.transaction():
+            camera = new.add_camera(RADIAL)
+            for name in "abcde":
+                new.add_image(name, camera)
+        new.copy_features(path, {1: 2, 3: 5}, [1])
+        for i, j in ((1, 2), (3, 5)):
+            np.testing.assert_array_equal(new.keypoints(j), kept[i][0])
+            np.testing.assert_array_equal(new.descriptors(j), kept[i][1])
+        np.testing.assert_array_equal(new.matches(2, 5), matches)
+        assert new.pairs_with_matches() == [(2, 5)] and not new.two_view_geometries()
+    with ColmapDatabase(tmp_path / "other.db") as new:
+        with new.transaction():
+            camera = new.add_camera(RADIAL)
+            for name in "abcde":
+                new.add_image(name, camera)
+        new.copy_features(path, {1: 4, 2: 3, 3: 5}, [1, 3])
+        assert new.pairs_with_matches() == [(4, 5)]  # (1, 2) would come in the other order
+        found = new.two_view_geometry(4, 5)
+        np.testing.assert_array_equal(found.matches, geometry.matches)
+        with pytest.raises(ValueError):
+            new.copy_features(path, {2: 9})
+        assert new.keypoint_counts().keys() == {3, 4, 5}
+
+
+def test_features_and_pairs_are_removed(path):
+    with ColmapDatabase(path) as database:
+        fill(database)
+        database.keep_pairs([(3, 1)])
+        assert database.pairs_with_matches() == [(1, 3)] and set(database.two_view_geometries()) <= {(1, 3)}
+        assert database.match_counts() == {(1, 3): len(database.matches(1, 3))}
+        database.remove_features([3])
+        assert database.pairs_with_matches() == [] and database.keypoint_counts().keys() == {1, 2}
+        assert database.descriptors(3).shape == (0, 128) and len(database.images()) == 4
+
+
 def test_rigs(path):
     rng = np.random.default_rng(0)
     pose = make_pose(rng)

@@ -1,6 +1,7 @@
 """The runner: skip what is done, go on with what was cut short, clear what has other inputs."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,14 @@ def test_a_second_run_does_nothing_and_gives_the_same_results(work):
     first = work.run()
     assert work.run() == first == [{"made": "first"}, {"made": "second"}]
     assert work.log == []
+
+
+def test_an_outdated_result_is_made_again_and_what_rests_on_it(work):
+    work.run()
+    stage = work.stage
+    work.stage = lambda name: replace(stage(name), outdated=lambda result: result == {"made": "first"})
+    work.run()
+    assert work.log == ["clear first", "run first", "clear second", "run second"]
 
 
 def test_other_inputs_clear_and_rerun_that_stage_and_those_after_it(work):
