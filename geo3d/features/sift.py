@@ -1,19 +1,21 @@
 """SIFT keypoints with RootSIFT descriptors.
 
-Detection is OpenCV's (Lowe 2004) with its precise upscale, whose keypoints count pixel centres as integers;
-half a pixel is added once, here, so that the centre of the top-left pixel is (0.5, 0.5). Descriptors are
-RootSIFT (Arandjelovic and Zisserman 2012) in COLMAP's quantisation: `d = sqrt(sift / |sift|_1)`, which has
-unit L2 norm, times 512, rounded and clipped to uint8. The dot product of two descriptors over 512^2 is the
-cosine of their angle.
+Extrema of differences of Gaussians (Lowe 2004), found and described on one scale space, the coarsest octave first: what
+is finer than wanted is never looked at twice. The kernels count pixel centres as integers; half a pixel is added once,
+here, so that the centre of the top-left pixel is (0.5, 0.5). Keypoints are those of OpenCV's SIFT with its precise
+upscale. Descriptors are RootSIFT (Arandjelovic and Zisserman 2012) in COLMAP's quantisation:
+`d = sqrt(sift / |sift|_1)`, which has unit L2 norm, times 512, rounded and clipped to uint8. The dot product of two
+descriptors over 512^2 is the cosine of their angle.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from geo3d.features.scale_space import LAYERS, SIGMA, octaves
+from geo3d.features.sift_kernels import describe, find_extrema, orient
 from geo3d.util.require import require
 
 DESCRIPTOR_LENGTH = 128
@@ -33,7 +35,7 @@ class SiftOptions:
     max_size : int
         Photos are reduced to at most this many pixels on the longer side before detection.
     contrast_threshold, edge_threshold : float
-        OpenCV's: least contrast of an extremum (divided by the layers per octave inside), and largest ratio
+        Least contrast of an extremum (divided by the layers per octave inside, as OpenCV does), and largest ratio
         of principal curvatures.
     """
 
@@ -110,36 +112,73 @@ def extract(
         )
     if mask is not None and mask.shape != gray.shape:
         raise ValueError(f"mask must have the photo's shape {gray.shape}, got {mask.shape}")
-    if min(gray.shape) < 8:
-        return _features([], np.zeros((0, DESCRIPTOR_LENGTH), np.float32), scale)
-    keep = None if mask is None else np.ascontiguousarray(mask, np.uint8)
     if max(gray.shape) >= 2 * _WORTH_HALVING:
         # What the full size adds to the half size is finer, and not wanted when there are enough coarser ones.
         cv2 = require("cv2")
         size = (gray.shape[1] // 2, gray.shape[0] // 2)
         half = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-        half_keep = None if keep is None else cv2.resize(keep, size, interpolation=cv2.INTER_NEAREST)
-        found = _detect(half, half_keep, options)
-        if len(found[0]) == options.max_features:
-            return _features(*found, (scale[0] * size[0] / gray.shape[1], scale[1] * size[1] / gray.shape[0]))
-    return _features(*_detect(gray, keep, options), scale)
+        half_mask = None
+        if mask is not None:
+            half_mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        half_scale = (scale[0] * size[0] / gray.shape[1], scale[1] * size[1] / gray.shape[0])
+        found = _extract(half, half_mask, options, half_scale)
+        if len(found) == options.max_features:
+            return found
+    return _extract(gray, mask, options, scale)
 
 
-def _detect(gray: np.ndarray, keep: np.ndarray | None, options: SiftOptions) -> tuple[list[Any], np.ndarray]:
-    """OpenCV's keypoints, the largest first, and their raw descriptors (N, 128)."""
-    cv2 = require("cv2")
-    sift = cv2.SIFT_create(
-        contrastThreshold=options.contrast_threshold,
-        edgeThreshold=options.edge_threshold,
-        enable_precise_upscale=True,
+def _extract(
+    gray: np.ndarray, mask: np.ndarray | None, options: SiftOptions, scale: tuple[float, float]
+) -> Features:
+    """The largest features, octave by octave from the coarsest, as many as are wanted."""
+    space = list(octaves(gray))
+    wanted = options.max_features
+    keypoints, raw = [np.zeros((0, 5))], [np.zeros((0, DESCRIPTOR_LENGTH), np.float32)]
+    for octave, levels in reversed(list(enumerate(space))):
+        extrema = _extrema(levels, options)
+        if mask is not None:
+            at = np.rint(extrema[:, :2] * 2.0**octave / 2).astype(np.int64)
+            extrema = extrema[
+                mask[np.minimum(at[:, 1], len(mask) - 1), np.minimum(at[:, 0], mask.shape[1] - 1)]
+            ]
+        oriented = np.empty((2 * len(extrema) + 8, 3))
+        count = orient(levels, extrema, SIGMA, wanted, oriented)
+        rows, blur, turns = oriented[:count].T
+        found = extrema[rows.astype(np.int64)]
+        histograms = np.empty((count, DESCRIPTOR_LENGTH), np.float32)
+        x, y = np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1])
+        describe(levels, x, y, found[:, 2].astype(np.int64), blur.copy(), turns.copy(), histograms)
+        to_photo = 2.0**octave / 2  # the finest octave is of the doubled photo
+        keypoints.append(np.column_stack([x * to_photo, y * to_photo, blur * to_photo, turns, found[:, 4]]))
+        raw.append(histograms)
+        wanted -= count
+        if wanted <= 0:
+            break
+    every, histograms = np.concatenate(keypoints), np.concatenate(raw)
+    # Equal sizes by contrast and place, so that the order is the same on every machine.
+    order = np.lexsort((every[:, 0], every[:, 1], every[:, 3], -every[:, 4], -every[:, 2]))
+    order = order[: options.max_features]
+    every = every[order]
+    return Features(
+        keypoints=((every[:, :2] + 0.5) / np.asarray(scale)).astype(np.float32),
+        scales=(every[:, 2] / np.sqrt(scale[0] * scale[1])).astype(np.float32),
+        angles=(2 * np.pi * every[:, 3]).astype(np.float32),
+        descriptors=root_sift(histograms[order]),
     )
-    gray = np.ascontiguousarray(gray)
-    keypoints = sift.detect(gray, keep)
-    chosen = [keypoints[i] for i in _largest(keypoints, options.max_features)]
-    if not chosen:
-        return [], np.zeros((0, DESCRIPTOR_LENGTH), np.float32)
-    kept, raw = sift.compute(gray, chosen)
-    return list(kept), raw
+
+
+def _extrema(levels: np.ndarray, options: SiftOptions) -> np.ndarray:
+    """Rows of `find_extrema`, each once, the largest first."""
+    contrast = options.contrast_threshold / LAYERS
+    found = np.empty((levels.shape[1] * levels.shape[2] // 64 + 64, 5))
+    count = find_extrema(levels, contrast, options.edge_threshold, found)
+    if count > len(found):
+        found = np.empty((count, 5))
+        find_extrema(levels, contrast, options.edge_threshold, found)
+    found = found[:count]
+    found = found[np.lexsort((found[:, 0], found[:, 1], -found[:, 4], -found[:, 3]))]
+    again = (found[1:] == found[:-1]).all(axis=1)  # two pixels may lead to one extremum
+    return found[np.concatenate([np.ones(min(count, 1), bool), ~again])]
 
 
 def root_sift(raw: np.ndarray) -> np.ndarray:
@@ -147,23 +186,3 @@ def root_sift(raw: np.ndarray) -> np.ndarray:
     raw = np.asarray(raw, np.float32)
     total = np.maximum(raw.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return np.minimum(np.rint(np.sqrt(raw / total) * np.float32(QUANTUM)), 255).astype(np.uint8)
-
-
-def _largest(keypoints: Any, limit: int) -> np.ndarray:
-    """Rows by falling size, ties by contrast and place, so that the order is the same on every machine."""
-    if not keypoints:
-        return np.zeros(0, np.int64)
-    rows = np.array([(*k.pt, k.angle, -k.response, -k.size) for k in keypoints])
-    return np.lexsort(rows.T)[:limit]
-
-
-def _features(keypoints: list[Any], raw: np.ndarray, scale: tuple[float, float]) -> Features:
-    count = len(keypoints)
-    pixels = np.array([k.pt for k in keypoints], np.float64).reshape(count, 2) + 0.5
-    mean_scale = np.sqrt(scale[0] * scale[1])
-    return Features(
-        keypoints=(pixels / np.asarray(scale)).astype(np.float32),
-        scales=(np.array([k.size for k in keypoints], np.float64) / 2 / mean_scale).astype(np.float32),
-        angles=np.deg2rad(np.array([k.angle for k in keypoints], np.float64) % 360).astype(np.float32),
-        descriptors=root_sift(raw),
-    )
