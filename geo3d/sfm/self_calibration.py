@@ -11,6 +11,9 @@ So a term is freed only when three things hold, each seen on a sample of the mod
                    only where that predicts better by `leap_gain`: of a lens with strong decentring no single term
                    is a step in the right direction
 
+A focal length that EXIF gives and the photos determine less well than that (`lens_prior`) stays at EXIF's: a flight
+that looks straight down cannot tell it from the height.
+
 Held-out observations are of tracks with at least three others, so that their points stand without them. The best term
 is freed first, then the others are tried again.
 """
@@ -26,6 +29,7 @@ import numpy as np
 from geo3d.cameras import MODELS, Camera
 from geo3d.sfm.bundle_adjustment import BundleOptions
 from geo3d.sfm.lens_fit import LensFit, LensSample, lens_sample
+from geo3d.sfm.lens_prior import lens_prior
 from geo3d.sfm.working_model import WorkingModel
 
 
@@ -140,6 +144,13 @@ def self_calibrate(
     freed: list[Trial] = []
     refused: dict[tuple[int, str], Trial] = {}
     current = fit()
+    held_focals = [c for c in np.flatnonzero(open_).tolist() if _weak_focal(model, current, c)]
+    if held_focals:
+        cameras, masks = list(current.cameras), list(current.masks)
+        for c in held_focals:
+            start = model.graph.cameras[model.camera_ids[c]]
+            cameras[c], masks[c] = _with_held_focal(start, cameras[c], masks[c])
+        current = fit(cameras, masks)
     while True:
         cameras, masks = list(current.cameras), list(current.masks)
         best = _try(LADDER, fit, current, open_, options, refused) or _try(
@@ -152,7 +163,7 @@ def self_calibrate(
             refused.pop((c, trial.term), None)
             cameras[c], masks[c] = camera, mask
         current = fit(cameras, masks)
-    for c in {trial.camera for trial in freed}:
+    for c in {*held_focals, *(trial.camera for trial in freed)}:
         model.cameras[c], model.free_params[c] = current.cameras[c], current.masks[c]
     return freed + list(refused.values())
 
@@ -182,6 +193,22 @@ def _try(
             elif c not in best or trial.gain > best[c][0].gain:
                 best[c] = trial, found.cameras[c], masks[c]
     return best
+
+
+def _weak_focal(model: WorkingModel, fit: LensFit, camera: int) -> bool:
+    """Whether the photos say less about a focal length than was known before."""
+    lens, start = fit.cameras[camera], model.graph.cameras[model.camera_ids[camera]]
+    focal = [i for i in MODELS[lens.model].focal_params if fit.masks[camera][i]]
+    if not focal or not start.prior_focal:
+        return False
+    return bool((fit.deviations(camera)[focal] > lens_prior(start, lens)[1][focal]).any())
+
+
+def _with_held_focal(start: Camera, camera: Camera, mask: np.ndarray) -> tuple[Camera, np.ndarray]:
+    params, free = np.array(camera.params), mask.copy()
+    focal = list(MODELS[camera.model].focal_params)
+    params[focal], free[focal] = lens_prior(start, camera)[0][focal], False
+    return camera.with_params(params), free
 
 
 def _applies(term: Term, fit: LensFit, camera: int) -> bool:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo3d.cameras import MODELS, Camera
+from geo3d.geometry import SE3
 from geo3d.sfm import (
     BundleOptions,
     MapperOptions,
@@ -69,6 +70,28 @@ def test_tangential_terms_wait_for_the_others(mapped):
     assert found.model == "OPENCV"
     np.testing.assert_allclose(found.params[:4], true.params[:4], atol=4)
     np.testing.assert_allclose(found.params[6:], true.params[6:], atol=0.001)
+
+
+@pytest.mark.parametrize("bent_px", [0.0, 4.0])
+def test_a_focal_length_that_only_exif_knows_stays(graph_of, bent_px):
+    """Straight down on a plane it is focal length or height; errors that go together look as if they said which."""
+    true = camera("SIMPLE_PINHOLE", 1380, 768, 512)
+    scene = make_scene("grid", views=16, points=900, camera=true, noise_px=0.5, seed=4)
+    flat = scene.reconstruction
+    flat.points.xyz[:, 2] = flat.points.xyz[:, 2].mean()
+    down = np.diag([1.0, -1, -1])
+    for i, view in flat.views.items():
+        rng = np.random.default_rng(i)
+        view.cam_from_world = SE3(down, -down @ view.cam_from_world.center())
+        seen = true.project(view.cam_from_world.act(flat.points.xyz[scene.point_rows[i]]))
+        bent = bent_px * np.sin(seen / 150 + rng.uniform(0, 2 * np.pi, 2))
+        view.keypoints = seen + bent + rng.normal(0, 0.5, seen.shape)
+    start = Camera("SIMPLE_RADIAL", 1536, 1024, np.array([1450.0, 768, 512, 0]), prior_focal=True)
+    model = map_incrementally(graph_of(scene, cameras={1: start}), MapperOptions(bundle=BUNDLE)).models[0]
+    assert model.registered.all()
+    assert abs(model.cameras[0].params[0] - 1450) < 15
+    if bent_px:
+        assert not model.free_params[0][0]
 
 
 def test_three_views_free_nothing(mapped):
