@@ -107,7 +107,9 @@ class LensFit:
         if not self.masks[camera].any():
             return np.zeros(len(self.masks[camera]))
         formal = self._formal[camera]
-        return np.maximum(formal, self._jackknife[camera]) if np.isfinite(formal).all() else formal
+        if not np.isfinite(formal).all():
+            return formal
+        return np.where(self.masks[camera], np.maximum(formal, self._jackknife[camera]), 0.0)
 
     @cached_property
     def _formal(self) -> list[np.ndarray]:
