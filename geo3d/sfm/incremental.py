@@ -25,6 +25,10 @@ from geo3d.util.snapshots import Snapshots
 MAX_TRIALS = 3
 """Times that a view is registered before it is given up, when the adjustment keeps throwing it out."""
 
+LENS_TRIM, LENS_LOSS = 18.0, 12.0
+"""Of a lens that moved: largest error, and scale of the loss, in median errors, once poses and matches have settled.
+The sharpest keypoints decide under a tight loss, and are the ones whose errors go together; a lens hangs on all."""
+
 ROUND_LOSS = 1.0
 """Scale of the loss in median errors in the final rounds: tight, since a few dozen wrong observations of a few pixels
 (another window of the same facade) hold a view in a place where a wider loss leaves it."""
@@ -346,8 +350,23 @@ def finish(
         progress(int(model.registered.sum()), f"{int(model.placed.sum())} points, adjusting everything")
         settled = _adjust_all(model, options, fixed, rounds=1, final=True)
         state.rounds += FINAL_ROUNDS if settled else 1
-    model.adjust(model.robust(options.bundle), fixed_cameras=fixed)
+    if options.bundle.refine_focal and not fixed.all():
+        _adjust_lenses(model, options, fixed)
+    else:
+        model.adjust(model.robust(options.bundle), fixed_cameras=fixed)
     model.filter(options.max_error_px, options.min_angle)
+
+
+def _adjust_lenses(model: WorkingModel, options: MapperOptions, fixed: np.ndarray) -> None:
+    median = np.median(model.errors_px(np.flatnonzero(model.used)))
+    limit = min(LENS_TRIM * float(median), options.max_error_px)
+    for _ in range(2):
+        model.filter(limit, options.min_angle)
+        model.adjust(
+            replace(model.robust(options.bundle), loss_scale_px=LENS_LOSS / LENS_TRIM * limit),
+            fixed_cameras=fixed,
+        )
+        model.complete(limit)
 
 
 def _register_next(
