@@ -79,10 +79,13 @@ from geo3d.sfm import (
     GroundControl,
     KnownPlace,
     MapperOptions,
+    MappingResult,
+    MatchGraph,
     WorkingModel,
     camera_deviations,
     check_known_names,
     find_markers,
+    find_odd_lenses,
     first_cameras,
     georeference,
     keypoint_colors,
@@ -92,8 +95,10 @@ from geo3d.sfm import (
     photo_position,
     photo_positions,
     read_ground_control,
+    replace_contradicted_focals,
     replace_guessed_focals,
     set_known_cameras,
+    with_own_lenses,
 )
 from geo3d.util.files import atomic_path, folder_lock, remove_partial, write_text
 from geo3d.util.progress import Progress, StageProgress
@@ -551,18 +556,14 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
         graph = load_match_graph(database)
     if job.given and job.given.database:
         set_known_cameras(graph, job.options, job.found.photos)
-    warnings = replace_guessed_focals(graph)
+    given = job.options.calib is not None or job.options.camera_params is not None
+    warnings = [] if given else replace_contradicted_focals(graph)
+    warnings += replace_guessed_focals(graph)
     refine = not job.options.fix_intrinsics
     bundle = BundleOptions(refine_focal=refine, refine_distortion=refine, threads=job.threads)
     stage.update(0, len(graph))
     options = MapperOptions(bundle=bundle, seed=job.options.seed)
-    key = f"{geo3d.__version__} {options} {graph.digest()}"
-    result = map_views(
-        graph,
-        options,
-        lambda done, text: stage.update(done, len(graph), text),
-        Snapshots(job.snapshots, key),
-    )
+    result, graph, odd = _map(job, graph, options, stage)
     if not result.models:
         raise ValueError(
             f"no two of the {len(graph)} photos share enough to start from. Photos must overlap by half, show "
@@ -584,7 +585,27 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     reasons = {graph.names[view]: reason for view, reason in result.reasons.items()}
     deviations = _camera_deviations(result.models, bundle) if refine else {}
     shutil.rmtree(job.snapshots, ignore_errors=True)
-    return {"reasons": reasons, "warnings": [*warnings, *result.notes], "camera_std": deviations}
+    return {"reasons": reasons, "warnings": [*warnings, *odd, *result.notes], "camera_std": deviations}
+
+
+def _map(
+    job: Job, graph: MatchGraph, options: MapperOptions, stage: StageProgress
+) -> tuple[MappingResult, MatchGraph, list[str]]:
+    """Map the photos; once more where some turn out to have lenses of their own, which is said."""
+
+    def run(graph: MatchGraph) -> MappingResult:
+        key = f"{geo3d.__version__} {options} {graph.digest()}"
+        show = lambda done, text: stage.update(done, len(graph), text)  # noqa: E731
+        return map_views(graph, options, show, Snapshots(job.snapshots, key))
+
+    result = run(graph)
+    odd = find_odd_lenses(result.models, options.max_error_px, options.seed)
+    if not odd:
+        return result, graph, []
+    own, warnings = with_own_lenses(graph, odd)
+    if job.options.fix_intrinsics:
+        return result, graph, [f"{text} As asked, the intrinsics were kept" for text in warnings]
+    return run(own), own, warnings
 
 
 def _camera_deviations(models: list[WorkingModel], bundle: BundleOptions) -> dict[str, list[float | None]]:

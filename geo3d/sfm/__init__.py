@@ -17,6 +17,8 @@ from geo3d.sfm.colors import keypoint_colors
 from geo3d.sfm.doming import BlockShape, block_shape, distortion_is_free, doming_warning
 from geo3d.sfm.first_cameras import first_cameras, known_camera, set_known_cameras
 from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
+from geo3d.sfm.focal_check import replace_contradicted_focals
+from geo3d.sfm.focal_sweep import sweep_focal
 from geo3d.sfm.georeference import Georeferenced, check_known_names, georeference
 from geo3d.sfm.georeference_adjust import (
     AdjustedModel,
@@ -65,6 +67,7 @@ from geo3d.sfm.lens_prior import lens_prior
 from geo3d.sfm.mapping import map_views
 from geo3d.sfm.match_graph import MatchGraph, PairMatches, load_match_graph
 from geo3d.sfm.merging import merge_models
+from geo3d.sfm.odd_lenses import OddLens, find_odd_lenses, with_own_lenses
 from geo3d.sfm.retracking import Consistency, model_consistency, retrack
 from geo3d.sfm.rotation_averaging import (
     AveragedRotations,
@@ -109,6 +112,7 @@ __all__ = [
     "MatchGraph",
     "MeasuredLengths",
     "ModelPlacement",
+    "OddLens",
     "PairMatches",
     "PhotoPosition",
     "PhotoResidual",
@@ -143,6 +147,7 @@ __all__ = [
     "estimate_focal",
     "estimate_up",
     "find_markers",
+    "find_odd_lenses",
     "first_cameras",
     "fit_positions",
     "geodetic_from_crs",
@@ -169,14 +174,17 @@ __all__ = [
     "read_crs",
     "read_ground_control",
     "register_photos",
+    "replace_contradicted_focals",
     "replace_guessed_focals",
     "retrack",
     "scale_from_lengths",
     "self_calibrate",
     "set_known_cameras",
     "solve_bundle",
+    "sweep_focal",
     "transform_model",
     "triangulate_known_poses",
     "two_view_gauge",
     "utm_zone",
+    "with_own_lenses",
 ]
