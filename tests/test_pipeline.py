@@ -10,19 +10,23 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from geo3d import pipeline
 from geo3d.cameras import Camera
 from geo3d.geometry import EnuFrame, umeyama
 from geo3d.io import ColmapDatabase, read_transforms
 from geo3d.options import ReconstructOptions
 from geo3d.pipeline import reconstruct
+from geo3d.sfm import global_mapper
 from geo3d.synthetic import HabitatOptions, render_habitat
 from geo3d.util.files import folder_lock
+from geo3d.util.snapshots import Snapshots
 
 QUICK = ReconstructOptions(quality="low", threads=2)
 SCAN = ReconstructOptions(until_stage="scan")
@@ -597,6 +601,27 @@ def test_no_room_left(noise, tmp_path):
     assert json.loads(run.stdout.splitlines()[-1])["event"] == "error"
     report = reconstruct(noise, tmp_path / "scene", ReconstructOptions(until_stage="features", quality="low"))
     assert len(report.photos) == 2
+
+
+def test_a_mapping_cut_short_goes_on_from_its_snapshot(habitat, finished, tmp_path, monkeypatch):
+    """The relative poses are not estimated again, and the end is the same to the bit."""
+    scene, calls = tmp_path / "scene", []
+    build = global_mapper.build_view_graph
+    monkeypatch.setattr(global_mapper, "build_view_graph", lambda *a: calls.append(1) or build(*a))
+    monkeypatch.setattr(pipeline, "Snapshots", partial(Snapshots, interval_s=0))
+    finish = global_mapper.finish
+
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(global_mapper, "finish", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        reconstruct(habitat[0], scene, QUICK)
+    assert list((scene / ".geo3d" / "mapping").glob("*.npz"))
+    monkeypatch.setattr(global_mapper, "finish", finish)
+    reconstruct(habitat[0], scene, QUICK)
+    assert calls == [1] and digest(scene) == digest(finished[0])
+    assert not (scene / ".geo3d" / "mapping").exists()
 
 
 def no_cache_writes():

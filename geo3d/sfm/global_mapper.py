@@ -39,7 +39,7 @@ from geo3d.sfm.view_graph import ViewGraphOptions, build_view_graph, consistent_
 from geo3d.sfm.working_model import WorkingModel
 from geo3d.util.snapshots import Snapshots
 
-TRACKS_PER_VIEW = 500
+TRACKS_PER_VIEW = 300
 """Observations of a view that suffice to place it."""
 
 FIRST_ERRORS_RAD = (0.02, 0.01)
@@ -75,7 +75,9 @@ def map_globally(
         if members.sum() < max(3, options.min_component):
             break  # the largest come first
         part = snapshots.within(f"component-{number}")
-        models += _rigid_models(_place(graph, oriented, members, options, part), options)
+        done = sum(int(model.registered.sum()) for model in models)
+        report = lambda n, text, done=done: progress(done + n, text)  # noqa: E731
+        models += _rigid_models(_place(graph, oriented, members, options, report, part), options)
     models = merge_models(models, options)
     free = np.ones(len(graph), bool)
     for model in models:
@@ -127,23 +129,29 @@ def _orient(graph: MatchGraph, options: MapperOptions, progress: Report) -> dict
 
 
 def _place(
-    graph: MatchGraph, oriented: _Oriented, members: np.ndarray, options: MapperOptions, snapshots: Snapshots
+    graph: MatchGraph,
+    oriented: _Oriented,
+    members: np.ndarray,
+    options: MapperOptions,
+    progress: Report,
+    snapshots: Snapshots,
 ) -> WorkingModel:
     """A model of the views of one component, adjusted, with the points of the pairs that agree."""
     pairs = [graph.pairs[i] for i in oriented.pairs]
     pairs = [pair for pair in pairs if members[pair.first]]
     model = WorkingModel(graph, build_tracks(replace(graph, pairs=pairs)))
     model.rotations = oriented.rotations.copy()
+    saved = snapshots.load("adjusted")
+    if saved is not None:
+        model.restore(saved)
+        return model
+    progress(0, f"positions of {int(members.sum())} photos")
     centres = snapshots.step("positions", lambda: {"centres": _positions(model, options)})["centres"]
     model.registered[:] = np.isfinite(centres).all(axis=1)
     model.translations = -np.einsum("vij,vj->vi", model.rotations, np.nan_to_num(centres))
     normalize(model)
-    saved = snapshots.load("adjusted")
-    if saved is not None:
-        model.restore(saved)
-    else:
-        _adjust_first(model, options)
-        snapshots.save("adjusted", model.state)
+    _adjust_first(model, options, progress)
+    snapshots.save("adjusted", model.state)
     return model
 
 
@@ -164,7 +172,7 @@ def _positions(model: WorkingModel, options: MapperOptions) -> np.ndarray:
     return found.centres
 
 
-def _adjust_first(model: WorkingModel, options: MapperOptions) -> None:
+def _adjust_first(model: WorkingModel, options: MapperOptions, progress: Report) -> None:
     """Points, then positions, then everything, twice; what has errors of several pixels still takes part."""
     focal = float(np.median([model.cameras[c].mean_focal for c in model.view_camera]))
     every = np.ones(len(model.cameras), bool)
@@ -174,8 +182,11 @@ def _adjust_first(model: WorkingModel, options: MapperOptions) -> None:
         model.triangulate(max(error_rad * focal, options.max_error_px), options.min_angle)
         bundle = model.robust(options.bundle)
         bundle = replace(bundle, max_iterations=min(bundle.max_iterations, 20), function_tolerance=1e-4)
+        views, points = int(model.registered.sum()), int(model.placed.sum())
         if number == 0:
+            progress(views, f"{points} points, adjusting positions")
             model.adjust(bundle, fixed_cameras=every, fixed_rotations=True)
+        progress(views, f"{points} points, adjusting everything, {number + 1} of {len(FIRST_ERRORS_RAD)}")
         model.adjust(bundle)
     model.filter(options.max_error_px, options.min_angle)
 

@@ -47,7 +47,7 @@ class PositioningOptions:
 
     max_angle_error: float = 0.1
     max_iterations: int = 100
-    function_tolerance: float = 1e-5
+    function_tolerance: float = 1e-4
     threads: int | None = None
 
     def __post_init__(self) -> None:

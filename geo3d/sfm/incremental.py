@@ -301,8 +301,9 @@ def _take_in(
     model: WorkingModel, view: int, options: MapperOptions, fixed: np.ndarray, state: _Growth
 ) -> None:
     """Triangulate what a new view adds and adjust what is near, or everything if the model has grown enough."""
-    model.complete(options.max_error_px)
-    model.triangulate(options.max_error_px, options.min_angle, model.obs_track[model.observations_of(view)])
+    seen = model.obs_track[model.observations_of(view)]
+    model.complete(options.max_error_px, seen)
+    model.triangulate(options.max_error_px, options.min_angle, seen)
     if (_size(model) >= options.growth * state.adjusted).any():
         _adjust_all(model, options, fixed)
         state.adjusted[:] = _size(model)
@@ -432,9 +433,12 @@ def _adjust_near(model: WorkingModel, view: int, options: MapperOptions, fixed: 
     held = np.zeros(len(model.graph), bool)
     if len(near) == model.registered.sum():
         held[near[-2:]] = True
-    model.adjust(_local(model.robust(options.bundle)), near, held, fixed | (total > inside))
-    model.filter(options.max_error_px, options.min_angle)
-    model.complete(options.max_error_px)
+    rows = np.concatenate([model.observations_of(int(v)) for v in near])
+    bundle = _local(model.robust(options.bundle, rows=rows[model.used[rows]]))
+    model.adjust(bundle, near, held, fixed | (total > inside))
+    seen = model.obs_track[rows]
+    model.filter(options.max_error_px, options.min_angle, seen)
+    model.complete(options.max_error_px, seen)
 
 
 def _local(bundle: BundleOptions) -> BundleOptions:

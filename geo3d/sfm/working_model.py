@@ -156,9 +156,7 @@ class WorkingModel:
         """
         wanted = ~self.placed
         if tracks is not None:
-            chosen = np.zeros_like(wanted)
-            chosen[tracks] = True
-            wanted &= chosen
+            wanted &= self._chosen(tracks)
         rows = np.flatnonzero(self.registered[self.obs_view] & wanted[self.obs_track])
         count = np.bincount(self.obs_track[rows], minlength=len(wanted))
         rows = rows[count[self.obs_track[rows]] >= 2]
@@ -184,14 +182,30 @@ class WorkingModel:
         self.used[rows] = fits & self.placed[self.obs_track[rows]]
         return len(placed)
 
-    def complete(self, max_error_px: float) -> int:
-        """Use every observation of a placed point that agrees with it; return how many were added."""
-        rows = np.flatnonzero(~self.used & self.placed[self.obs_track] & self.registered[self.obs_view])
+    def complete(self, max_error_px: float, tracks: np.ndarray | None = None) -> int:
+        """Use every observation of a placed point that agrees with it; return how many were added.
+
+        Parameters
+        ----------
+        max_error_px : float
+        tracks : (n,) int, optional
+            Only of these.
+        """
+        rows = ~self.used & self.placed[self.obs_track] & self.registered[self.obs_view]
+        if tracks is not None:
+            rows &= self._chosen(tracks)[self.obs_track]
+        rows = np.flatnonzero(rows)
         rows = rows[self.errors_px(rows) <= max_error_px]
         self.used[rows] = True
         return len(rows)
 
-    def filter(self, max_error_px: float, min_angle: float) -> int:
+    def _chosen(self, tracks: np.ndarray) -> np.ndarray:
+        """(T,) bool."""
+        chosen = np.zeros(len(self.placed), bool)
+        chosen[tracks] = True
+        return chosen
+
+    def filter(self, max_error_px: float, min_angle: float, tracks: np.ndarray | None = None) -> int:
         """Stop using observations that disagree, and drop points seen under too small an angle.
 
         Parameters
@@ -199,20 +213,24 @@ class WorkingModel:
         max_error_px : float
         min_angle : float
             Radians between the widest two rays.
+        tracks : (n,) int, optional
+            Only of these.
 
         Returns
         -------
         int
             Observations that are no longer used.
         """
-        before = int(self.used.sum())
-        rows = np.flatnonzero(self.used)
+        before = int(np.count_nonzero(self.used))
+        chosen = self.placed if tracks is None else self.placed & self._chosen(tracks)
+        rows = np.flatnonzero(self.used & chosen[self.obs_track])
         self.used[rows[self.errors_px(rows) > max_error_px]] = False
         self._drop_thin_points()
-        angle = widest_angles(self.points, self.centres(), self.offsets, self.obs_view, self.used)
-        self.placed &= angle >= min_angle
+        looked_at = self.used & chosen[self.obs_track]
+        angle = widest_angles(self.points, self.centres(), self.offsets, self.obs_view, looked_at)
+        self.placed &= (angle >= min_angle) | ~chosen
         self.used &= self.placed[self.obs_track]
-        return before - int(self.used.sum())
+        return before - int(np.count_nonzero(self.used))
 
     def split_contradictions(self) -> int:
         """Make tracks of their own of the observations that contradict the point of their track; return how many.
@@ -287,7 +305,9 @@ class WorkingModel:
         ]
         return result
 
-    def robust(self, bundle: BundleOptions, factor: float = 2.5) -> BundleOptions:
+    def robust(
+        self, bundle: BundleOptions, factor: float = 2.5, rows: np.ndarray | None = None
+    ) -> BundleOptions:
         """Cauchy's loss at a few times the median error: what is left of wrong matches must not pull.
 
         The scale follows the photos: sharp ones have errors of a tenth of a pixel, where one pixel is already wrong.
@@ -298,8 +318,10 @@ class WorkingModel:
             Taken but for the loss.
         factor : float
             Scale of the loss in median errors.
+        rows : (n,) int, optional
+            Observations that say what the errors are; default all used ones.
         """
-        rows = np.flatnonzero(self.used)
+        rows = np.flatnonzero(self.used) if rows is None else rows
         median = float(np.median(self.errors_px(rows))) if len(rows) else 1.0
         return replace(bundle, loss="cauchy", loss_scale_px=float(np.clip(factor * median, 0.1, 4.0)))
 

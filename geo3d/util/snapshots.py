@@ -32,7 +32,7 @@ class Snapshots:
         Least time between two saves.
     """
 
-    def __init__(self, folder: Path | None = None, key: str = "", interval_s: float = 60.0) -> None:
+    def __init__(self, folder: Path | None = None, key: str = "", interval_s: float = 20.0) -> None:
         self.folder, self.key, self.interval_s = folder, key, interval_s
         self._prefix = ""
         self._last = [time.monotonic()]
