@@ -12,6 +12,9 @@ from geo3d.optim.parallel import Workers, balanced_bounds
 from geo3d.optim.reduced import Basis, ReducedOptions, make_reduced
 from geo3d.optim.simd import LANE
 
+_CACHE_BYTES = 1 << 22  # of rows of the reduced system that are made together
+_LEAST_GROUPS = 4  # of them, to share between threads
+
 
 class SchurSystem:
     """Normal equations in which points (three parameters each) are eliminated; see `schur_kernels` for the algebra.
@@ -76,12 +79,8 @@ class SchurSystem:
         self.lanes = lane_count(widths)
         self.cross_block = cross_block
         self.entry_block, self.point_entries = entry_block, point_entries
-        self.block_offsets, self.block_entries, self.entry_point, pairs = kernels.order_by_block(
-            entry_block, point_entries, blocks
-        )
         self._workers = workers
         self.point_bounds = balanced_bounds(point_entries + np.arange(points + 1), chunks)
-        self._row_bounds = balanced_bounds(pairs, min(chunks, max(blocks, 1)))
         lanes = self.lanes
         self.U = np.zeros((blocks, lanes, lanes))
         self.cross = np.zeros((blocks, lanes, lanes))
@@ -94,15 +93,16 @@ class SchurSystem:
         self.basis, options = basis, options or ReducedOptions()
         pattern = None
         if self.size > options.dense_columns:
+            each = kernels.order_by_group(entry_block, point_entries, np.arange(blocks + 1))
             pattern = sparse_kernels.block_pattern(
-                entry_block,
-                point_entries,
-                self.entry_point,
-                self.block_entries,
-                self.block_offsets,
-                cross_block,
+                entry_block, point_entries, each[2], each[1], each[0], cross_block
             )
         self._reduced = make_reduced(self.columns, pattern, basis, options)
+        self._groups = _groups(self._reduced.pattern.offsets, 8 * lanes * int(np.max(widths, initial=1)))
+        self._group_offsets, self._group_entries, self._entry_point, pairs = kernels.order_by_group(
+            entry_block, point_entries, self._groups
+        )
+        self._row_bounds = balanced_bounds(pairs, min(chunks, max(len(self._groups) - 1, 1)))
         self._lane_index = np.flatnonzero(np.arange(lanes) < np.asarray(widths).reshape(-1, 1))
         self.dense_step, self.point_step = np.zeros(self.size + lanes), np.zeros((points, 3))
         self.basis_step = np.zeros(self.size if basis is None else int(basis.columns[-1]))
@@ -133,8 +133,8 @@ class SchurSystem:
         def rows(_: int, first: int, last: int) -> None:
             kernels.reduce_rows(
                 first, last, dense_damping, self.columns, self.U, self.cross_block, self.cross, self.gc, self._B,
-                self._h, self.point_entries, self.entry_point, self.entry_block, self.block_entries,
-                self.block_offsets, where.offsets, where.blocks, where.start, where.stride, self._reduced.data,
+                self._h, self.point_entries, self._entry_point, self.entry_block, self._groups, self._group_offsets,
+                self._group_entries, where.offsets, where.blocks, where.start, where.stride, self._reduced.data,
                 self._rhs,
             )  # fmt: skip
 
@@ -231,6 +231,23 @@ class SchurSystem:
     def _packed(self, lanes: np.ndarray) -> np.ndarray:
         """(blocks, lanes) without the surplus: (n,)."""
         return lanes.reshape(-1)[self._lane_index]
+
+
+def _groups(offsets: np.ndarray, block_bytes: int) -> np.ndarray:
+    """Bounds of groups of rows of blocks, each as many as fit the cache, one at least.
+
+    Parameters
+    ----------
+    offsets : (blocks + 1,) int
+        Cumulative number of blocks in the rows.
+    block_bytes : int
+    """
+    most = max(min(_CACHE_BYTES // block_bytes, offsets[-1] // _LEAST_GROUPS), 1)
+    bounds = [0]
+    while bounds[-1] < len(offsets) - 1:
+        end = int(np.searchsorted(offsets, offsets[bounds[-1]] + most, side="right")) - 1
+        bounds.append(max(end, bounds[-1] + 1))
+    return np.array(bounds, np.int64)
 
 
 def lane_count(widths: np.ndarray) -> int:

@@ -9,7 +9,7 @@ doubles, `lanes` being the widest block rounded up to 8 so that inner loops have
 instructions; the surplus is zero. Entries are sorted by point, then block.
 
 Each row of S is made by one call, from the entries in their order: threads share no sums, and the result does not
-depend on their number.
+depend on their number. Rows are made in groups that fit the cache.
 """
 
 import numpy as np
@@ -85,68 +85,63 @@ def eliminate(first, last, damping, V, gp, W, point_entries, factor, h, B):
 @njit(nogil=True, error_model="numpy")
 def reduce_rows(
     first, last, damping, columns, U, cross_block, cross, gc, B, h, point_entries, entry_point, entry_block,
-    block_entries, block_offsets, pattern_offsets, pattern_blocks, pattern_start, pattern_stride, S, rhs,
+    group_blocks, group_offsets, group_entries, pattern_offsets, pattern_blocks, pattern_start, pattern_stride,
+    S, rhs,
 ):  # fmt: skip
-    """Rows of the blocks first..last of the reduced system: lower triangle of S (see `Pattern`), and rhs (n,).
+    """Rows of the groups of blocks first..last of the reduced system: lower triangle of S (see `Pattern`), and rhs.
 
     U (blocks, lanes, lanes) is the camera side's block diagonal; block b couples directly with block
-    `cross_block[b]` < b (or -1) by `cross[b]`, rows of b. gc (blocks, lanes).
+    `cross_block[b]` < b (or -1) by `cross[b]`, rows of b. gc (blocks, lanes). Group g has the blocks from
+    `group_blocks[g]` to the next, and their entries, point by point, from `group_offsets[g]` of `group_entries`.
     """
     lanes = U.shape[1]
-    stride = columns[-1] + lanes
-    panel = np.empty((lanes, stride))
-    rows, B_flat = panel.reshape(-1), B.reshape(-1)
-    sums = np.empty(lanes)
-    for b in range(first, last):
-        width = columns[b + 1] - columns[b]
-        for i in range(width):
+    B_flat = B.reshape(-1)
+    size = lanes * np.max(np.diff(columns))
+    for g in range(first, last):
+        # The group's rows of blocks side by side, in whole vectors. They stay in the cache while the points pass.
+        b0, b1 = group_blocks[g], group_blocks[g + 1]
+        start = pattern_offsets[b0]
+        panel = np.zeros(size * (pattern_offsets[b1] - start))
+        place = np.empty((b1 - b0, len(columns) - 1), np.int32)
+        sums = np.zeros((b1 - b0, lanes))
+        for b in range(b0, b1):
             for k in range(pattern_offsets[b], pattern_offsets[b + 1]):
-                for j in range(columns[pattern_blocks[k]], columns[pattern_blocks[k] + 1]):
-                    panel[i, j] = 0.0
-        for j in range(lanes):
-            sums[j] = gc[b, j]
-        for k in range(block_offsets[b], block_offsets[b + 1]):
-            e = block_entries[k]
-            p = entry_point[e]
+                place[b - b0, pattern_blocks[k]] = k - start
+            for j in range(lanes):
+                sums[b - b0, j] = gc[b, j]
+        for k in range(group_offsets[g], group_offsets[g + 1]):
+            e = group_entries[k]
+            p, b = entry_point[e], entry_block[e]
+            width = columns[b + 1] - columns[b]
             h0, h1, h2 = h[p, 0], h[p, 1], h[p, 2]
             for j in range(lanes):
-                sums[j] -= B[e, 0, j] * h0 + B[e, 1, j] * h1 + B[e, 2, j] * h2
-            for f in range(point_entries[p], point_entries[p + 1]):
-                other = entry_block[f]
-                if other > b:
-                    break
+                sums[b - b0, j] -= B[e, 0, j] * h0 + B[e, 1, j] * h1 + B[e, 2, j] * h2
+            left = 3 * lanes * e
+            for f in range(point_entries[p], e + 1):
+                at = size * place[b - b0, entry_block[f]]
                 rank3_subtract(
-                    rows,
-                    columns[other],
-                    stride,
-                    width,
-                    lanes,
-                    B_flat,
-                    3 * lanes * e,
-                    lanes,
-                    B_flat,
-                    3 * lanes * f,
-                    lanes,
+                    panel, at, lanes, width, lanes, B_flat, left, lanes, B_flat, 3 * lanes * f, lanes
                 )
-        if cross_block[b] >= 0:
-            column = columns[cross_block[b]]
+        for b in range(b0, b1):
+            width = columns[b + 1] - columns[b]
+            if cross_block[b] >= 0:
+                at = size * place[b - b0, cross_block[b]]
+                for i in range(lanes * width):
+                    panel[at + i] += cross[b, i // lanes, i % lanes]
+            diagonal = pattern_offsets[b + 1] - 1
+            for k in range(pattern_offsets[b], diagonal):
+                block_width = columns[pattern_blocks[k] + 1] - columns[pattern_blocks[k]]
+                for i in range(width):
+                    at, source = pattern_start[k] + i * pattern_stride[k], size * (k - start) + lanes * i
+                    for j in range(block_width):
+                        S[at + j] = panel[source + j]
             for i in range(width):
-                for j in range(columns[cross_block[b] + 1] - column):
-                    panel[i, column + j] += cross[b, i, j]
-        diagonal = pattern_offsets[b + 1] - 1
-        for k in range(pattern_offsets[b], diagonal):
-            column = columns[pattern_blocks[k]]
-            for i in range(width):
-                at = pattern_start[k] + i * pattern_stride[k]
-                for j in range(columns[pattern_blocks[k] + 1] - column):
-                    S[at + j] = panel[i, column + j]
-        column = columns[b]
-        for i in range(width):
-            at = pattern_start[diagonal] + i * pattern_stride[diagonal]
-            for j in range(i + 1):
-                S[at + j] = panel[i, column + j] + U[b, i, j]
-            S[at + i] += damping * clip_diagonal(U[b, i, i])
-            rhs[column + i] = -sums[i]
+                at = pattern_start[diagonal] + i * pattern_stride[diagonal]
+                source = size * (diagonal - start) + lanes * i
+                for j in range(i + 1):
+                    S[at + j] = panel[source + j] + U[b, i, j]
+                S[at + i] += damping * clip_diagonal(U[b, i, i])
+                rhs[columns[b] + i] = -sums[b - b0, i]
 
 
 @njit(nogil=True, error_model="numpy")
@@ -212,24 +207,29 @@ def point_covariances(first, last, factor, B, point_entries, entry_block, column
 
 
 @njit(nogil=True)
-def order_by_block(entry_block, point_entries, blocks):
-    """Index of the entries by block: `(offsets (blocks + 1,), entries (E,), entry_point (E,), pairs (blocks + 1,))`.
+def order_by_group(entry_block, point_entries, group_blocks):
+    """Index of the entries by group of blocks: `(offsets (groups + 1,), entries (E,), entry_point (E,), pairs)`.
 
-    `pairs` is the cumulative number of block products that each row of the reduced system takes.
+    `pairs` (groups + 1,) is the cumulative number of block products that the rows of each group take.
     """
-    offsets = np.zeros(blocks + 1, np.int64)
-    pairs = np.zeros(blocks + 1, np.int64)
+    groups = len(group_blocks) - 1
+    of_block = np.empty(group_blocks[-1], np.int64)
+    for g in range(groups):
+        of_block[group_blocks[g] : group_blocks[g + 1]] = g
+    offsets = np.zeros(groups + 1, np.int64)
+    pairs = np.zeros(groups + 1, np.int64)
     entry_point = np.empty(len(entry_block), np.int64)
     for p in range(len(point_entries) - 1):
         for e in range(point_entries[p], point_entries[p + 1]):
             entry_point[e] = p
-            offsets[entry_block[e] + 1] += 1
-            pairs[entry_block[e] + 1] += e - point_entries[p] + 1
+            g = of_block[entry_block[e]]
+            offsets[g + 1] += 1
+            pairs[g + 1] += e - point_entries[p] + 1
     offsets = np.cumsum(offsets)
     following = offsets[:-1].copy()
     entries = np.empty(len(entry_block), np.int64)
     for e in range(len(entry_block)):
-        b = entry_block[e]
-        entries[following[b]] = e
-        following[b] += 1
+        g = of_block[entry_block[e]]
+        entries[following[g]] = e
+        following[g] += 1
     return offsets, entries, entry_point, np.cumsum(pairs)

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo3d.optim import ArrowProblem, ArrowSystem, DenseProblem, LMOptions, covariance, levenberg_marquardt
+from geo3d.optim import (
+    ArrowProblem,
+    ArrowSystem,
+    DenseProblem,
+    LMOptions,
+    covariance,
+    levenberg_marquardt,
+    schur,
+)
 from geo3d.optim.parallel import Workers, balanced_bounds
 from geo3d.optim.schur import SchurSystem
 from geo3d.optim.simd import LANE, rank2_add, rank3_subtract, rank_update_reference
@@ -125,6 +133,18 @@ def test_bounds_cover_all_rows_once():
         assert (np.diff(bounds) >= 0).all()
     assert balanced_bounds(np.zeros(4, int), 3)[-1] == 3
     assert list(balanced_bounds(np.zeros(1, int), 2)) == [0, 0, 0]
+
+
+def test_groups_of_rows_change_nothing(monkeypatch):
+    """However few rows of the reduced system are made together."""
+    steps = []
+    for size in (1, 3000, 1 << 22):
+        monkeypatch.setattr(schur, "_CACHE_BYTES", size)
+        system, _, _ = _random_system(np.random.default_rng(7), 9, 30)
+        system.solve(1e-3)
+        steps.append(system.dense_step.copy())
+    np.testing.assert_array_equal(steps[0], steps[1])
+    np.testing.assert_array_equal(steps[0], steps[2])
 
 
 def test_arrow_equals_dense():
