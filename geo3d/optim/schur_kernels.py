@@ -181,19 +181,34 @@ def back_substitute(
 @njit(nogil=True, error_model="numpy")
 def point_covariances(first, last, factor, B, point_entries, entry_block, columns, dense, result):
     """Covariances (P, 3, 3) of points first..last, `C^-T (I + B^T dense B) C^-1`, `dense` being that of the others."""
+    inverse, M, product = np.zeros((3, 3)), np.empty((3, 3)), np.empty((3, B.shape[2]))
     for p in range(first, last):
-        M = np.eye(3)
+        for a in range(3):
+            for b in range(3):
+                M[a, b] = 1.0 if a == b else 0.0
         for e in range(point_entries[p], point_entries[p + 1]):
             row, rows = columns[entry_block[e]], columns[entry_block[e] + 1] - columns[entry_block[e]]
-            for f in range(point_entries[p], point_entries[p + 1]):
+            for f in range(point_entries[p], e + 1):
                 column, width = columns[entry_block[f]], columns[entry_block[f] + 1] - columns[entry_block[f]]
+                for a in range(3):
+                    for j in range(width):
+                        product[a, j] = 0.0
                 for i in range(rows):
+                    b0, b1, b2 = B[e, 0, i], B[e, 1, i], B[e, 2, i]
                     for j in range(width):
                         value = dense[row + i, column + j]
-                        for a in range(3):
-                            for b in range(3):
-                                M[a, b] += B[e, a, i] * value * B[f, b, j]
-        inverse = np.zeros((3, 3))  # C^-1, lower
+                        product[0, j] += b0 * value
+                        product[1, j] += b1 * value
+                        product[2, j] += b2 * value
+                for a in range(3):
+                    for b in range(3):
+                        total = 0.0
+                        for j in range(width):
+                            total += product[a, j] * B[f, b, j]
+                        M[a, b] += total
+                        if f < e:
+                            M[b, a] += total
+        # C^-1, lower
         inverse[0, 0], inverse[1, 1], inverse[2, 2] = factor[p, 0], factor[p, 2], factor[p, 5]
         inverse[1, 0] = -factor[p, 1] * factor[p, 0] * factor[p, 2]
         inverse[2, 1] = -factor[p, 4] * factor[p, 2] * factor[p, 5]
