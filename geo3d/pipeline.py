@@ -84,6 +84,7 @@ from geo3d.sfm import (
     WorkingModel,
     camera_deviations,
     check_known_names,
+    explain_weak_photos,
     find_markers,
     find_odd_lenses,
     first_cameras,
@@ -110,6 +111,8 @@ from geo3d.viz.report import write_report
 
 QUALITY = {"low": (1000, 4096), "medium": (1600, 8192), "high": (3200, 8192)}
 """Quality to the longest side at which features are sought and the most features of a photo."""
+
+_BRIDGE = "add photos in between, so that neighbours share half of what they show"
 
 
 @dataclass
@@ -325,6 +328,7 @@ def _stages(job: Job) -> list[Stage]:
             partial(poses, job),
             lambda: shutil.rmtree(job.snapshots, ignore_errors=True),
             outputs=(scene / "sparse" / "0",),
+            version=2,
         ),
         Stage(
             "georeference",
@@ -582,10 +586,15 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
         (job.scene / name).unlink(missing_ok=True)
     first = result.models[0]
     stage.summary = f"{int(first.registered.sum())} of {len(graph)} photos, {int(first.placed.sum())} points"
-    reasons = {graph.names[view]: reason for view, reason in result.reasons.items()}
+    weak = explain_weak_photos(job.images, graph, result.models, job.threads)
+    reasons = {
+        graph.names[view]: weak.reasons.get(view, (reason, _BRIDGE))
+        for view, reason in result.reasons.items()
+    }
+    warnings += [*odd, *weak.warnings, *result.notes]
     deviations = _camera_deviations(result.models, bundle) if refine else {}
     shutil.rmtree(job.snapshots, ignore_errors=True)
-    return {"reasons": reasons, "warnings": [*warnings, *odd, *result.notes], "camera_std": deviations}
+    return {"reasons": reasons, "warnings": warnings, "camera_std": deviations}
 
 
 def _map(
@@ -705,10 +714,8 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
         components = read_components(job.scene) if "poses" in results else []
     unusable = {**results["scan"]["rejected"], **results.get("features", {}).get("failed", {})}
     why = {name: (reason, "") for name, reason in unusable.items()}
-    for name, reason in results.get("poses", {}).get("reasons", {}).items():
-        why.setdefault(
-            name, (reason, "add photos in between, so that neighbours share half of what they show")
-        )
+    for name, (reason, advice) in results.get("poses", {}).get("reasons", {}).items():
+        why.setdefault(name, (reason, advice))
     stages = ("frames", "scan", "poses", "georeference", "export")
     warnings = [text for stage in stages for text in results.get(stage, {}).get("warnings", [])]
     if len(components) > 1:

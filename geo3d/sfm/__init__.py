@@ -77,6 +77,7 @@ from geo3d.sfm.rotation_averaging import (
 from geo3d.sfm.self_calibration import SelfCalibrationOptions, Trial, self_calibrate
 from geo3d.sfm.tracks import TrackSet, build_tracks
 from geo3d.sfm.view_graph import ViewGraph, ViewGraphOptions, build_view_graph, consistent_edges, loop_errors
+from geo3d.sfm.weak_photos import WeakPhotos, explain_weak_photos
 from geo3d.sfm.working_model import WorkingModel
 
 __all__ = [
@@ -128,6 +129,7 @@ __all__ = [
     "UtmZone",
     "ViewGraph",
     "ViewGraphOptions",
+    "WeakPhotos",
     "WorkingModel",
     "adjust_georeferenced",
     "altitude_offset",
@@ -146,6 +148,7 @@ __all__ = [
     "doming_warning",
     "estimate_focal",
     "estimate_up",
+    "explain_weak_photos",
     "find_markers",
     "find_odd_lenses",
     "first_cameras",
