@@ -38,6 +38,7 @@ from geo3d.features import (
     verify_matches,
 )
 from geo3d.images import (
+    SAME_PHOTO,
     FrameOptions,
     PhotoError,
     Scan,
@@ -713,9 +714,10 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
     if components is None:
         components = read_components(job.scene) if "poses" in results else []
     unusable = {**results["scan"]["rejected"], **results.get("features", {}).get("failed", {})}
-    why = {name: (reason, "") for name, reason in unusable.items()}
+    why = {name: (text, "") for name, text in unusable.items() if not text.startswith(SAME_PHOTO)}
     for name, (reason, advice) in results.get("poses", {}).get("reasons", {}).items():
         why.setdefault(name, (reason, advice))
+    why.update({name: (text, "") for name, text in unusable.items() if name not in why})  # copies come last
     stages = ("frames", "scan", "poses", "georeference", "export")
     warnings = [text for stage in stages for text in results.get(stage, {}).get("warnings", [])]
     if len(components) > 1:

@@ -228,9 +228,24 @@ def test_damaged_photos_are_named_and_the_others_used(noise, tmp_path):
     scene = tmp_path / "scene"
     report = reconstruct(noise, scene, ReconstructOptions(until_stage="features", quality="low"))
     assert set(report.unregistered) == {"zero.jpg", "text.jpg", "cut.jpg", "twin.jpg"}
-    assert "the same file as good0.jpg" in report.unregistered["twin.jpg"][0]
+    assert "the same photo as good0.jpg" in report.unregistered["twin.jpg"][0]
     for name in ("zero.jpg", "text.jpg", "cut.jpg"):
         assert name in report.unregistered[name][0]
+
+
+def test_every_photo_twice_gives_the_same_model(habitat, finished, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(habitat[0], photos)
+    (photos / "backup").mkdir()
+    for path in sorted(photos.glob("*.jpg")):
+        shutil.copy(path, photos / "backup" / path.name)
+        shutil.copy(path, photos / f"{path.stem} (copy).jpg")
+    report = reconstruct(photos, tmp_path / "scene", QUICK)
+    assert digest(tmp_path / "scene") == digest(finished[0])
+    assert len(report.photos) == 8 and len(report.unregistered) == 16
+    assert report.unregistered["backup/drone_003.jpg"][0] == "the same photo as drone_003.jpg, which is used"
+    page = (tmp_path / "scene" / "report.html").read_text()
+    assert "drone_003 (copy).jpg" in page and "Files that were not used" in page
 
 
 def test_a_truncated_photo_does_not_stop_the_others(habitat, tmp_path):

@@ -15,13 +15,14 @@ from geo3d.images.frames import (
 )
 from geo3d.images.mask import find_mask, find_mask_folder, read_mask
 from geo3d.images.photo import Photo, PhotoError, photo_size, read_image, read_photo
-from geo3d.images.scan import Scan, ScannedPhoto, find_photos, hash_photos, scan_photos
+from geo3d.images.scan import SAME_PHOTO, Scan, ScannedPhoto, find_photos, hash_photos, scan_photos
 from geo3d.images.sensors import sensor_width_mm
 from geo3d.images.video import VideoError, VideoInfo, read_frames, read_video_info
 from geo3d.images.xmp import DroneXmp, gimbal_gravity, read_drone_xmp
 
 __all__ = [
     "PHOTO_SUFFIXES",
+    "SAME_PHOTO",
     "VIDEO_SUFFIXES",
     "CameraGuess",
     "ChosenFrames",

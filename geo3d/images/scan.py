@@ -23,6 +23,9 @@ from geo3d.util.threads import map_threads
 MIN_SIDE = 32
 """Pixels; what is smaller is no photograph."""
 
+SAME_PHOTO = "the same photo as"
+"""How the reason begins for which a copy is not used."""
+
 _CONVERTED = {".heic", ".heif", ".avif"}
 
 
@@ -178,18 +181,21 @@ def scan_photos(
     names : list of str
         As from `list_photos`.
     hashes : dict
-        Content hashes; of photos with equal content the first is used.
+        Content hashes; of photos with equal content the one of the topmost folder and first name is used.
     per : {"exif", "folder", "photo"}
         Which photos share a camera.
     """
     first: dict[str, str] = {}
+    # "a.jpg" rather than "a (copy).jpg" or "backup/a.jpg".
+    for name in sorted(names, key=lambda n: (n.count("/"), Path(n).stem, n)):
+        first.setdefault(hashes[name], name)
     scan = Scan([])
     for name, result in zip(names, map_threads(lambda n: _scan_one(folder, n, per), names)):
-        twin = first.setdefault(hashes[name], name)
+        twin = first[hashes[name]]
         if isinstance(result, str):
             scan.rejected[name] = result
         elif twin != name:
-            scan.rejected[name] = f"the same file as {twin}, which is used"
+            scan.rejected[name] = f"{SAME_PHOTO} {twin}, which is used"
         else:
             scan.photos.append(result)
     return scan

@@ -161,7 +161,22 @@ def photos(view: ReportView) -> str:
             "A photo with few points or a large error is a weak spot.</p>"
         )
         parts.append(f'<div class="cards">{cards}</div>')
-    return "".join([*parts, "</section>"])
+    return "".join([*parts, _unused(view), "</section>"])
+
+
+def _unused(view: ReportView) -> str:
+    """Files that never were among the photos: damaged ones, copies, videos."""
+    unused = {n: why for n, why in view.data.unregistered.items() if n not in set(view.data.photos)}
+    if not unused:
+        return ""
+    rows = "".join(
+        f"<tr><td>{_text(name)}</td><td>{_text(why.reason)}</td></tr>" for name, why in unused.items()
+    )
+    return (
+        f"<details{' open' if len(unused) <= 12 else ''}><summary>Files that were not used "
+        f'<span class="count">{len(unused)}</span></summary>'
+        f"<table><thead><tr><th>file</th><th>why</th></tr></thead><tbody>{rows}</tbody></table></details>"
+    )
 
 
 def _picture(uri: str | None, name: str) -> str:
