@@ -55,6 +55,7 @@ from geo3d.images import (
     read_photo,
     read_video_info,
     scan_photos,
+    unused_masks,
 )
 from geo3d.io import (
     ColmapDatabase,
@@ -488,8 +489,15 @@ def features(job: Job, stage: StageProgress) -> dict[str, Any]:
             database, job.images, options, stage.update, masks_folder=job.masks, threads=job.threads
         )
         counts = database.keypoint_counts()
+        names = [image.name for image in database.images().values()]
     stage.summary = f"{np.mean(list(counts.values())):.0f} keypoints a photo"
-    return {"failed": failed}
+    warnings = []
+    if job.masks and (unused := unused_masks(job.masks, names)):
+        warnings.append(
+            f"{len(unused)} of the masks in {job.masks} belong to no photo ({unused[0]}): a mask is named as its "
+            "photo, IMG_1.jpg.png or IMG_1.png for IMG_1.jpg"
+        )
+    return {"failed": failed, "warnings": warnings}
 
 
 def _readable_now(job: Job, result: dict[str, Any]) -> bool:
@@ -718,7 +726,7 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
     for name, (reason, advice) in results.get("poses", {}).get("reasons", {}).items():
         why.setdefault(name, (reason, advice))
     why.update({name: (text, "") for name, text in unusable.items() if name not in why})  # copies come last
-    stages = ("frames", "scan", "poses", "georeference", "export")
+    stages = ("frames", "scan", "features", "poses", "georeference", "export")
     warnings = [text for stage in stages for text in results.get(stage, {}).get("warnings", [])]
     if len(components) > 1:
         sizes = " + ".join(str(len(c.registered())) for c in components)

@@ -180,11 +180,14 @@ def test_masks_keep_features_out(noise, tmp_path):
     half = np.zeros((90, 120), np.uint8)
     half[:, :60] = 255
     Image.fromarray(half).save(masks / "good0.jpg.png")
-    reconstruct(noise, tmp_path / "scene", ReconstructOptions(until_stage="features", quality="low"))
+    Image.fromarray(half).save(masks / "god1.png")
+    report = reconstruct(noise, tmp_path / "scene", ReconstructOptions(until_stage="features", quality="low"))
     with ColmapDatabase(tmp_path / "scene" / "database.db") as database:
         row = {image.name: i for i, image in database.images().items()}
         assert database.keypoints(row["good0.jpg"])[:, 0].max() < 61
         assert database.keypoints(row["good1.jpg"])[:, 0].max() > 61
+    (warning,) = report.warnings
+    assert "1 of the masks" in warning and "god1.png" in warning
 
 
 def test_known_intrinsics_are_kept(habitat, tmp_path):

@@ -13,7 +13,7 @@ from geo3d.images.frames import (
     measure_frames,
     select_frames,
 )
-from geo3d.images.mask import find_mask, find_mask_folder, read_mask
+from geo3d.images.mask import find_mask, find_mask_folder, read_mask, unused_masks
 from geo3d.images.photo import Photo, PhotoError, photo_size, read_image, read_photo
 from geo3d.images.scan import SAME_PHOTO, Scan, ScannedPhoto, find_photos, hash_photos, scan_photos
 from geo3d.images.sensors import sensor_width_mm
@@ -64,4 +64,5 @@ __all__ = [
     "scan_photos",
     "select_frames",
     "sensor_width_mm",
+    "unused_masks",
 ]

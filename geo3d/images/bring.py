@@ -14,13 +14,14 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from geo3d.images.photo import read_photo
+from geo3d.images.photo import open_header, read_photo
 from geo3d.images.scan import ScannedPhoto
 from geo3d.images.video import VideoError, read_frames, read_video_info
 from geo3d.util.files import atomic_path, content_hash, path_inside, read_json_object, write_text
 
 FRAME_QUALITY = 96  # of the JPEG, colours at full resolution
 _ORIENTATION_TAG = 274
+_MOST_EXIF = 65_000  # bytes: a JPEG has room for 64 KiB
 
 
 def bring_photos(folder: Path, photos: list[ScannedPhoto], images: Path, record: Path) -> None:
@@ -162,5 +163,9 @@ def _convert(source: Path, target: Path) -> None:
     from PIL import Image
 
     pixels = read_photo(source).pixels
+    with source.open("rb") as file:
+        exif = open_header(source, file, file.read(64)).info.get("exif") or b""
     with atomic_path(target) as path:
-        Image.fromarray(pixels).save(path, "JPEG", quality=98, subsampling=0)
+        Image.fromarray(pixels).save(
+            path, "JPEG", quality=98, subsampling=0, exif=exif if len(exif) <= _MOST_EXIF else b""
+        )

@@ -12,6 +12,8 @@ PHOTO_SUFFIXES = frozenset(_JPEG | _PHONE | _OTHERS)
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv"}
 )
+CONVERTED_SUFFIXES = frozenset(_PHONE)
+"""Of photos that other programs cannot open: in a scene they are JPEG, `a.heic.jpg`."""
 MASK_FOLDER = "masks"
 
 

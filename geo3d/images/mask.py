@@ -1,23 +1,25 @@
 """Masks of photos: white is kept, black is ignored.
 
-The mask of `images/a/b.jpg` is `masks/a/b.jpg.png` (COLMAP's rule), or else `masks/a/b.png` or any other
-photo file of the same stem. It must have the photo's proportions; another size is enlarged or reduced to the
-photo's.
+The mask of `images/a/b.jpg` lies in the same place of the folder `masks`, and its name is the photo's with anything
+after it: `masks/a/b.jpg.png` (COLMAP's rule), or else `b.png`, `b.mask.png`, `B.TIF`, ... (Brush's). It must have the
+photo's proportions; another size is enlarged or reduced to the photo's.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from geo3d.images.folder import MASK_FOLDER
+from geo3d.images.folder import CONVERTED_SUFFIXES, MASK_FOLDER, PHOTO_SUFFIXES
 from geo3d.images.photo import PhotoError, read_photo
 from geo3d.util.files import path_inside
 from geo3d.util.require import require
 
-_OTHER_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_MASK_SUFFIXES = PHOTO_SUFFIXES | {".mask"}
 
 
 def find_mask_folder(images_folder: str | os.PathLike) -> Path | None:
@@ -42,7 +44,9 @@ def find_mask(masks_folder: str | os.PathLike, name: str) -> Path | None:
     Returns
     -------
     Path or None
-        `NAME.png` (COLMAP's rule), or else a picture of the same stem; None where there is none.
+        `NAME.png` (COLMAP's rule), or else the first picture whose name without its suffix is the photo's name, the
+        photo's without its suffix, or that with `.mask`, in small or capital letters (Brush's); None where there is
+        none.
 
     Raises
     ------
@@ -52,12 +56,49 @@ def find_mask(masks_folder: str | os.PathLike, name: str) -> Path | None:
     exact = path_inside(masks_folder, name + ".png")
     if exact.is_file():
         return exact
-    plain = path_inside(masks_folder, name)
-    for suffix in (*_OTHER_SUFFIXES, plain.suffix):
-        path = plain.with_suffix(suffix)
-        if path.is_file():
-            return path
+    if not exact.parent.is_dir():
+        return None
+    photo = Path(name)
+    stems = [photo.name, photo.stem, f"{photo.stem}.mask"]
+    if Path(photo.stem).suffix.lower() in CONVERTED_SUFFIXES:  # a.heic is a.heic.jpg in a scene
+        stems.append(Path(photo.stem).stem)
+    files = _by_stem(str(exact.parent), exact.parent.stat().st_mtime_ns)
+    for stem in stems:
+        for file in files.get(stem.casefold(), ()):
+            path = path_inside(masks_folder, str(photo.parent / file))
+            if path.is_file():
+                return path
     return None
+
+
+@lru_cache(maxsize=64)
+def _by_stem(folder: str, changed: int) -> dict[str, list[str]]:
+    """Pictures of a folder, sorted, by their names without suffix in small letters; `changed` is the folder's time."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(Path(folder).iterdir()):
+        if file.suffix.lower() in _MASK_SUFFIXES:
+            found.setdefault(file.stem.casefold(), []).append(file.name)
+    return found
+
+
+def unused_masks(masks_folder: str | os.PathLike, names: Iterable[str]) -> list[str]:
+    """Pictures in a folder of masks that belong to no photo.
+
+    Parameters
+    ----------
+    masks_folder : path
+    names : iterable of str
+        Of the photos.
+
+    Returns
+    -------
+    list of str
+        Names below the folder, with forward slashes, sorted.
+    """
+    root = Path(masks_folder).resolve()
+    used = {find_mask(root, name) for name in names}
+    files = (path for path in root.rglob("*") if path.suffix.lower() in _MASK_SUFFIXES and path.is_file())
+    return sorted(path.relative_to(root).as_posix() for path in files if path.resolve() not in used)
 
 
 def read_mask(path: str | os.PathLike, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -2,9 +2,11 @@
 HEIC...
 
 What comes back is RGB or grey as the sensor stored it: EXIF orientation is *not* applied (a rotated photo
-would no longer fit the calibration of its camera). Alpha is not blended into the colours: the colours stay as
-stored, and the alpha channel comes back beside them, so that it can serve as a mask. 16 bit become 8 bit by
-value / 257, unless asked to be kept. CMYK becomes RGB without a colour profile.
+would no longer fit the calibration of its camera). The rotation that a HEIC file holds beside its EXIF is
+part of its coding and is undone by the decoder, so that upright and level photos of a phone have
+different sizes, and two cameras. Alpha is not blended into the colours: the colours stay as stored, and
+the alpha channel comes back beside them, so that it can serve as a mask. 16 bit become 8 bit by value /
+257, unless asked to be kept. CMYK becomes RGB without a colour profile.
 
 A photo read with `max_size` has pixel centres `x_small = x * scale[0]` (both count the centre of the top-left
 pixel as 0.5), with `scale` exactly the ratio of the widths and of the heights.

@@ -13,7 +13,7 @@ from typing import Literal
 
 from geo3d.images.camera_guess import focal_from_exif, group_key
 from geo3d.images.exif import Gps, read_exif
-from geo3d.images.folder import list_photos, list_videos
+from geo3d.images.folder import CONVERTED_SUFFIXES, list_photos, list_videos
 from geo3d.images.photo import PhotoError
 from geo3d.util.files import content_hash, read_json_object, write_text
 from geo3d.util.names import check_photo_name
@@ -25,8 +25,6 @@ MIN_SIDE = 32
 
 SAME_PHOTO = "the same photo as"
 """How the reason begins for which a copy is not used."""
-
-_CONVERTED = {".heic", ".heif", ".avif"}
 
 
 @dataclass(frozen=True)
@@ -204,7 +202,7 @@ def scan_photos(
 def _scan_one(folder: Path, name: str, per: Literal["exif", "folder", "photo"]) -> ScannedPhoto | str:
     path = folder / name
     try:
-        if path.suffix.lower() in _CONVERTED:
+        if path.suffix.lower() in CONVERTED_SUFFIXES:
             require("pillow_heif")
         exif = read_exif(path)
     except (PhotoError, ImportError) as error:
@@ -216,7 +214,7 @@ def _scan_one(folder: Path, name: str, per: Literal["exif", "folder", "photo"]) 
             f"{exif.width}x{exif.height} pixels are too few to find features in (at least {MIN_SIDE} a side)"
         )
     focal, source = focal_from_exif(exif)
-    target = f"{name}.jpg" if path.suffix.lower() in _CONVERTED else name
+    target = f"{name}.jpg" if path.suffix.lower() in CONVERTED_SUFFIXES else name
     return ScannedPhoto(
         name=target,
         source=name,

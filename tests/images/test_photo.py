@@ -1,6 +1,7 @@
 """One function reads all photos, and says what is wrong with the ones it cannot."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -17,6 +18,7 @@ from geo3d.images import (
     read_image,
     read_mask,
     read_photo,
+    unused_masks,
 )
 
 RNG = np.random.default_rng(0)
@@ -273,6 +275,43 @@ def test_masks(tmp_path):
         read_mask(masks / "a.jpg.png", (60, 90))
     with pytest.raises(ValueError, match="outside"):
         find_mask(masks, "../../../etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("photo", "mask"),
+    [
+        ("img.png", "img.png"),
+        ("img.jpeg", "img.png"),
+        ("img.jpg", "img.jpg"),
+        ("img.jpg", "img.jpg.png"),
+        ("img.jpg", "img.jpg.tif"),
+        ("img.jpg", "img.mask.png"),
+        ("foo.png", "foo.png.mask"),
+        ("IMG.PNG", "img.png"),
+        ("IMG_1.JPG", "IMG_1.jpg.PNG"),
+        ("a/b/img.jpg", "a/b/img.webp"),
+        ("img.heic.jpg", "img.png"),
+        ("img.heic.jpg", "img.heic.png"),
+    ],
+)
+def test_masks_are_found_by_the_rules_of_colmap_and_of_brush(tmp_path, photo, mask):
+    path = tmp_path / mask
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    for other in ("img", "img.txt", "img2.png", "other.png", "sub/img.png"):
+        (tmp_path / other).parent.mkdir(exist_ok=True)
+        if (tmp_path / other) != path:
+            (tmp_path / other).touch()
+    assert find_mask(tmp_path, photo) == path
+    assert unused_masks(tmp_path, [photo]) == sorted({"img2.png", "other.png", "sub/img.png"} - {mask})
+
+
+def test_the_rule_of_colmap_goes_first_and_masks_that_come_later_are_found(tmp_path):
+    assert find_mask(tmp_path, "a.jpg") is None and find_mask(tmp_path, "b/a.jpg") is None
+    for i, mask in enumerate(("A.tif", "A.png", "a.jpg.png")):
+        (tmp_path / mask).touch()
+        os.utime(tmp_path, ns=(0, i))  # file systems count time in steps
+        assert find_mask(tmp_path, "a.jpg") == tmp_path / mask
 
 
 def test_masks_beside_the_images(tmp_path):
