@@ -89,9 +89,10 @@ def gps_pairs(
         raise ValueError(f"radius_m must be positive metres, got {radius_m}")
     if max_neighbours < 1:
         raise ValueError(f"max_neighbours must be at least 1, got {max_neighbours}")
-    placed = sorted(name for name, gps in places.items() if gps is not None)
-    found = [(a, b) for a, gps in places.items() if gps is None for b in places if a != b]
-    degrees = np.array([(p.latitude_deg, p.longitude_deg) for n in placed if (p := places[n]) is not None])
+    at = {n: (gps.latitude_deg, gps.longitude_deg) for n, gps in places.items() if gps is not None}
+    placed = sorted(name for name, place in at.items() if np.isfinite(place).all())
+    found = [(a, b) for a in sorted(set(places) - set(placed)) for b in places if a != b]
+    degrees = np.array([at[name] for name in placed])
     points = _on_ellipsoid(degrees.reshape(-1, 2))
     for i in range(len(placed)):
         near = _neighbours(points, i, _east_and_north(degrees[i]), radius_m, max_neighbours)

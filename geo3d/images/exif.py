@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from geo3d.images.photo import open_header
-from geo3d.images.xmp import DroneXmp, Rtk, read_drone_xmp
+from geo3d.images.xmp import LARGEST, DroneXmp, Rtk, read_drone_xmp
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,8 @@ def _gps(place: Mapping[int, Any], drone: DroneXmp) -> Gps | None:
     if latitude is None or longitude is None or (latitude == 0.0 and longitude == 0.0):
         return None  # zeros are what receivers write without a fix
     altitude = _number(place.get(6))
+    if altitude is not None and not abs(altitude) <= LARGEST:
+        altitude = None
     reference = place.get(5, 0)
     reference = reference[0] if isinstance(reference, bytes) and reference else reference
     if altitude is not None and reference in (1, 3):  # below the sea, below the ellipsoid

@@ -18,6 +18,9 @@ from numpy.typing import ArrayLike
 Rtk = Literal["", "none", "single", "float", "fixed"]
 """How a receiver that can do RTK came to its position; "" where it does not say."""
 
+LARGEST = 1e5
+"""Beyond any altitude, accuracy or angle: what is larger is damage."""
+
 _FIELD = re.compile(r"(?<![/\w-])(?:drone-dji|Camera):(\w+)\s*(?:=\s*[\"']|>)\s*([^\"'<]*)")
 
 
@@ -70,7 +73,7 @@ def read_drone_xmp(xmp: bytes | str | Any) -> DroneXmp:
         gimbal_deg=_angles(numbers, "Gimbal"),
         flight_deg=_angles(numbers, "Flight"),
         rtk=_rtk(numbers.get("RtkFlag")),
-        horizontal_std_m=max(numbers.get("RtkStdLon", 0.0), numbers.get("RtkStdLat", 0.0))
+        horizontal_std_m=_positive(max(numbers.get("RtkStdLon", 0.0), numbers.get("RtkStdLat", 0.0)))
         or _positive(numbers.get("GPSXYAccuracy")),
         vertical_std_m=_positive(numbers.get("RtkStdHgt")) or _positive(numbers.get("GPSZAccuracy")),
         above_ellipsoid=words.get("AltitudeType", "").lower() == "rtkalti",
@@ -117,4 +120,4 @@ def _number(word: str) -> float | None:
         number = float(word)
     except ValueError:
         return None
-    return number if np.isfinite(number) else None
+    return number if abs(number) <= LARGEST else None  # not NaN either

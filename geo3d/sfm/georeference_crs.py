@@ -125,12 +125,13 @@ def geodetic_from_crs(crs: CRS, xyz: ArrayLike) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a point lies outside of what the system covers.
+        If a point lies outside of what the system covers, or PROJ lacks the grid of the system's heights.
     """
     xyz = np.asarray(xyz, np.float64)
     target = "EPSG:4979" if len(crs.axis_info) > 2 else "EPSG:4326"
     found = _transform(crs, target, xyz)
-    good = np.isfinite(found).all(-1) & (np.abs(found[..., 1]) <= 90) & (np.abs(found[..., 0]) <= 360)
+    good = np.isfinite(found).all(-1) & (np.abs(found[..., 2]) < 1e5)
+    good &= (np.abs(found[..., 1]) <= 90) & (np.abs(found[..., 0]) <= 360)
     if not good.all():
         bad = xyz.reshape(-1, 3)[~good.ravel()][0]
         raise ValueError(
@@ -140,7 +141,15 @@ def geodetic_from_crs(crs: CRS, xyz: ArrayLike) -> np.ndarray:
 
 
 def _transform(source: object, target: object, xyz: np.ndarray) -> np.ndarray:
-    from pyproj import Transformer
+    from pyproj import CRS, Transformer
+    from pyproj.transformer import TransformerGroup
 
+    crs = CRS.from_user_input(source)
+    if crs.is_compound and not TransformerGroup(crs, target, always_xy=True).best_available:
+        raise ValueError(
+            f"heights of {crs.name} need a geoid grid that PROJ does not have here, and would be tens of metres off "
+            "without. Install it (`projsync --system-directory --file us_nga_egm96_15.tif` for EGM96, or all by "
+            "`projsync --all`), or give heights above the ellipsoid and the system without its height part"
+        )
     transformer = Transformer.from_crs(source, target, always_xy=True)
     return np.stack(transformer.transform(xyz[..., 0], xyz[..., 1], xyz[..., 2]), -1)

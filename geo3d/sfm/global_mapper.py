@@ -149,6 +149,8 @@ def _place(
     centres = snapshots.step("positions", lambda: {"centres": _positions(model, options)})["centres"]
     model.registered[:] = np.isfinite(centres).all(axis=1)
     model.translations = -np.einsum("vij,vj->vi", model.rotations, np.nan_to_num(centres))
+    if model.registered.sum() < 2:  # no track of three views: for the incremental mapper
+        return model
     normalize(model)
     _adjust_first(model, options, progress)
     snapshots.save("adjusted", model.state)

@@ -359,8 +359,10 @@ def finish(
 
 
 def _adjust_lenses(model: WorkingModel, options: MapperOptions, fixed: np.ndarray) -> None:
-    median = np.median(model.errors_px(np.flatnonzero(model.used)))
-    limit = min(LENS_TRIM * float(median), options.max_error_px)
+    if not model.used.any():
+        return
+    median = float(np.median(model.errors_px(np.flatnonzero(model.used))))
+    limit = float(np.clip(LENS_TRIM * median, min(1.0, options.max_error_px), options.max_error_px))
     for _ in range(2):
         model.filter(limit, options.min_angle)
         model.adjust(
@@ -470,6 +472,8 @@ def _adjust_all(
 def normalize(model: WorkingModel) -> None:
     """Centre the cameras and scale them to a spread of about ten: the gauge is free and would drift."""
     views = np.flatnonzero(model.registered)
+    if len(views) < 2:
+        return
     centres = model.centres()[views]
     middle = np.median(centres, axis=0)
     spread = np.percentile(np.linalg.norm(centres - middle, axis=1), 90)

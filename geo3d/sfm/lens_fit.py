@@ -25,6 +25,7 @@ from geo3d.sfm.bundle_covariance import bundle_covariance, two_view_gauge
 from geo3d.sfm.working_model import WorkingModel
 
 _REGIONS = 10
+_FEW = 100
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,18 @@ class LensFit:
         """(n_params,) standard deviations; zero for constants, infinite where the observations determine nothing."""
         if not self.masks[camera].any():
             return np.zeros(len(self.masks[camera]))
-        formal = self._formal[camera]
-        if not np.isfinite(formal).all():
-            return formal
-        return np.where(self.masks[camera], np.maximum(formal, self._jackknife[camera]), 0.0)
+        seen = self.problem.view_camera[self.problem.obs_view]
+        formal = self._formal[camera] if (seen == camera).any() else np.full(len(self.masks[camera]), np.inf)
+        if np.isfinite(formal).all():
+            formal = np.maximum(formal, self._jackknife[camera])
+        return np.where(self.masks[camera], formal, 0.0)
 
     @cached_property
     def _formal(self) -> list[np.ndarray]:
         """From the normal equations."""
         result, problem = self.result, self.problem
+        if len(problem.translations) < 2:
+            return [np.full(len(camera.params), np.inf) for camera in result.cameras]
         centres = -np.einsum("vji,vj->vi", result.rotations, result.translations)
         problem = replace(
             problem,
@@ -134,6 +138,8 @@ class LensFit:
     @cached_property
     def _jackknife(self) -> list[np.ndarray]:
         """From the adjustments that leave out one region each."""
+        if len(self.result.points) < 10 * _REGIONS:
+            return [np.zeros(len(camera.params)) for camera in self.cameras]
         region = _regions(self.result.points)[self.problem.obs_point]
         found = []
         for r in range(_REGIONS):
@@ -180,6 +186,8 @@ def lens_sample(model: WorkingModel, options: LensSample) -> tuple[np.ndarray, n
     inside = _together(model, options.views)[model.obs_view] & model.used
     length = np.bincount(model.obs_track[inside], minlength=len(model.placed))
     tracks = np.flatnonzero(length >= 4)
+    if len(tracks) < _FEW:  # two or three photos: nothing to hold out, but what there is still has deviations
+        tracks = np.flatnonzero(length >= 2)
     most = max(options.points, 40 * min(int(model.registered.sum()), options.views))
     if len(tracks) > most:
         tracks = rng.choice(tracks, most, replace=False)

@@ -54,7 +54,13 @@ class Snapshots:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {k: file[k] for k in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        except (
+            OSError,
+            ValueError,
+            EOFError,
+            RuntimeError,
+            zipfile.BadZipFile,
+        ):
             return None
         return arrays if str(arrays.pop("snapshot_key", "")) == self.key else None
 

@@ -75,3 +75,10 @@ def test_gravity_is_down_turned_into_the_camera(angles):
 def test_level_and_tilted_cameras():
     np.testing.assert_allclose(gimbal_gravity([123, 0, 0]), [0, 1, 0], atol=1e-12)  # level: down in the photo
     np.testing.assert_allclose(gimbal_gravity([0, -30, 0]), [0, np.sqrt(0.75), 0.5], atol=1e-12)
+
+
+def test_values_that_cannot_be_are_left_out():
+    wrong = RTK.replace("0.01200", "-1").replace("0.01500", "-1").replace("+612.31", "1e300")
+    found = read_drone_xmp(wrong)
+    assert found.horizontal_std_m is None and found.absolute_altitude_m is None
+    assert found.vertical_std_m == 0.029

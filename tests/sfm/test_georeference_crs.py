@@ -91,3 +91,17 @@ def test_what_names_no_system_is_refused(line):
 def test_a_point_off_the_map_is_refused():
     with pytest.raises(ValueError, match="no place in WGS 84"):
         geodetic_from_crs(read_crs("EPSG:32632"), [[500_000, 5e6, 0], [1e12, 1e12, 0]])
+
+
+def test_heights_that_need_a_grid_that_is_not_there_are_refused(monkeypatch):
+    from pyproj import transformer
+
+    class Without:
+        best_available = False
+
+        def __init__(self, *systems, **how):
+            pass
+
+    monkeypatch.setattr(transformer, "TransformerGroup", Without)
+    with pytest.raises(ValueError, match="geoid grid"):
+        geodetic_from_crs(read_crs("EPSG:32632+5773"), np.array([500000.0, 5000000.0, 10.0]))

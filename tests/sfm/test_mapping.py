@@ -1,6 +1,7 @@
 """Which mapper is believed, and components that are joined."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,3 +122,17 @@ def test_two_places_are_two_models_without_doubt(graph_of):
     a, b = make_scene("orbit", views=6, points=300, seed=5), make_scene("walk", views=5, points=300, seed=6)
     result = map_views(side_by_side(graph_of(a), graph_of(b)), FIXED)
     assert [int(m.registered.sum()) for m in result.models] == [6, 5] and result.notes == []
+
+
+def test_a_chain_without_a_track_of_three_views_does_not_stop_the_job(graph_of):
+    scene = make_scene("orbit", views=3, points=600, noise_px=0.3, seed=1)
+    graph = graph_of(scene)
+    chain = []
+    for pair in graph.pairs:
+        if pair.second == pair.first + 1:
+            rows = scene.point_rows[graph.view_ids[pair.first]][pair.matches[:, 0]]
+            mine = pair.matches[rows % 2 == pair.first % 2]
+            chain.append(replace(pair, matches=np.ascontiguousarray(mine)))
+    result = map_views(replace(graph, pairs=chain), MapperOptions(bundle=BundleOptions(threads=1)))
+    assert [int(model.registered.sum()) for model in result.models] == [2]
+    assert len(result.reasons) == 1

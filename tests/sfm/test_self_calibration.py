@@ -9,6 +9,7 @@ from geo3d.cameras import MODELS, Camera
 from geo3d.geometry import SE3
 from geo3d.sfm import (
     BundleOptions,
+    LensSample,
     MapperOptions,
     camera_deviations,
     lens_prior,
@@ -138,3 +139,22 @@ def test_the_prior_of_the_first_radial_term_goes_along_to_richer_models(k):
     start = camera("SIMPLE_RADIAL", 1300, 768, 512, k)
     for name, column in (("SIMPLE_RADIAL", 3), ("RADIAL", 3), ("OPENCV", 4)):
         assert lens_prior(start, Camera.from_focal(name, 1536, 1024, 1300.0))[0][column] == k
+
+
+@pytest.mark.parametrize("views", [2, 3])
+def test_few_views_have_deviations_too(mapped, views):
+    model = mapped(camera("SIMPLE_RADIAL", 1380, 768, 512, -0.01), START, views=views)
+    (deviations,) = camera_deviations(model, BUNDLE)
+    assert model.registered.sum() == views
+    assert (deviations[[0, 3]] > 0).all() and (deviations[1:3] == 0).all()
+
+
+def test_what_the_sample_does_not_show_is_not_called_certain(graph_of):
+    lens = camera("SIMPLE_RADIAL", 1380, 768, 512, -0.01)
+    scene = make_scene("orbit", views=8, points=300, camera=[lens] * 8, noise_px=0.3, seed=4)
+    model = map_incrementally(graph_of(scene), MapperOptions(bundle=BUNDLE)).models[0]
+    found = camera_deviations(model, BUNDLE, LensSample(views=5))
+    known = [np.isfinite(deviations).all() for deviations in found]
+    assert sum(known) == 5
+    for deviations in found:
+        assert deviations[0] > 0 and deviations[3] > 0 and (deviations[1:3] == 0).all()
