@@ -13,6 +13,7 @@ from geo3d.synthetic.photos import (
 )
 from geo3d.synthetic.poses import look_at
 from geo3d.synthetic.scenes import SyntheticScene, default_camera, make_scene, perturbed
+from geo3d.synthetic.twins import TwinPair, TwinScene, make_twins
 
 __all__ = [
     "BoardOptions",
@@ -22,6 +23,8 @@ __all__ = [
     "HabitatTruth",
     "ResectionData",
     "SyntheticScene",
+    "TwinPair",
+    "TwinScene",
     "TwoViewData",
     "board_points",
     "board_poses",
@@ -34,6 +37,7 @@ __all__ = [
     "make_house",
     "make_resection",
     "make_scene",
+    "make_twins",
     "make_two_view",
     "perturbed",
     "photograph_facades",
