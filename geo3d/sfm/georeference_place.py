@@ -28,11 +28,22 @@ from geo3d.sfm.georeference_result import (
     PhotoResidual,
     Source,
 )
-from geo3d.sfm.georeference_scale import Distance, MeasuredLengths, measure_distances, scale_from_lengths
+from geo3d.sfm.georeference_scale import (
+    Distance,
+    KnownLength,
+    MeasuredLengths,
+    gps_beats_lengths,
+    measure_distances,
+    scale_from_lengths,
+    tell_against_control,
+    tell_against_gps,
+    tell_disagreement,
+)
 from geo3d.sfm.georeference_up import estimate_up
 from geo3d.sfm.ground_control import GroundControl, GroundPoint
 
 _BEND = 0.005  # of the distance to the camera: how far a model may be bent before anything holds it
+_HOLD = 4  # control points from which on a bend would show: three lie in a plane however the model is bent
 _WITHIN = 1.5  # noise up to which GPS has nothing to add to what the photos say
 _HARM = 1.05  # growth of the reprojection error beyond which an adjustment to GPS is not kept
 _UP = np.array([0.0, 0.0, 1.0])
@@ -124,7 +135,10 @@ class ModelPlacer:
         self.placement = ModelPlacement("none", upright, self.up.source, warnings=known.unused)
         for point in self._points:
             self._tell_clicks(point, located[point.name])
-        if not self._by_control(located) and not self._by_gps(located) and self.scale is not None:
+        by_control = self._by_control(located)
+        if self.scale is not None and not by_control:
+            self.placement.warnings += tell_disagreement(known.lengths, self.scale)
+        if not by_control and not self._by_gps(located, known.lengths) and self.scale is not None:
             source: Source = "marker" if all(x.source == "marker" for x in known.lengths) else "distance"
             self.placement.source = source
             self.placement.transform = Sim3(np.array(self.scale.scale), upright.rotation, upright.translation)
@@ -183,16 +197,15 @@ class ModelPlacer:
         self._shift_gps()
         return True
 
-    def _by_gps(self, located: dict[str, Located]) -> bool:
+    def _by_gps(self, located: dict[str, Located], lengths: list[KnownLength]) -> bool:
         if self.frame is None or not self._positions:
             return False
         rows = {name: row for row, name in enumerate(self._names())}
         source = self.model.centres()[[rows[p.name] for p in self._positions]]
         target = self._gps()
         std = np.array([p.std_m for p in self._positions])
-        scale = None if self.scale is None else self.scale.scale
         try:
-            fit = fit_positions(source, target, std, self.up, scale, self._seed)
+            fit = self._fit_gps(source, target, std, lengths)
         except ValueError as error:
             self.placement.warnings.append(f"the photos' GPS does not place the model: {error}")
             return False
@@ -215,6 +228,23 @@ class ModelPlacer:
             self._control, self.gps_shift = usable, shift
             self._tell_shift()
         return True
+
+    def _fit_gps(
+        self, source: np.ndarray, target: np.ndarray, std: np.ndarray, lengths: list[KnownLength]
+    ) -> PositionFit:
+        """To the GPS, in the scale of the known lengths unless the GPS refutes that."""
+        if self.scale is None:
+            return fit_positions(source, target, std, self.up, None, self._seed)
+        try:
+            alone = fit_positions(source, target, std, self.up, None, self._seed)
+        except ValueError:
+            alone = None  # the GPS tells no scale that the lengths could be compared with
+        if alone is not None:
+            self.placement.warnings += tell_against_gps(lengths, self.scale, alone)
+            if gps_beats_lengths(self.scale, alone):
+                self.scale, self._agreed = None, set()
+                return alone
+        return fit_positions(source, target, std, self.up, self.scale.scale, self._seed)
 
     def _keep(self, source: Source, fit: PositionFit) -> None:
         placed = self.placement
@@ -342,12 +372,13 @@ class ModelPlacer:
     def measure(self) -> None:
         """What photos, control points and lengths are off by in the placed model, and whether it may be bent."""
         placed = self.placement
-        held = placed.adjusted and (bool(self._control) or any(p.rtk for p in self._positions))
+        held = placed.adjusted and (len(self._control) >= _HOLD or any(p.rtk for p in self._positions))
         doming = None if held else doming_warning(self.model, self.known.camera_std)
         placed.warnings += [] if doming is None else [doming]
         located = {point.name: self._locate(point) for point in self._points}
         lengths = self._lengths(located).lengths
         if placed.metres:
+            placed.warnings += tell_against_control(lengths) if placed.source == "control" else []
             placed.lengths = [
                 LengthResidual(
                     x.name, x.known_m, x.model, placed.source != "control" and x.name in self._agreed

@@ -2,6 +2,10 @@
 
 Each length gives `known / measured in the model`. The scale is their median when there are several, and its deviation
 the scatter over the square root of their number, but never less than what a single length can promise.
+
+Where GPS gives a scale too, the two are compared. Lengths are the better measurement, but a wrong one is a blunder and
+no noise: beyond four combined deviations the GPS gives the scale, where its deviation is that of its residuals or, if
+these are smaller, that which the GPS states of itself. GPS errors drift, so that residuals alone promise too much.
 """
 
 from __future__ import annotations
@@ -12,10 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.scene import Reconstruction
+from geo3d.sfm.georeference_fit import PositionFit
 
 _ONE_LENGTH_STD = 0.01
 """Relative; of the scale by a single length that nothing checks."""
 _LEAST_STD = 0.001
+_CONTRADICTION = 4.0  # deviations between the scale of lengths and that of GPS
+_WIDE = 0.05
+"""Spread of lengths, or difference from the model, beyond which one of them must be wrong."""
 
 
 @dataclass(frozen=True)
@@ -141,3 +149,75 @@ def scale_from_lengths(lengths: Sequence[KnownLength]) -> ScaleEstimate | None:
     scatter = float(logs[used].std(ddof=1)) if used.sum() > 1 else _ONE_LENGTH_STD
     std = max(scatter / np.sqrt(used.sum()), _LEAST_STD)
     return ScaleEstimate(float(np.exp(mean)), std, float(np.abs(logs[used] - mean).max()), used.tolist())
+
+
+def gps_beats_lengths(lengths: ScaleEstimate, gps: PositionFit) -> bool:
+    """Whether the `gps`, fitted without them, gives a better scale than the `lengths`.
+
+    So it is where the two contradict each other, or where the lengths contradict themselves and the GPS is better.
+    """
+    std = _cautious_std(gps)
+    wide = lengths.spread > _WIDE and std < lengths.std
+    return wide or _gap(lengths, gps) > _CONTRADICTION * np.hypot(lengths.std, std)
+
+
+def tell_against_gps(lengths: Sequence[KnownLength], scale: ScaleEstimate, gps: PositionFit) -> list[str]:
+    """A sentence where `lengths`, with the `scale` from them, and `gps`, fitted without them, do not fit together."""
+    wins = gps_beats_lengths(scale, gps)
+    if not wins and _gap(scale, gps) <= _CONTRADICTION * np.hypot(scale.std, gps.scale_std):
+        return []
+    metres = float(gps.transform.scale)
+    each = [
+        f"{x.name} is {x.known_m:.4g} m by your measurement and {x.model * metres:.4g} m by GPS"
+        for x, good in zip(lengths, scale.used)
+        if good
+    ]
+    more = f"; and {len(each) - 3} more" if len(each) > 3 else ""
+    what = "known lengths do" if len(each) > 1 else "known length does"
+    end = (
+        "The GPS gives the scale, and no known length is used"
+        if wins
+        else "The scale is by your measurement, because the GPS is too coarse to refute it"
+    )
+    return [
+        f"the {what} not fit the GPS of {int(gps.inliers.sum())} photos: {'; '.join(each[:3])}{more}: check it. {end}"
+    ]
+
+
+def tell_disagreement(lengths: Sequence[KnownLength], scale: ScaleEstimate) -> list[str]:
+    """A sentence for each of the `lengths` that the others contradict, and one where the rest spread widely."""
+    told = [
+        f"{x.name} is {x.known_m:.4g} m by your measurement and {x.model * scale.scale:.4g} m by the other known "
+        "lengths: check it. It is not used"
+        for x, good in zip(lengths, scale.used)
+        if not good
+    ]
+    if scale.spread > _WIDE:
+        kept = [
+            f"{x.name} {x.known_m:.4g} m, on average {x.model * scale.scale:.4g} m"
+            for x, good in zip(lengths, scale.used)
+            if good
+        ]
+        told.append(
+            f"the known lengths differ by up to {100 * scale.spread:.0f} % from the scale they agree on, so that one "
+            f"may be wrong: check them ({'; '.join(kept[:3])})"
+        )
+    return told
+
+
+def tell_against_control(lengths: Sequence[KnownLength]) -> list[str]:
+    """A sentence for each of the `lengths` that a model in metres, placed by ground control, contradicts."""
+    return [
+        f"{x.name} is {x.known_m:.4g} m by your measurement and {x.model:.4g} m by the ground control: check it"
+        for x in lengths
+        if abs(x.model / x.known_m - 1) > _WIDE
+    ]
+
+
+def _gap(lengths: ScaleEstimate, gps: PositionFit) -> float:
+    return abs(float(np.log(lengths.scale / gps.transform.scale)))
+
+
+def _cautious_std(gps: PositionFit) -> float:
+    """Relative deviation of the scale by GPS that is nowhere better than it states of itself."""
+    return gps.scale_std / min(gps.noise[0], 1.0)

@@ -332,6 +332,58 @@ def test_a_known_distance_beats_the_scale_of_gps(block):
     assert length.used and length.model_m == pytest.approx(distance.metres)
 
 
+@pytest.mark.parametrize("factor", [0.25, 0.8, 1.3, 3.0, 30.0])
+def test_a_wrong_distance_does_not_overrule_good_gps(block, factor):
+    names, centres = names_and_centres(block)
+    metres = factor * float(np.linalg.norm(centres[0] - centres[-1]))
+    known = KnownPlace(
+        positions(block, (0.2, 0.2, 0.4), noise=0.5), distances=(Distance(names[0], names[-1], metres),)
+    )
+    done = georeference([hidden(block)], known)
+    placement = done.result.models[0]
+    assert placement.source == "gps" and placed_error(done, block).max() < 0.4
+    assert any(
+        f"{metres:.4g} m by your measurement" in w and "by GPS: check it" in w for w in done.result.warnings
+    )
+    assert not placement.lengths[0].used
+
+
+def test_a_distance_that_coarse_gps_cannot_refute_stays(block):
+    """Errors of phones drift: small residuals do not make a GPS of 5 m over 10 m a measure of lengths."""
+    names, centres = names_and_centres(block)
+    distance = Distance(names[0], names[-1], float(np.linalg.norm(centres[0] - centres[-1])))
+    drifted = positions(transform_model(block, Sim3(np.array(1.1), np.eye(3), np.zeros(3))), noise=0.002)
+    done = georeference([hidden(block)], KnownPlace(drifted, distances=(distance,)))
+    (length,) = done.result.models[0].lengths
+    assert length.used and length.model_m == pytest.approx(distance.metres)
+    assert any("too coarse to refute it" in w for w in done.result.warnings)
+
+
+def test_lengths_that_contradict_each_other_or_the_control_are_told(block):
+    names, centres = names_and_centres(block)
+    true = [float(np.linalg.norm(centres[0] - centres[k])) for k in range(1, 6)]
+    lengths = [Distance(names[0], names[k], m) for k, m in enumerate(true, 1)]
+    one_wrong = (*lengths[:4], Distance(names[0], names[5], 1.5 * true[4]))
+    told = georeference([hidden(block)], KnownPlace(distances=one_wrong)).result.warnings
+    assert sum(names[5] in w and "not used" in w for w in told) == 1 and len(told) == 1
+    two = (lengths[0], Distance(names[0], names[2], 1.4 * true[1]))
+    told = georeference([hidden(block)], KnownPlace(distances=two)).result.warnings
+    assert any("differ by up to" in w for w in told)
+    good = KnownPlace(positions(block, (0.2, 0.2, 0.4), noise=0.5), distances=two)
+    assert placed_error(georeference([hidden(block)], good), block).max() < 0.4
+    control = KnownPlace(control=surveyed(block, GROUND), distances=two)
+    told = georeference([hidden(block)], control).result.warnings
+    assert [names[2] in w and "by the ground control" in w for w in told] == [True]
+    assert not georeference([hidden(block)], KnownPlace(distances=tuple(lengths))).result.warnings
+
+
+def test_one_control_point_does_not_hold_a_bend(block, monkeypatch):
+    monkeypatch.setattr("geo3d.sfm.georeference_place.doming_warning", lambda model, std: "may be bent")
+    for places, told in ((GROUND[:1], True), (GROUND[:3], True), (GROUND, False)):
+        known = KnownPlace(positions(block), control=surveyed(block, places))
+        assert ("may be bent" in georeference([hidden(block)], known).result.warnings) == told
+
+
 def test_lengths_between_surveyed_points_and_ends_that_are_not_there(block):
     control = surveyed(block, GROUND[:2], checks={"gcp1", "gcp2"})
     metres = float(np.linalg.norm(GROUND[0] - GROUND[1]))
