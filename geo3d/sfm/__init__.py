@@ -76,7 +76,14 @@ from geo3d.sfm.rotation_averaging import (
 )
 from geo3d.sfm.self_calibration import SelfCalibrationOptions, Trial, self_calibrate
 from geo3d.sfm.tracks import TrackSet, build_tracks
-from geo3d.sfm.view_graph import ViewGraph, ViewGraphOptions, build_view_graph, consistent_edges, loop_errors
+from geo3d.sfm.view_graph import (
+    ViewGraph,
+    ViewGraphOptions,
+    build_view_graph,
+    consistent_edges,
+    loop_errors,
+    matches_of_edges,
+)
 from geo3d.sfm.weak_photos import WeakPhotos, explain_weak_photos
 from geo3d.sfm.working_model import WorkingModel
 
@@ -166,6 +173,7 @@ __all__ = [
     "map_incrementally",
     "map_views",
     "match_photos_of_control",
+    "matches_of_edges",
     "measure_distances",
     "measure_markers",
     "merge_models",

@@ -13,8 +13,7 @@ other (nothing says how far one group is from the other) become models of their 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -35,12 +34,21 @@ from geo3d.sfm.retracking import retrack
 from geo3d.sfm.rotation_averaging import average_relative_rotations
 from geo3d.sfm.track_kernels import choose_tracks, rigid_groups
 from geo3d.sfm.tracks import build_tracks
-from geo3d.sfm.view_graph import ViewGraphOptions, build_view_graph, consistent_edges
+from geo3d.sfm.view_graph import (
+    ViewGraph,
+    ViewGraphOptions,
+    build_view_graph,
+    consistent_edges,
+    matches_of_edges,
+)
 from geo3d.sfm.working_model import WorkingModel
 from geo3d.util.snapshots import Snapshots
 
 TRACKS_PER_VIEW = 300
 """Observations of a view that suffice to place it."""
+
+FIRST_LOSS = 1.0
+"""Scale of the loss in median errors in these: tight, or wrong matches turn views away from where they start."""
 
 FIRST_ERRORS_RAD = (0.02, 0.01)
 """Largest errors of observations in the first two adjustments: averaged rotations may be off by half a degree."""
@@ -68,7 +76,7 @@ def map_globally(
     MappingResult
     """
     snapshots = snapshots or Snapshots()
-    oriented = _Oriented.of(snapshots.step("rotations", lambda: _orient(graph, options, progress)))
+    oriented = _Oriented(**snapshots.step("rotations", lambda: _orient(graph, options, progress)))
     models: list[WorkingModel] = []
     for number in range(oriented.components):
         members = oriented.component == number
@@ -98,15 +106,21 @@ def map_globally(
 
 @dataclass(frozen=True)
 class _Oriented:
-    """Rotations of all views, and the pairs that agree with them."""
+    """Rotations of all views, and the edges that agree with them; arrays as in `ViewGraph`."""
 
-    rotations: np.ndarray  # (V, 3, 3)
+    world: np.ndarray  # (V, 3, 3), cam_from_world
     component: np.ndarray  # (V,), largest first
-    pairs: np.ndarray  # rows of the pairs of the match graph
+    first: np.ndarray
+    second: np.ndarray
+    rotations: np.ndarray
+    directions: np.ndarray
+    inliers: np.ndarray
+    pair: np.ndarray
 
-    @staticmethod
-    def of(arrays: Mapping[str, np.ndarray]) -> _Oriented:
-        return _Oriented(arrays["rotations"], arrays["component"], arrays["pairs"])
+    def edges(self, members: np.ndarray) -> ViewGraph:
+        """Those between views (V,) bool."""
+        arrays = (self.first, self.second, self.rotations, self.directions, self.inliers, self.pair)
+        return ViewGraph(len(self.world), *arrays).subset(members[self.first])
 
     @property
     def components(self) -> int:
@@ -121,11 +135,9 @@ def _orient(graph: MatchGraph, options: MapperOptions, progress: Report) -> dict
     averaged = average_relative_rotations(
         edges.first, edges.second, edges.rotations, edges.inliers, edges.views
     )
-    return {
-        "rotations": averaged.rotations,
-        "component": averaged.component,
-        "pairs": edges.pair[averaged.edges],
-    }
+    edges = edges.subset(averaged.edges)
+    arrays = {f.name: getattr(edges, f.name) for f in fields(ViewGraph) if f.name != "views"}
+    return {"world": averaged.rotations, "component": averaged.component, **arrays}
 
 
 def _place(
@@ -137,10 +149,8 @@ def _place(
     snapshots: Snapshots,
 ) -> WorkingModel:
     """A model of the views of one component, adjusted, with the points of the pairs that agree."""
-    pairs = [graph.pairs[i] for i in oriented.pairs]
-    pairs = [pair for pair in pairs if members[pair.first]]
-    model = WorkingModel(graph, build_tracks(replace(graph, pairs=pairs)))
-    model.rotations = oriented.rotations.copy()
+    model = WorkingModel(graph, build_tracks(matches_of_edges(graph, oriented.edges(members))))
+    model.rotations = oriented.world.copy()
     saved = snapshots.load("adjusted")
     if saved is not None:
         model.restore(saved)
@@ -148,6 +158,9 @@ def _place(
     progress(0, f"positions of {int(members.sum())} photos")
     centres = snapshots.step("positions", lambda: {"centres": _positions(model, options)})["centres"]
     model.registered[:] = np.isfinite(centres).all(axis=1)
+    if model.registered.sum() < 3:  # hardly a point that three views see
+        model.registered[:] = False
+        return model
     model.translations = -np.einsum("vij,vj->vi", model.rotations, np.nan_to_num(centres))
     if model.registered.sum() < 2:  # no track of three views: for the incremental mapper
         return model
@@ -182,7 +195,7 @@ def _adjust_first(model: WorkingModel, options: MapperOptions, progress: Report)
         model.placed[:] = False
         model.used[:] = False
         model.triangulate(max(error_rad * focal, options.max_error_px), options.min_angle)
-        bundle = model.robust(options.bundle)
+        bundle = model.robust(options.bundle, FIRST_LOSS)
         bundle = replace(bundle, max_iterations=min(bundle.max_iterations, 20), function_tolerance=1e-4)
         views, points = int(model.registered.sum()), int(model.placed.sum())
         if number == 0:

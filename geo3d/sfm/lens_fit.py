@@ -199,6 +199,9 @@ def lens_sample(model: WorkingModel, options: LensSample) -> tuple[np.ndarray, n
     track, start = np.unique(model.obs_track[order], return_index=True)
     rank = np.arange(len(order)) - start[np.searchsorted(track, model.obs_track[order])]
     out = rank < length[model.obs_track[order]] // 4
+    # Views of which hardly an observation is left would stand anywhere, or not at all.
+    left = np.bincount(model.obs_view[order[~out]], minlength=len(model.graph)) >= 10
+    order, out = order[left[model.obs_view[order]]], out[left[model.obs_view[order]]]
     return np.sort(order[~out]), np.sort(order[out])
 
 

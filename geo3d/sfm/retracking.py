@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from geo3d.sfm.epipolar import epipolar_errors_px
 from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.tracks import build_tracks
 from geo3d.sfm.working_model import WorkingModel
@@ -36,18 +37,16 @@ def matches_in_epipolar_plane(model: WorkingModel, max_error_px: float) -> Match
             continue
         rotation = model.rotations[j] @ model.rotations[i].T
         baseline = model.translations[j] - rotation @ model.translations[i]
-        rays1, rays2 = bearings[i][pair.matches[:, 0]] @ rotation.T, bearings[j][pair.matches[:, 1]]
-        error1 = _sine_to_plane(rays1, np.cross(baseline, rays2)) * cameras[i].mean_focal
-        error2 = _sine_to_plane(rays2, np.cross(baseline, rays1)) * cameras[j].mean_focal
-        fits = np.maximum(error1, error2) <= max_error_px  # a pixel without a ray does not
+        error = epipolar_errors_px(
+            bearings[i][pair.matches[:, 0]] @ rotation.T,
+            bearings[j][pair.matches[:, 1]],
+            baseline,
+            (cameras[i].mean_focal, cameras[j].mean_focal),
+        )
+        fits = error <= max_error_px  # a pixel without a ray does not
         if fits.any():
             pairs.append(replace(pair, matches=pair.matches[fits]))
     return replace(graph, pairs=pairs)
-
-
-def _sine_to_plane(rays: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(normals, axis=1)
-    return np.abs(np.einsum("ni,ni->n", rays, normals)) / np.where(length > 0, length, 1.0)
 
 
 def retrack(model: WorkingModel, max_error_px: float) -> WorkingModel:

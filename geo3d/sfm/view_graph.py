@@ -10,6 +10,7 @@ probabilities).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from geo3d.cameras import Camera
 from geo3d.estimation import EstimationError, RansacOptions, RelativePoseResult, estimate_relative_pose
 from geo3d.geometry import SO3
+from geo3d.sfm.epipolar import epipolar_errors_px
 from geo3d.sfm.match_graph import MatchGraph, PairMatches
 from geo3d.sfm.view_graph_kernels import drop_by_loops, list_triangles
 from geo3d.util.threads import map_threads
@@ -28,30 +30,39 @@ class ViewGraphOptions:
 
     Attributes
     ----------
-    max_error_px : float
-        Inlier threshold of relative poses, for photos of up to 3200 pixels; it grows with larger ones.
+    max_error_px, loose_error_px : float
+        Inlier thresholds of relative poses for photos of 1600 to 3200 pixels on the longer side; they change with the
+        size of others. The first is tight, since repeated structure (windows on a wall) makes poses that are half a
+        degree off and fit more matches, but worse. Where it finds too few the second is tried, for photos whose
+        keypoints or lens are not as good.
+    tight_share : float
+        Least share of the verified matches that has to agree at the first threshold.
     min_inliers : int
         Fewest matches that agree with the pose of an edge.
     min_share : float
-        Least share of the verified matches that does.
+        Least share of the verified matches that does, at either threshold.
     max_loop_deg : float
         Largest rotation that remains round a triangle of right edges.
     seed : int
     """
 
-    max_error_px: float = 2.0
+    max_error_px: float = 1.0
+    loose_error_px: float = 4.0
+    tight_share: float = 0.5
     min_inliers: int = 15
-    min_share: float = 0.5
+    min_share: float = 0.3
     max_loop_deg: float = 5.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.max_error_px > 0:
-            raise ValueError(f"max_error_px must be positive, got {self.max_error_px}")
+        for name in ("max_error_px", "loose_error_px"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.min_inliers < 6:
             raise ValueError(f"min_inliers must be at least 6, got {self.min_inliers}")
-        if not 0 <= self.min_share <= 1:
-            raise ValueError(f"min_share must be from 0 to 1, got {self.min_share}")
+        for name in ("tight_share", "min_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
         if not 0 < self.max_loop_deg <= 180:
             raise ValueError(f"max_loop_deg must be between 0 and 180, got {self.max_loop_deg}")
         if self.seed < 0:
@@ -138,24 +149,65 @@ def _edge(graph: MatchGraph, pair: PairMatches, options: ViewGraphOptions) -> Re
     seen = np.isfinite(np.concatenate([camera1.unproject(x1), camera2.unproject(x2)], axis=1)).all(axis=1)
     if np.count_nonzero(seen) < options.min_inliers:
         return None
-    ransac = RansacOptions(
-        max_error_px=options.max_error_px * max(_size_factor(camera1), _size_factor(camera2)),
+    x1, x2 = x1[seen], x2[seen]
+    size = max(_size_factor(camera1), _size_factor(camera2))
+    for max_error_px, share in (
+        (options.max_error_px, options.tight_share),
+        (options.loose_error_px, options.min_share),
+    ):
         # Verified matches are mostly right: the first batch of samples has the pose.
-        min_iterations=32,
-        max_iterations=500,
-        seed=options.seed,
-    )
-    try:
-        pose = estimate_relative_pose(x1[seen], x2[seen], camera1, camera2, ransac)
-    except EstimationError:
-        return None
-    enough = max(options.min_inliers, options.min_share * len(x1))
-    return pose if np.count_nonzero(pose.inliers) >= enough else None
+        ransac = RansacOptions(size * max_error_px, min_iterations=32, max_iterations=500, seed=options.seed)
+        with suppress(EstimationError):
+            pose = estimate_relative_pose(x1, x2, camera1, camera2, ransac)
+            if np.count_nonzero(pose.inliers) >= max(options.min_inliers, share * len(x1)):
+                return pose
+    return None
 
 
 def _size_factor(camera: Camera) -> float:
-    """Features of large photos were found at reduced size, so that their errors are larger."""
-    return max(max(camera.width, camera.height) / 3200, 1.0)
+    """As in the verification of matches: features of large photos were found at reduced size."""
+    longer = max(camera.width, camera.height)
+    return max(longer / 3200, 1.0) if longer > 1600 else max(longer / 1600, 0.5)
+
+
+def matches_of_edges(
+    graph: MatchGraph, edges: ViewGraph, options: ViewGraphOptions | None = None
+) -> MatchGraph:
+    """The pairs of the edges with the matches that their poses explain about as well as most.
+
+    Wrong matches that a pose explains to a few pixels pull at it where the right ones do to a tenth: what is off by
+    more than eight times the median error, or by more than `max_error_px` if that is more, is left out.
+
+    Parameters
+    ----------
+    graph : MatchGraph
+    edges : ViewGraph
+        Of this match graph.
+    options : ViewGraphOptions, optional
+
+    Returns
+    -------
+    MatchGraph
+        With one pair an edge, in the order of the edges.
+    """
+    options = options or ViewGraphOptions()
+    cameras = [graph.cameras[i] for i in graph.camera_ids]
+    bearings = [camera.unproject(xy) for camera, xy in zip(cameras, graph.keypoints)]
+    pairs = []
+    for row, rotation, direction in zip(edges.pair, edges.rotations, edges.directions):
+        pair = graph.pairs[row]
+        i, j = pair.first, pair.second
+        if np.isfinite(direction).all():
+            error = epipolar_errors_px(
+                bearings[i][pair.matches[:, 0]] @ rotation.T,
+                bearings[j][pair.matches[:, 1]],
+                direction,
+                (cameras[i].mean_focal, cameras[j].mean_focal),
+            )
+            least = options.max_error_px * max(_size_factor(cameras[i]), _size_factor(cameras[j]))
+            pair = replace(pair, matches=pair.matches[error <= max(least, 8 * float(np.nanmedian(error)))])
+        pairs.append(pair)
+    return replace(graph, pairs=pairs)
 
 
 def loop_errors(

@@ -137,6 +137,16 @@ def test_groups_that_hang_on_one_view_become_two_models(graph_of):
     assert [int(m.registered.sum()) for m in result.models] == [6, 6]
 
 
+def test_photos_of_which_no_three_share_a_point_make_a_model_of_two(graph_of):
+    graph = graph_of(make_scene("orbit", views=3, points=300, seed=11))
+    graph.pairs = [
+        PairMatches(p.first, p.second, p.matches[np.isin(p.matches[:, 0] % 3, p.first + p.second - 1)])
+        for p in graph.pairs
+    ]
+    result = map_globally(graph, FIXED)
+    assert result.models[0].registered.sum() >= 2
+
+
 def test_nothing_to_reconstruct_gives_no_model_and_says_why(graph_of):
     graph = graph_of(make_scene("orbit", views=3, points=60, seed=4))
     graph.pairs = []

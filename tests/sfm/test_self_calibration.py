@@ -16,6 +16,7 @@ from geo3d.sfm import (
     map_incrementally,
     self_calibrate,
 )
+from geo3d.sfm.lens_fit import lens_sample
 from geo3d.synthetic import make_scene
 
 BUNDLE = BundleOptions(threads=1)
@@ -48,6 +49,16 @@ def test_an_offset_principal_point_is_found_to_its_deviation(mapped):
     error = np.abs(found.params - true.params)
     assert (error < 4 * deviations).all(), (found.params, deviations)
     assert error[1:3].max() < 1.5 and deviations[1:3].max() < 2
+
+
+def test_a_view_with_hardly_an_observation_in_the_sample_is_not_held_out(mapped):
+    model = mapped(camera("SIMPLE_RADIAL", 1380, 759, 503, -0.01), START)
+    rows = model.observations_of(3)
+    model.used[rows[model.used[rows]][5:]] = False
+    train, held = lens_sample(model, LensSample())
+    seen = set(model.obs_view[train].tolist())
+    assert 3 not in seen and set(model.obs_view[held].tolist()) <= seen and len(seen) == 11
+    self_calibrate(model, BUNDLE, np.zeros(1, bool))
 
 
 def test_a_centred_principal_point_is_left_alone(mapped):

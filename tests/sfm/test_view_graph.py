@@ -11,6 +11,7 @@ from geo3d.sfm import (
     build_view_graph,
     consistent_edges,
     loop_errors,
+    matches_of_edges,
 )
 from geo3d.synthetic import make_scene
 
@@ -59,6 +60,30 @@ def test_pairs_that_no_pose_explains_are_left_out(graph_of):
     )
     edges = build_view_graph(graph, threads=1)
     assert 0 not in edges.pair and len(edges) == len(graph.pairs) - 1
+
+
+def test_matches_far_off_the_pose_of_their_edge_are_left_out(graph_of):
+    scene = make_scene("orbit", views=4, points=300, noise_px=0.1, seed=3)
+    graph = graph_of(scene)
+    moved = graph.keypoints[1].copy()
+    moved[::10] += [
+        0.0,
+        3.0,
+    ]  # half a dozen times the others' errors, and within any threshold of verification
+    graph.keypoints[1] = moved
+    edges = build_view_graph(graph, threads=1)
+    left = matches_of_edges(graph, edges)
+    assert [(p.first, p.second) for p in left.pairs] == [(p.first, p.second) for p in graph.pairs]
+    for before, after in zip(graph.pairs, left.pairs):
+        share = len(after.matches) / len(before.matches)
+        assert 0.85 < share < 0.95 if 1 in (before.first, before.second) else share > 0.98
+
+
+def test_a_second_threshold_is_for_photos_that_are_less_sharp(graph_of):
+    scene = make_scene("orbit", views=4, points=300, noise_px=2.0, seed=4)
+    graph = graph_of(scene)
+    strict = ViewGraphOptions(loose_error_px=1.0, min_share=0.5)
+    assert len(build_view_graph(graph, strict)) == 0 < len(build_view_graph(graph))
 
 
 def test_loops_of_right_rotations_close():
