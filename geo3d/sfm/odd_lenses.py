@@ -80,20 +80,21 @@ def find_odd_lenses(models: list[WorkingModel], max_error_px: float = 4.0, seed:
 
 
 def _odd_in(model: WorkingModel, max_error_px: float, seed: int) -> list[OddLens]:
-    seen = {
-        view: (keypoints, model.points[tracks])
-        for view, (keypoints, tracks) in enumerate(_seen_by_others(model))
-        if len(tracks) >= MIN_POINTS
-    }
-    explained = {view: _explained(model, view, *points, max_error_px) for view, points in seen.items()}
-    shares = [explained[v] / len(seen[v][0]) for v in seen if model.registered[v]]
-    usual = float(np.median(shares)) if shares else 1.0
+    seen = _SeenByOthers(model)
+    counts = np.zeros(
+        (len(model.graph), 2), np.int64
+    )  # points of the others that a view matches, and explains
+    for view in range(len(counts)):
+        keypoints, points = seen.of(view)
+        counts[view] = len(points), _explained(model, view, keypoints, points, max_error_px)
+    many = counts[:, 0] >= MIN_POINTS
+    share = counts[:, 1] / np.maximum(counts[:, 0], 1)
+    usual = float(np.median(share[many & model.registered])) if (many & model.registered).any() else 1.0
     found = []
-    for view, (keypoints, points) in seen.items():
-        if explained[view] < FITS * usual * len(points):
-            options = RansacOptions(max_error_px=max_error_px, seed=seed + view)
-            odd = _try(model, view, keypoints, points, explained[view], options)
-            found += [] if odd is None else [odd]
+    for view in np.flatnonzero(many & (share < FITS * usual)).tolist():
+        options = RansacOptions(max_error_px=max_error_px, seed=seed + view)
+        odd = _try(model, view, *seen.of(view), int(counts[view, 1]), options)
+        found += [] if odd is None else [odd]
     return found if len(found) <= _MOST * model.registered.sum() else []
 
 
@@ -123,26 +124,32 @@ def with_own_lenses(graph: MatchGraph, odd: list[OddLens]) -> tuple[MatchGraph, 
     return replace(graph, cameras=cameras, camera_ids=ids), warnings
 
 
-def _seen_by_others(model: WorkingModel) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each view keypoints and the tracks that they match, of points that at least two other views made."""
-    graph, offsets = model.graph, model.graph.keypoint_offsets()
-    rows = np.flatnonzero(model.used)
-    track_of = np.full(offsets[-1], -1)
-    track_of[offsets[model.obs_view[rows]] + model.obs_keypoint[rows]] = model.obs_track[rows]
-    length = np.bincount(model.obs_track[rows], minlength=len(model.placed))
-    links: list[list[np.ndarray]] = [[] for _ in range(len(graph))]
-    for pair in graph.pairs:
-        for here, there, k in ((pair.first, pair.second, 0), (pair.second, pair.first, 1)):
-            if model.registered[there]:
-                track = track_of[offsets[there] + pair.matches[:, 1 - k]]
-                links[here].append(np.column_stack([pair.matches[:, k], track])[track >= 0])
-    seen = []
-    for view, parts in enumerate(links):
-        pairs = np.unique(np.concatenate([np.zeros((0, 2), np.int64), *parts]), axis=0)
-        own = track_of[offsets[view] + pairs[:, 0]] == pairs[:, 1]
-        pairs = pairs[length[pairs[:, 1]] - own >= 2]
-        seen.append((pairs[:, 0], pairs[:, 1]))
-    return seen
+class _SeenByOthers:
+    """What each view matches of the points that at least two other views made."""
+
+    def __init__(self, model: WorkingModel) -> None:
+        self.model, self.offsets = model, model.graph.keypoint_offsets()
+        rows = np.flatnonzero(model.used)
+        self.track_of = np.full(self.offsets[-1], -1)
+        self.track_of[self.offsets[model.obs_view[rows]] + model.obs_keypoint[rows]] = model.obs_track[rows]
+        self.length = np.bincount(model.obs_track[rows], minlength=len(model.placed))
+        self.pairs: list[list[tuple[int, int, np.ndarray]]] = [[] for _ in range(len(model.graph))]
+        for pair in model.graph.pairs:
+            self.pairs[pair.first].append((pair.second, 0, pair.matches))
+            self.pairs[pair.second].append((pair.first, 1, pair.matches))
+
+    def of(self, view: int) -> tuple[np.ndarray, np.ndarray]:
+        """Keypoints (n,) of a view and the points (n, 3) that they match."""
+        tracks = len(self.model.placed)
+        keys = [np.zeros(0, np.int64)]  # keypoint and track in one number
+        for other, k, matches in self.pairs[view]:
+            if self.model.registered[other]:
+                track = self.track_of[self.offsets[other] + matches[:, 1 - k]]
+                keys.append((matches[:, k] * tracks + track)[track >= 0])
+        keypoints, track = np.divmod(np.unique(np.concatenate(keys)), max(tracks, 1))
+        own = self.track_of[self.offsets[view] + keypoints] == track
+        enough = self.length[track] - own >= 2
+        return keypoints[enough], self.model.points[track[enough]]
 
 
 def _explained(
