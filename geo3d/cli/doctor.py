@@ -54,7 +54,7 @@ _OPTIONAL = {
     "pycolmap": ("pycolmap", "colmap", "comparison with COLMAP"),
     "h5py": ("h5py", "hloc", "features and matches of hloc"),
     "viser": ("viser", "view", "viewer in the browser"),
-    "av": ("av", "media", "video frames"),
+    "av": ("av", "media", "videos of rendered views"),
     "pillow_heif": ("pillow-heif", "media", "HEIC photos"),
     "rasterio": ("rasterio", "geo", "GeoTIFF"),
     "laspy": ("laspy", "geo", "LAS and LAZ"),
