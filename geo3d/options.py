@@ -97,7 +97,11 @@ class ReconstructOptions:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _path(name, getattr(self, name)))
         _check_choice("fix_intrinsics", self.fix_intrinsics, (True, False))
+        if self.pairs is not None and self.matching != "auto":
+            raise ValueError(f"pairs already says what is compared; leave out matching {self.matching!r}")
         if self.gps_radius_m is not None:
+            if self.pairs is not None:
+                raise ValueError("gps_radius_m is of no use when pairs says what is compared")
             object.__setattr__(self, "gps_radius_m", _length("gps_radius_m", self.gps_radius_m))
             if self.matching not in ("auto", "gps"):
                 raise ValueError(f"gps_radius_m is of no use when matching is {self.matching!r}")

@@ -39,6 +39,11 @@ from geo3d.options import STAGES, ReconstructOptions
             {"gps_radius_m": 50, "matching": "sequential"},
             "gps_radius_m is of no use when matching is 'sequential'",
         ),
+        (
+            {"pairs": Path("p.txt"), "matching": "gps"},
+            "pairs already says what is compared; leave out matching 'gps'",
+        ),
+        ({"pairs": Path("p.txt"), "gps_radius_m": 9.0}, "gps_radius_m is of no use when pairs"),
         ({"camera_per": "x"}, "camera_per is 'x'.*folder"),
         ({"fix_intrinsics": "no"}, "fix_intrinsics is 'no'"),
         ({"calib": 3}, "calib is 3.*path"),

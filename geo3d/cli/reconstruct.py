@@ -158,6 +158,7 @@ def run(options: Options, session: Session) -> int:
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"-o {options.out} is a file; give a folder")
 
+    _check_fixed(options)
     from geo3d.pipeline import reconstruct
 
     report = reconstruct(options.photos, options.out, chosen, session.progress)
@@ -167,22 +168,38 @@ def run(options: Options, session: Session) -> int:
     return 0
 
 
+def _check_fixed(options: Options) -> None:
+    """--fix-intrinsics needs intrinsics: given, or in a database made elsewhere."""
+    if not options.fix_intrinsics or options.calib is not None or options.camera_params is not None:
+        return
+    from geo3d.io import is_own
+
+    database = options.out / "database.db"
+    if not database.exists() or is_own(database):
+        raise UsageError("--fix-intrinsics needs a calibration: give --calib FILE, or --camera-params")
+
+
 def show_outcome(report: ReconstructReport, session: Session) -> None:
     """A few lines about what came out, and what did not."""
-    from geo3d.viz.summary import summarize
+    from geo3d.viz.summary import summarize, two_digits
 
     models = [summarize(model) for model in report.components]
     placed = sum(model.registered for model in models)
     if models:
-        first = models[0]
+        points, seen = sum(m.points for m in models), sum(m.observations for m in models)
+        error = sum(m.mean_error_px * m.observations for m in models if m.observations) / max(seen, 1)
+        unused = len(set(report.unregistered) - set(report.photos))
         session.say(
-            f"{placed} of {len(report.photos)} photos placed, {first.points:,} points, reprojection error "
-            f"{first.mean_error_px:.2f} px (mean), {first.mean_track_length:.1f} photos a point"
+            f"{placed} of {len(report.photos)} photos placed"
+            + (f" ({unused} more file{'s' * (unused > 1)} not used)" if unused else "")
+            + f", {points:,} points, reprojection error {error:.2f} px (mean), "
+            f"{seen / max(points, 1):.1f} photos a point"
         )
         for camera_id, camera in sorted(report.components[0].cameras.items())[:_CAMERAS_SHOWN]:
             std = report.camera_std.get(camera_id)
             values = ", ".join(
-                f"{name} {value:.6g}" + (f" +- {std[k]:.2g}" if std is not None and std[k] > 0 else "")
+                f"{name} {value:.6g}"
+                + (f" +- {two_digits(std[k])}" if std is not None and std[k] > 0 else "")
                 for k, (name, value) in enumerate(zip(camera.param_names, camera.params))
             )
             session.say(f"  camera {camera_id}: {camera.model} {values}")

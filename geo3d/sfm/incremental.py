@@ -39,6 +39,9 @@ FINAL_ROUNDS = 5
 
 Report = Callable[[int, str], None]
 
+NOTHING_FROM_THESE = "nothing could be made of it and the photos that it matches: they show no depth"
+"""Why a photo is in no model that matches others, of which none is in one either."""
+
 
 @dataclass(frozen=True)
 class MapperOptions:
@@ -143,7 +146,7 @@ def map_incrementally(
     models: list[WorkingModel] = []
     free = np.ones(len(graph), bool) if free is None else free.copy()
     startable = free.copy()
-    reasons = unregistered_reasons(graph, free)
+    small: dict[int, str] = {}
     done, number = 0, 0
     while True:
         part = snapshots.within(f"model-{number}")
@@ -158,14 +161,12 @@ def map_incrementally(
         startable[members] = False
         if len(members) < options.min_component:
             for view in members:
-                reasons[int(view)] = f"only {len(members)} photos hang together here"
+                small[int(view)] = f"only {len(members)} photos hang together here"
             continue
         models.append(model)
         free[members] = False
         done += len(members)
-        for view in members:
-            reasons.pop(int(view), None)
-    return MappingResult(largest_first(models), reasons)
+    return MappingResult(largest_first(models), unregistered_reasons(graph, free, small))
 
 
 def largest_first(models: list[WorkingModel]) -> list[WorkingModel]:
@@ -173,13 +174,26 @@ def largest_first(models: list[WorkingModel]) -> list[WorkingModel]:
     return sorted(models, key=lambda m: (-int(m.registered.sum()), -int(m.placed.sum())))
 
 
-def unregistered_reasons(graph: MatchGraph, views: np.ndarray) -> dict[int, str]:
-    """Why each of the views (V,) bool is in no model, as far as the match graph can tell."""
-    reasons = {int(v): "no photo shares enough verified matches with it" for v in np.flatnonzero(views)}
+def unregistered_reasons(
+    graph: MatchGraph, views: np.ndarray, known: Mapping[int, str] | None = None
+) -> dict[int, str]:
+    """Why each of the views (V,) bool is in no model, as far as the match graph can tell.
+
+    A view that matches one of a model shares too little with it; of the others, `known` may say more.
+    """
+    near_model, matched = np.zeros(len(graph), bool), np.zeros(len(graph), bool)
     for pair in graph.pairs:
-        for view in (pair.first, pair.second):
-            if view in reasons:
-                reasons[view] = "it shares too few points with what was reconstructed"
+        ends = [pair.first, pair.second]
+        matched[ends] = True
+        near_model[ends] |= ~views[ends[::-1]]
+    reasons = {}
+    for view in map(int, np.flatnonzero(views)):
+        if near_model[view]:
+            reasons[view] = "it shares too few points with what was reconstructed"
+        elif matched[view]:
+            reasons[view] = (known or {}).get(view, NOTHING_FROM_THESE)
+        else:
+            reasons[view] = "no photo shares enough verified matches with it"
     return reasons
 
 

@@ -62,18 +62,19 @@ def map_views(
         Its notes say which components were made again or joined.
     """
     snapshots = snapshots or Snapshots()
-    models = map_globally(graph, options, progress, snapshots.within("global")).models
+    first = map_globally(graph, options, progress, snapshots.within("global"))
+    models, said = first.models, dict(first.reasons)
     notes: list[str] = []
     for number, (views, why) in enumerate(doubtful_components(graph, models)):
         progress(0, f"{why}: again, view by view")
-        rivals = map_incrementally(
-            graph, options, progress, views, snapshots.within(f"again-{number}")
-        ).models
+        again = map_incrementally(graph, options, progress, views, snapshots.within(f"again-{number}"))
+        rivals = again.models
         mine = [model for model in models if views[model.registered].any()]
         score, rival = _explained(mine), _explained(rivals)
         better = rival > BETTER * score
         if better:
             models = [*(model for model in models if not views[model.registered].any()), *rivals]
+            said.update(again.reasons)
         notes.append(
             f"{why}; made again view by view, which explains {rival} matches against {score}: "
             f"{'the new model was taken' if better else 'the first model was kept'}"
@@ -85,7 +86,13 @@ def map_views(
             notes.append(
                 f"parts were joined to one of {int(model.registered.sum())} photos by points they share"
             )
-    return MappingResult(largest_first(joined), _reasons(graph, joined), notes)
+    whole = [model for model in joined if _is_model(model)]
+    return MappingResult(largest_first(whole), _reasons(graph, whole, said), notes)
+
+
+def _is_model(model: WorkingModel) -> bool:
+    """Whether anything is left: of photos from one spot, all points may have gone as too uncertain."""
+    return bool(model.registered.sum() >= 2 and model.placed.any() and model.used.any())
 
 
 def doubtful_components(graph: MatchGraph, models: list[WorkingModel]) -> list[tuple[np.ndarray, str]]:
@@ -138,8 +145,8 @@ def _explained(models: list[WorkingModel]) -> int:
     return sum(model_consistency(model).explained for model in models)
 
 
-def _reasons(graph: MatchGraph, models: list[WorkingModel]) -> dict[int, str]:
+def _reasons(graph: MatchGraph, models: list[WorkingModel], said: dict[int, str]) -> dict[int, str]:
     left = np.ones(len(graph), bool)
     for model in models:
         left &= ~model.registered
-    return unregistered_reasons(graph, left)
+    return unregistered_reasons(graph, left, said)

@@ -11,7 +11,7 @@ import numpy as np
 from geo3d.util.progress import format_seconds
 from geo3d.viz.charts import Marker, bar_rows, heat_map, histogram
 from geo3d.viz.report_data import ReportData
-from geo3d.viz.summary import ModelSummary, ViewSummary
+from geo3d.viz.summary import ModelSummary, ViewSummary, two_digits
 from geo3d.viz.thumbnails import thumbnails
 
 _MAX_THUMBNAILS = 600
@@ -114,7 +114,7 @@ def headline(view: ReportView) -> str:
     return f"""<header>
 <p class="brand">geo3d &middot; reconstruction report</p>
 <h1>{_text(data.title)}</h1>
-<p class="verdict">{_text(_verdict(placed, total, count, error))}</p>
+<p class="verdict">{_text(_verdict(placed, total, count, error) + _more_files(data))}</p>
 </header>
 <div class="tiles">{"".join(tiles)}</div>"""
 
@@ -131,6 +131,13 @@ def _verdict(placed: int, total: int, models: int, error: float) -> str:
     joined = " in one model" if models == 1 else f", but in {models} models that could not be joined"
     fit = f"; on average they agree to {error:.2f} pixels" if np.isfinite(error) else ""
     return f"{photos}{joined}{fit}."
+
+
+def _more_files(data: ReportData) -> str:
+    """How many files the counts leave out."""
+    more = len(set(data.unregistered) - set(data.photos))
+    files = "file was" if more == 1 else "files were"
+    return f" {more} more {files} not used, for the reasons below." if more else ""
 
 
 def warnings(view: ReportView) -> str:
@@ -293,7 +300,7 @@ def cameras(view: ReportView) -> str:
             used = sum(v.camera_id == camera_id for v in summary.views)
             values = "".join(
                 f"<div><span>{_text(name)}</span> {value:.6g}"
-                + (f" <small>&plusmn; {std[k]:.2g}</small>" if std is not None and std[k] > 0 else "")
+                + (f" <small>&plusmn; {two_digits(std[k])}</small>" if std is not None and std[k] > 0 else "")
                 + "</div>"
                 for k, (name, value) in enumerate(zip(camera.param_names, camera.params))
             )

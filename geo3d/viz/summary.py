@@ -95,6 +95,15 @@ def summarize(reconstruction: Reconstruction, errors: np.ndarray | None = None) 
     )
 
 
+def two_digits(value: float) -> str:
+    """A deviation with two significant digits and no exponent.
+
+    >>> [two_digits(v) for v in (113.0, 4.62, 0.00049, 0.0000123)]
+    ['110', '4.6', '0.00049', '0.000012']
+    """
+    return np.format_float_positional(float(f"{value:.2g}"), trim="-")
+
+
 def _mean(errors: np.ndarray) -> float:
     good = errors[np.isfinite(errors)]
     return float(good.mean()) if len(good) else float("nan")

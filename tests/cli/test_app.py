@@ -12,6 +12,7 @@ import tomllib
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from geo3d.cli.app import COMMANDS, explain, run
@@ -413,3 +414,31 @@ def test_a_misspelt_option_before_the_photos_is_the_one_named(
 ) -> None:
     assert run(["reconstruct", "--qualty", "low", str(tmp_path), "-o", str(tmp_path / "s")]) == 2
     assert "there is no option '--qualty' here; did you mean --quality?" in one_line(capsys)
+
+
+def test_all_models_are_counted_and_fixed_intrinsics_need_some(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from geo3d.pipeline import ReconstructReport
+    from geo3d.synthetic import make_scene
+
+    models = [make_scene(views=4, points=n, noise_px=0.5, seed=1).reconstruction for n in (200, 100)]
+    names = [v.name for m in models for v in m.views.values()]
+
+    def two_models(*arguments: object) -> ReconstructReport:
+        return ReconstructReport(
+            tmp_path,
+            models,
+            names,
+            {"torn.jpg": ("is damaged", "")},
+            camera_std={1: np.array([113.0, 1e-5, 0, 0])},
+        )
+
+    fake_pipeline(monkeypatch, two_models)
+    assert run(["reconstruct", str(tmp_path), "-o", str(tmp_path / "s")]) == 0
+    out = capsys.readouterr().out
+    points = sum(len(m.points) for m in models)
+    assert f"8 of 8 photos placed (1 more file not used), {points:,} points" in out
+    assert "+- 110," in out and "+- 0.00001," in out
+    assert run(["reconstruct", str(tmp_path), "-o", str(tmp_path / "s"), "--fix-intrinsics"]) == 2
+    assert "--fix-intrinsics needs a calibration" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from geo3d.sfm import (
     mapping,
     merge_models,
 )
+from geo3d.sfm.incremental import unregistered_reasons
 from geo3d.sfm.mapping import doubtful_components
 from geo3d.synthetic import make_scene
 
@@ -136,3 +137,29 @@ def test_a_chain_without_a_track_of_three_views_does_not_stop_the_job(graph_of):
     result = map_views(replace(graph, pairs=chain), MapperOptions(bundle=BundleOptions(threads=1)))
     assert [int(model.registered.sum()) for model in result.models] == [2]
     assert len(result.reasons) == 1
+
+
+def test_a_model_of_which_nothing_is_left_is_none(graph_of, monkeypatch):
+    graph = graph_of(make_scene("orbit", views=4, points=300, noise_px=0.3, seed=4))
+
+    def empty(*arguments):
+        result = map_globally(graph, FIXED)
+        result.models[0].used[:] = False
+        result.models[0]._drop_thin_points()
+        return result
+
+    monkeypatch.setattr(mapping, "map_globally", empty)
+    monkeypatch.setattr(mapping, "doubtful_components", lambda graph, models: [])
+    result = map_views(graph, FIXED)
+    assert result.models == [] and set(result.reasons) == {0, 1, 2, 3}
+    assert all("they show no depth" in reason for reason in result.reasons.values())
+
+
+def test_each_photo_without_a_pose_gets_the_reason_that_holds_for_it(graph_of):
+    graph = graph_of(make_scene("orbit", views=5, points=60, seed=4))
+    graph = replace(graph, pairs=[p for p in graph.pairs if (p.first, p.second) in ((0, 1), (1, 2))])
+    left = np.array([False, True, True, True, True])
+    reasons = unregistered_reasons(graph, left, {1: "x", 2: "y"})
+    assert reasons[1] == "it shares too few points with what was reconstructed" and reasons[2] == "y"
+    assert reasons[3] == "no photo shares enough verified matches with it"
+    assert "no depth" in unregistered_reasons(graph, left)[2]

@@ -261,3 +261,11 @@ def test_a_large_heat_map_merges_neighbours() -> None:
     svg = heat_map(counts, [f"p{i}" for i in range(450)])
     assert svg.count("<title>") == 2
     assert "p0 ... p4 and p445 ... p449: 7 matches" in svg
+
+
+def test_files_that_were_not_used_are_counted_beside_the_photos() -> None:
+    data = full_data()
+    data.unregistered["torn.jpg"] = Unregistered("is damaged", "")
+    text = " ".join(" ".join(read(render_report(data)).words).split())
+    assert "12 of 13 photos were placed" in text and "1 more file was not used" in text and "torn.jpg" in text
+    assert "more file" not in " ".join(read(render_report(full_data())).words)
