@@ -1,11 +1,10 @@
 """SIFT keypoints with RootSIFT descriptors.
 
 Extrema of differences of Gaussians (Lowe 2004), found and described on one scale space, the coarsest octave first: what
-is finer than wanted is never looked at twice. The kernels count pixel centres as integers; half a pixel is added once,
-here, so that the centre of the top-left pixel is (0.5, 0.5). Keypoints are those of OpenCV's SIFT with its precise
-upscale. Descriptors are RootSIFT (Arandjelovic and Zisserman 2012) in COLMAP's quantisation:
-`d = sqrt(sift / |sift|_1)`, which has unit L2 norm, times 512, rounded and clipped to uint8. The dot product of two
-descriptors over 512^2 is the cosine of their angle.
+is finer than wanted is never looked at. The kernels count pixel centres as integers; half a pixel is added once, here,
+so that the centre of the top-left pixel is (0.5, 0.5). Keypoints are those of OpenCV's SIFT. Descriptors are RootSIFT
+(Arandjelovic and Zisserman 2012) in COLMAP's quantisation: `d = sqrt(sift / |sift|_1)`, which has unit L2 norm, times
+512, rounded and clipped to uint8. The dot product of two descriptors over 512^2 is the cosine of their angle.
 """
 
 from __future__ import annotations
@@ -14,13 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo3d.features.scale_space import LAYERS, SIGMA, octaves
-from geo3d.features.sift_kernels import describe, find_extrema, orient
-from geo3d.util.require import require
+from geo3d.features.scale_space import LEVELS, STEPS, Octave, doubled_octave, photo_octave, pyramid
+from geo3d.features.sift_kernels import BORDER, describe, find_extrema, orient
 
 DESCRIPTOR_LENGTH = 128
 QUANTUM = 512.0
-_WORTH_HALVING = 1000  # pixels of the longer side of the half size
+_SMALLEST = 2 * BORDER + 3  # pixels a side of an octave in which there can be an extremum
+_LARGE = 2000  # pixels of the longer side, from which on a photo is doubled only if there are too few features without
+_DIRECTIONS = 4  # of a keypoint, far more than there are on average
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def extract(
 ) -> Features:
     """Detect and describe the features of a grey photo.
 
-    Runs on the calling thread alone if OpenCV was told so (`cv2.setNumThreads(1)`), and releases the GIL.
+    Runs on the calling thread and releases the GIL.
 
     Parameters
     ----------
@@ -112,73 +112,82 @@ def extract(
         )
     if mask is not None and mask.shape != gray.shape:
         raise ValueError(f"mask must have the photo's shape {gray.shape}, got {mask.shape}")
-    if max(gray.shape) >= 2 * _WORTH_HALVING:
-        # What the full size adds to the half size is finer, and not wanted when there are enough coarser ones.
-        cv2 = require("cv2")
-        size = (gray.shape[1] // 2, gray.shape[0] // 2)
-        half = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-        half_mask = None
-        if mask is not None:
-            half_mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        half_scale = (scale[0] * size[0] / gray.shape[1], scale[1] * size[1] / gray.shape[0])
-        found = _extract(half, half_mask, options, half_scale)
-        if len(found) == options.max_features:
-            return found
-    return _extract(gray, mask, options, scale)
-
-
-def _extract(
-    gray: np.ndarray, mask: np.ndarray | None, options: SiftOptions, scale: tuple[float, float]
-) -> Features:
-    """The largest features, octave by octave from the coarsest, as many as are wanted."""
-    space = list(octaves(gray))
+    if min(gray.shape) < _SMALLEST:
+        return _features([], scale)
+    large = max(gray.shape) >= _LARGE
+    octaves = pyramid(photo_octave(gray) if large else doubled_octave(gray), _SMALLEST)
+    found: list[_Found] = []
     wanted = options.max_features
-    keypoints, raw = [np.zeros((0, 5))], [np.zeros((0, DESCRIPTOR_LENGTH), np.float32)]
-    for octave, levels in reversed(list(enumerate(space))):
-        extrema = _extrema(levels, options)
-        if mask is not None:
-            at = np.rint(extrema[:, :2] * 2.0**octave / 2).astype(np.int64)
-            extrema = extrema[
-                mask[np.minimum(at[:, 1], len(mask) - 1), np.minimum(at[:, 0], mask.shape[1] - 1)]
-            ]
-        oriented = np.empty((2 * len(extrema) + 8, 3))
-        count = orient(levels, extrema, SIGMA, wanted, oriented)
-        rows, blur, turns = oriented[:count].T
-        found = extrema[rows.astype(np.int64)]
-        histograms = np.empty((count, DESCRIPTOR_LENGTH), np.float32)
-        x, y = np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1])
-        describe(levels, x, y, found[:, 2].astype(np.int64), blur.copy(), turns.copy(), histograms)
-        to_photo = 2.0**octave / 2  # the finest octave is of the doubled photo
-        keypoints.append(np.column_stack([x * to_photo, y * to_photo, blur * to_photo, turns, found[:, 4]]))
-        raw.append(histograms)
-        wanted -= count
-        if wanted <= 0:
-            break
-    every, histograms = np.concatenate(keypoints), np.concatenate(raw)
+    while octaves and wanted > 0:
+        octave = octaves.pop()
+        octave.blur_up_to(LEVELS - 1, STEPS + 1)
+        found.append(_search(octave, mask, options, wanted))
+        wanted -= len(found[-1].angles)
+    if large and wanted > 0:
+        octave = doubled_octave(gray)
+        octave.blur_up_to(LEVELS - 1)
+        found.append(_search(octave, mask, options, wanted))
+    return _features(found, scale)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Features of one octave, the largest first."""
+
+    keypoints: np.ndarray  # (N, 3): x, y, scale in pixels of the octave
+    angles: np.ndarray  # (N,) float32, turns
+    histograms: np.ndarray  # (N, 128) float32
+    pixel: float  # of the octave, in pixels of the photo
+
+
+def _search(octave: Octave, mask: np.ndarray | None, options: SiftOptions, wanted: int) -> _Found:
+    """The largest features of an octave, at most `wanted`."""
+    places, keypoints = _extrema(octave, options)
+    if mask is not None:
+        column, row = np.rint(keypoints[:, :2].T * octave.pixel).astype(np.int64)
+        kept = mask[np.minimum(row, len(mask) - 1), np.minimum(column, mask.shape[1] - 1)]
+        places, keypoints = places[kept], keypoints[kept]
+    places, keypoints = places[:wanted], keypoints[:wanted]
+    room = _DIRECTIONS * len(places)
+    owner, angles = np.empty(room, np.int64), np.empty(room, np.float32)
+    count = orient(*octave.shape, places, np.ascontiguousarray(keypoints[:, 2]), owner, angles)
     # Equal sizes by contrast and place, so that the order is the same on every machine.
-    order = np.lexsort((every[:, 0], every[:, 1], every[:, 3], -every[:, 4], -every[:, 2]))
-    order = order[: options.max_features]
-    every = every[order]
-    return Features(
-        keypoints=((every[:, :2] + 0.5) / np.asarray(scale)).astype(np.float32),
-        scales=(every[:, 2] / np.sqrt(scale[0] * scale[1])).astype(np.float32),
-        angles=(2 * np.pi * every[:, 3]).astype(np.float32),
-        descriptors=root_sift(histograms[order]),
-    )
+    x, y, size, contrast = keypoints[owner[:count]].T
+    order = np.lexsort((x, y, angles[:count], -contrast, -size))[:wanted]
+    owner, angles = owner[order], angles[order]
+    chosen = np.ascontiguousarray(keypoints[owner, :3])
+    histograms = np.empty((len(owner), DESCRIPTOR_LENGTH), np.float32)
+    describe(*octave.shape, places[owner, 0], chosen, angles, histograms)
+    return _Found(chosen, angles, histograms, octave.pixel)
 
 
-def _extrema(levels: np.ndarray, options: SiftOptions) -> np.ndarray:
-    """Rows of `find_extrema`, each once, the largest first."""
-    contrast = options.contrast_threshold / LAYERS
-    found = np.empty((levels.shape[1] * levels.shape[2] // 64 + 64, 5))
-    count = find_extrema(levels, contrast, options.edge_threshold, found)
+def _extrema(octave: Octave, options: SiftOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Level, row, column (N, 3) int64 and x, y, scale, contrast (N, 4) of extrema, each once, the largest first."""
+    thresholds = options.contrast_threshold / STEPS, options.edge_threshold
+    found = np.empty((octave.height * octave.width // 64 + 64, 7))
+    count = find_extrema(*octave.shape, *thresholds, found)
     if count > len(found):
-        found = np.empty((count, 5))
-        find_extrema(levels, contrast, options.edge_threshold, found)
+        found = np.empty((count, 7))
+        find_extrema(*octave.shape, *thresholds, found)
     found = found[:count]
-    found = found[np.lexsort((found[:, 0], found[:, 1], -found[:, 4], -found[:, 3]))]
-    again = (found[1:] == found[:-1]).all(axis=1)  # two pixels may lead to one extremum
-    return found[np.concatenate([np.ones(min(count, 1), bool), ~again])]
+    found = found[np.lexsort((found[:, 3], found[:, 4], -found[:, 6], -found[:, 5]))]
+    again = (found[1:, 3:] == found[:-1, 3:]).all(axis=1)  # two pixels may lead to one extremum
+    found = found[np.concatenate([np.ones(min(count, 1), bool), ~again])]
+    return found[:, :3].astype(np.int64), found[:, 3:]
+
+
+def _features(found: list[_Found], scale: tuple[float, float]) -> Features:
+    """Features of all octaves, in pixels of a photo of which the searched image is `scale` times the size."""
+    mean_scale = np.sqrt(scale[0] * scale[1])
+    none = np.zeros((0, DESCRIPTOR_LENGTH), np.float32)
+    pixels = [(f.keypoints[:, :2] * f.pixel + 0.5) / np.asarray(scale) for f in found]
+    sizes = [f.keypoints[:, 2] * (f.pixel / mean_scale) for f in found]
+    return Features(
+        keypoints=np.concatenate([none[:, :2], *pixels]).astype(np.float32),
+        scales=np.concatenate([none[:, 0], *sizes]).astype(np.float32),
+        angles=np.float32(2 * np.pi) * np.concatenate([none[:, 0], *(f.angles for f in found)]),
+        descriptors=root_sift(np.concatenate([none, *(f.histograms for f in found)])),
+    )
 
 
 def root_sift(raw: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from geo3d.features.match_kernels import nearest_words
 from geo3d.features.sift import DESCRIPTOR_LENGTH, QUANTUM
 from geo3d.features.words import visual_words
 
-_MARGIN = int(0.045 * QUANTUM**2)  # of similarity, within which words are searched
+_MARGIN = int(0.05 * QUANTUM**2)  # of similarity, within which words are searched
 _MOST_PROBES = 16
 
 
