@@ -81,13 +81,8 @@ def georeference(
             "the ground control cannot place any model: three points that are not check points, each marked in two "
             "or more placed photos, are needed (fewer only where the photos have GPS)"
         )
-    if known.control is not None and known.control.missing:
-        missing = known.control.missing
-        placers[0].placement.warnings.append(
-            f"the ground control names {len(missing)} photo{'s' * (len(missing) > 1)} that are not there: "
-            + ", ".join(missing[:5])
-            + (", ..." if len(missing) > 5 else "")
-        )
+    if known.control is not None:
+        placers[0].placement.warnings += _tell_unseen(known.control, placers)
     on_earth = any(placer.placement.on_earth for placer in placers)
     return Georeferenced(
         [placer.model for placer in placers],
@@ -128,6 +123,27 @@ def check_known_names(
                     f"distance: {name!r} is neither a photo (they are called as {min(names)!r}) nor a ground control "
                     f"point{'' if points else ' (none are given)'}"
                 )
+
+
+def _tell_unseen(control: GroundControl, placers: Sequence[ModelPlacer]) -> list[str]:
+    """Sentences about photos of the control that are not there, and points that too few placed photos show."""
+    missing, told = control.missing, []
+    if missing:
+        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        what = "photos that are" if len(missing) > 1 else "photo that is"
+        told.append(f"the ground control names {len(missing)} {what} not there: {some}")
+    for count, words in ((0, "no placed photo"), (1, "one placed photo only")):
+        names = [
+            point.name
+            for point in control.points
+            if max(len(p.located[point.name].marks) + len(p.located[point.name].wrong) for p in placers)
+            == count
+        ]
+        if names:
+            some = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            verb = "are" if len(names) > 1 else "is"
+            told.append(f"{some} {verb} marked in {words}; two are needed; not used")
+    return told
 
 
 def _check_marks(models: Sequence[Reconstruction], known: KnownPlace) -> None:

@@ -92,3 +92,17 @@ def locate_marks(
         [name for name, good in zip(names, agree) if not good],
         float(np.sqrt(np.mean(np.square(errors)))),
     )
+
+
+def mark_std(model: Reconstruction, located: Located, click_std_px: float = 1.0) -> float:
+    """Deviation of each coordinate of a point that was `located`, in units of the `model`.
+
+    A click's deviation at the point's median distance, over the square root of the number of marks.
+    """
+    views = [view for view in model.views.values() if view.name in located.marks]
+    widths = [
+        np.linalg.norm(view.cam_from_world.act(located.xyz)) / model.cameras[view.camera_id].mean_focal
+        for view in views
+        if view.cam_from_world is not None and located.xyz is not None
+    ]
+    return float(click_std_px * np.median(widths) / np.sqrt(len(widths))) if widths else np.inf

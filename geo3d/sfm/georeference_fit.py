@@ -330,6 +330,26 @@ class _Task:
         return np.concatenate([r, [(up - [0, 0, 1]) / self.up.std_rad]]), np.concatenate([J, last])
 
 
+def similarity_std(
+    places: np.ndarray, residuals: np.ndarray, std: np.ndarray, up_std_rad: float
+) -> tuple[float, np.ndarray]:
+    """Deviations of the scale (relative) and rotation (3,) (radians) that three or more positions hold a model by.
+
+    Of weighted least squares at `places` (N, 3), whose `residuals` (N, 3) have the deviations `std` (N, 3); these are
+    taken as larger where the residuals are, but never as smaller. Up is known to `up_std_rad` besides.
+    """
+    centred = places - places.mean(axis=0)
+    J = np.zeros((len(places), 3, 7))
+    J[:, :, :3], J[:, :, 3:6], J[:, :, 6] = -skew(centred), np.eye(3), centred
+    J /= std[:, :, None]
+    hessian = np.einsum("mki,mkj->ij", J, J)
+    noise = max(1.0, np.sum(np.square(residuals / std)) / max(3 * len(places) - 7, 1))
+    hessian = hessian / noise + np.diag([up_std_rad**-2, up_std_rad**-2, 0, 0, 0, 0, 0])
+    return _marginal_std(hessian, [6], False), np.array(
+        [_marginal_std(hessian, [k], False) for k in range(3)]
+    )
+
+
 def rotation_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The smallest rotation (3, 3) that takes the direction `first` (3,) to that of `second` (3,)."""
     a, b = first / np.linalg.norm(first), second / np.linalg.norm(second)

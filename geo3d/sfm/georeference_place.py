@@ -16,8 +16,8 @@ from geo3d.sfm.georeference_adjust import (
     GeoreferencedBundle,
     adjust_georeferenced,
 )
-from geo3d.sfm.georeference_clicks import Located, locate_marks
-from geo3d.sfm.georeference_fit import PositionFit, fit_positions, rotation_between
+from geo3d.sfm.georeference_clicks import Located, locate_marks, mark_std
+from geo3d.sfm.georeference_fit import PositionFit, fit_positions, rotation_between, similarity_std
 from geo3d.sfm.georeference_gps import PhotoPosition
 from geo3d.sfm.georeference_markers import Marker, measure_markers
 from geo3d.sfm.georeference_model import transform_model
@@ -103,6 +103,8 @@ class ModelPlacer:
     model : Reconstruction
     placement : ModelPlacement
         After `place`.
+    located : dict of str to Located
+        After `place`: the control points in the model as mapped.
     gps_shift : (3,) float64 or None
         Added to GPS positions so that they agree with the control points.
     """
@@ -126,7 +128,7 @@ class ModelPlacer:
 
     def place(self) -> None:
         """Find the similarity and move the model by it."""
-        located = {point.name: self._locate(point) for point in self._points}
+        self.located = located = {point.name: self._locate(point) for point in self._points}
         known = self._lengths(located)
         self.scale = scale_from_lengths(known.lengths)
         if self.scale is not None:
@@ -248,9 +250,8 @@ class ModelPlacer:
 
     def _keep(self, source: Source, fit: PositionFit) -> None:
         placed = self.placement
-        placed.source, placed.transform, placed.scale_std = source, fit.transform, fit.scale_std
-        placed.heading_std_deg = float(np.rad2deg(fit.rotation_std[2]))
-        placed.tilt_std_deg = float(np.rad2deg(fit.rotation_std[:2].max()))
+        placed.source, placed.transform = source, fit.transform
+        self._set_deviations(fit.scale_std, fit.rotation_std)
         if fit.tilt_from == "positions":
             placed.up_from = "positions"
             return
@@ -333,8 +334,27 @@ class ModelPlacer:
                 f"{adjusted.error_px:.3f} px: a point or a mark may be wrong, see the residuals in the report"
             )
         self.model, placed.adjusted = adjusted.model, True
-        if self.scale is not None and placed.source == "gps":
+        if placed.source == "control":
+            self._deviate_again()
+        elif self.scale is not None:
             self._rescale()
+
+    def _deviate_again(self) -> None:
+        """Deviations of the adjusted model: nothing bends it any more, so that points and marks alone set them."""
+        assert self.frame is not None
+        seen = [(point, at) for point in self._control if (at := self._locate(point)).xyz is not None]
+        if len(seen) < 3:
+            return
+        places = self.frame.from_geodetic([point.geodetic for point, _ in seen])
+        off = places - np.array([at.xyz for _, at in seen])
+        marks = np.array([[mark_std(self.model, at)] for _, at in seen])
+        scale, rotation = similarity_std(places, off, np.hypot(SURVEY_STD_M, marks), self.up.std_rad)
+        self._set_deviations(scale, rotation)
+
+    def _set_deviations(self, scale: float, rotation: np.ndarray) -> None:
+        placed = self.placement
+        placed.scale_std, placed.heading_std_deg = scale, float(np.rad2deg(rotation[2]))
+        placed.tilt_std_deg = float(np.rad2deg(rotation[:2].max()))
 
     def _bundle(self, used: list[PhotoPosition], precise: bool) -> GeoreferencedBundle:
         gps = dict(zip((p.name for p in self._positions), self._gps()))

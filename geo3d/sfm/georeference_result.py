@@ -200,7 +200,7 @@ class GeoreferenceResult:
         return f"placed by {by}, residuals {', '.join(words)} (median)"
 
     def sentence(self) -> str:
-        """One or two sentences about scale and place of the first model."""
+        """A few sentences about scale and place of the first model."""
         model = self.models[0]
         if not model.metres:
             how = "gimbal" if model.up_from == "gimbal" else "way the cameras were held"
@@ -216,9 +216,10 @@ class GeoreferenceResult:
         else:
             used = sum(r.used for r in model.control)
             text = f"Placed by {used} ground control points, {_residual_words(model.statistics('control'))}"
-            check = model.statistics("check")
-            text += f"; check points {_residual_words(check)}" if check else ""
-        return f"{text}; scale \u00b1 {100 * model.scale_std:.2g} %. {_place_words(self.frame)}"
+        check = model.statistics("check")
+        text += f"; check points {_residual_words(check)}" if check else ""
+        text += f"; scale \u00b1 {100 * model.scale_std:.2g} %. {_place_words(self.frame)}"
+        return " ".join([text, *model.notes])
 
     def to_json(self) -> dict[str, Any]:
         """What `georeference.json` holds; numbers that are not known are null."""

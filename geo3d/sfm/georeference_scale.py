@@ -4,8 +4,8 @@ Each length gives `known / measured in the model`. The scale is their median whe
 the scatter over the square root of their number, but never less than what a single length can promise.
 
 Where GPS gives a scale too, the two are compared. Lengths are the better measurement, but a wrong one is a blunder and
-no noise: beyond four combined deviations the GPS gives the scale, where its deviation is that of its residuals or, if
-these are smaller, that which the GPS states of itself. GPS errors drift, so that residuals alone promise too much.
+no noise: beyond four combined deviations the GPS gives the scale, where its deviation is that of its residuals but at
+least what a third of the errors that it states would cause: errors drift, so that residuals alone promise too much.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ _ONE_LENGTH_STD = 0.01
 """Relative; of the scale by a single length that nothing checks."""
 _LEAST_STD = 0.001
 _CONTRADICTION = 4.0  # deviations between the scale of lengths and that of GPS
+_DRIFT = (
+    0.3  # of the stated errors of GPS: what of them may differ between photos without showing in residuals
+)
 _WIDE = 0.05
 """Spread of lengths, or difference from the model, beyond which one of them must be wrong."""
 
@@ -219,5 +222,5 @@ def _gap(lengths: ScaleEstimate, gps: PositionFit) -> float:
 
 
 def _cautious_std(gps: PositionFit) -> float:
-    """Relative deviation of the scale by GPS that is nowhere better than it states of itself."""
-    return gps.scale_std / min(gps.noise[0], 1.0)
+    """Relative deviation of the scale by GPS, with errors that drift in mind."""
+    return gps.scale_std * max(_DRIFT / gps.noise[0], 1.0)

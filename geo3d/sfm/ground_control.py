@@ -4,7 +4,8 @@
     x y z im_x im_y photo [name] [extra ...]     one click a line: x east or longitude, y north or latitude, z height
 
 Items are separated by blanks, or by tabs where names hold blanks. Lines of one name are one point (of one place, where
-they are not named). `check` among the extra items makes a check point: it is measured, and used for nothing.
+they are not named). `check` among the extra items, or in place of the name, makes a check point: it is measured, and
+used for nothing.
 
 OpenDroneMap counts pixel centres from 0, so that the middle of the top-left pixel is (0, 0); geo3d's is (0.5, 0.5).
 The half pixel is added here, once. Pixels are those of the file as stored, before any rotation that EXIF asks for.
@@ -13,7 +14,7 @@ The half pixel is added here, once. Pixels are those of the file as stored, befo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -154,7 +155,8 @@ def match_photos_of_control(control: GroundControl, photos: Iterable[str]) -> Gr
     Raises
     ------
     ValueError
-        If none of the photos of the list is there, or a name fits several.
+        If none of the photos of the list is there, a name fits several, or a point is marked twice in one photo under
+        two names.
     """
     known = sorted(photos)
     by_end: dict[str, list[str]] = {}
@@ -182,15 +184,34 @@ def match_photos_of_control(control: GroundControl, photos: Iterable[str]) -> Gr
             f"none of the {len(missing)} photos that the ground control names is there (the first is {missing[0]!r}); "
             f"photos are called as {known[0]!r}"
         )
-    points = [
-        replace(point, clicks={found[n]: pixel for n, pixel in point.clicks.items() if n in found})
-        for point in control.points
-    ]
+    points = [replace(point, clicks=_clicks_by_photo(point, found)) for point in control.points]
     return GroundControl(points, control.crs, missing)
+
+
+def _clicks_by_photo(point: GroundPoint, found: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """The clicks of a point by the photos' names in the scene, which `found` holds by those in the list."""
+    clicks: dict[str, np.ndarray] = {}
+    by: dict[str, str] = {}
+    for name, pixel in point.clicks.items():
+        photo = found.get(name)
+        if photo is None:
+            continue
+        if photo in clicks and not np.array_equal(clicks[photo], pixel):
+            raise ValueError(
+                f"the ground control marks {point.name} twice in the photo {photo!r}, which it calls {by[photo]!r} "
+                f"and {name!r}; keep one of the two marks"
+            )
+        clicks[photo], by[photo] = pixel, name
+    return clicks
 
 
 def _read_line(path: Path, number: int, text: str) -> _Line:
     items = [item.strip() for item in text.split("\t")] if text.count("\t") >= 5 else text.split()
+    if "," in text and (len(items) < 6 or any("," in item for item in items[:5])):
+        raise ValueError(
+            f"{path}, line {number}: found commas; items are separated by blanks or tabs, not commas, and decimals "
+            "have a point"
+        )
     if len(items) < 6:
         raise ValueError(
             f"{path}, line {number}: expected 'x y z im_x im_y photo [name] [extra ...]', found {len(items)} items"
@@ -204,7 +225,9 @@ def _read_line(path: Path, number: int, text: str) -> _Line:
     if not np.isfinite([x, y, z, im_x, im_y]).all():
         raise ValueError(f"{path}, line {number}: the numbers must be finite; a point needs its height too")
     name = items[6] if len(items) > 6 else ""
-    check = any(item.lower() in _CHECK for item in items[7:])
+    check = any(item.lower() in _CHECK for item in items[6:])
+    if name.lower() in _CHECK:
+        name = ""  # the word follows the photo where a point has no name
     return _Line(number, (x, y, z), (im_x, im_y), items[5], name, check)
 
 

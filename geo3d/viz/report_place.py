@@ -40,7 +40,7 @@ def _text(words: object) -> str:
 
 
 def _metres(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"  # + 0.0: no "-0.000"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -209,7 +209,24 @@ def test_surveyed_points_place_exactly(block):
     assert [r.used for r in placement.control] == [True] * 4 + [False]
     assert placement.statistics("check")["horizontal_rms_m"] < 0.005
     assert placement.statistics("control")["vertical_rms_m"] < 0.005
-    assert done.result.models[0].scale_std < 0.05
+    sentence = done.result.sentence()
+    assert placement.scale_std < 0.01 and "check points horizontal residuals" in sentence
+
+
+def test_the_deviation_of_the_scale_is_that_of_the_adjusted_model(block):
+    """Four points to 2 cm over 10 m: with many trials the scale errs by what is told, not by a bend that is gone."""
+    off, told = [], []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        control = surveyed(block, GROUND[:4], click_px=1.0, seed=seed)
+        noisy = [
+            GroundPoint(p.name, PLACE.to_geodetic(x + [0.02, 0.02, 0.03] * rng.normal(size=3)), p.clicks)
+            for p, x in zip(control.points, GROUND)
+        ]
+        done = georeference([hidden(block)], KnownPlace(control=GroundControl(noisy, "test")))
+        off.append(float(umeyama(done.models[0].centres(), block.centres()).scale) - 1)
+        told.append(done.result.models[0].scale_std)
+    assert max(told) < 0.006 and np.sqrt(np.mean(np.square(off))) < 2 * np.mean(told)
 
 
 def test_exact_photos_and_points_give_the_exact_place():
@@ -250,6 +267,7 @@ def test_a_point_in_one_photo_is_told_and_does_no_harm(block):
     done = georeference([hidden(block)], KnownPlace(control=control))
     (row,) = [r for r in done.result.models[0].control if r.name == "gcp2"]
     assert not row.used and "marked in 1 placed photo" in row.note and np.isnan(row.east)
+    assert "gcp2 is marked in one placed photo only; two are needed; not used" in done.result.warnings
     assert placed_error(done, block).max() < 0.03
 
 
@@ -259,6 +277,16 @@ def test_one_surveyed_point_shifts_what_gps_placed(block):
     assert done.result.models[0].source == "gps"
     assert placed_error(done, block).max() < 0.05
     assert any("20.00 m too high" in note for note in done.result.models[0].notes)
+    assert "20.00 m too high" in done.result.sentence()
+
+
+def test_check_points_speak_where_gps_places(block):
+    known = KnownPlace(positions(block), control=surveyed(block, GROUND[:2], checks={"gcp1", "gcp2"}))
+    done = georeference([hidden(block)], known)
+    assert (
+        done.result.models[0].source == "gps"
+        and "check points horizontal residuals" in done.result.sentence()
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,6 +318,10 @@ def test_marks_outside_of_the_photo_and_photos_that_are_not_there(block):
     control.points[3].clicks["view_0001.jpg"] = np.array([300.5, 900.5])
     with pytest.raises(ValueError, match=r"gcp4 in view_0001.jpg at \(300, 900\) lies outside .*1000 x 750"):
         georeference([hidden(block)], KnownPlace(control=control))
+    known = KnownPlace(control=GroundControl(surveyed(block, GROUND).points, "test", ["x.jpg"]))
+    assert any(
+        "1 photo that is not there: x.jpg" in w for w in georeference([hidden(block)], known).result.warnings
+    )
     known = KnownPlace(control=GroundControl(surveyed(block, GROUND).points, "test", ["x.jpg", "y.jpg"]))
     assert any(
         "2 photos that are not there: x.jpg" in w

@@ -76,6 +76,8 @@ def test_names_with_blanks_between_tabs(tmp_path):
             ["EPSG:4326", "8 46 5 1 2 a.jpg A", "8 46 5 9 9 a.jpg A"],
             "line 3: a.jpg shows the same point twice",
         ),
+        (["EPSG:4326", "8,46,5,1,2,a.jpg,A"], "line 2: found commas; .* by blanks or tabs, not commas"),
+        (["EPSG:4326", "8, 46, 5, 1, 2, a.jpg"], "line 2: found commas"),
         (["EPSG:4326", "576600 5188600 5 1 2 a.jpg A"], "no place in WGS 84"),
     ],
 )
@@ -96,6 +98,32 @@ def test_photos_are_found_by_their_last_name(tmp_path):
         match_photos_of_control(control, ["a/DJI_1.JPG", "b/DJI_1.JPG"])
     with pytest.raises(ValueError, match="none of the 3 photos"):
         match_photos_of_control(control, ["x.jpg"])
+
+
+def test_check_without_a_name_is_an_unnamed_check_point(tmp_path):
+    lines = [
+        "8 46 5 1 1 a.jpg check",
+        "8 46 5 1 1 b.jpg Check",
+        "8.1 46 5 3 3 a.jpg check",
+        "8.2 46 5 3 3 a,b.jpg",
+    ]
+    points = read_ground_control(write(tmp_path, "EPSG:4326", *lines)).points
+    assert [(p.name, p.check, len(p.clicks)) for p in points] == [
+        ("point 1", True, 2),
+        ("point 2", True, 1),
+        ("point 3", False, 1),
+    ]
+
+
+def test_two_names_of_one_photo(tmp_path):
+    same = ["8 46 5 1 1 a.jpg A", "8 46 5 1 1 images/a.jpg A", "8.1 46 5 2 2 images/a.jpg B"]
+    control = match_photos_of_control(read_ground_control(write(tmp_path, "EPSG:4326", *same)), ["a.jpg"])
+    assert [list(p.clicks) for p in control.points] == [["a.jpg"], ["a.jpg"]]
+    other = read_ground_control(write(tmp_path, "EPSG:4326", same[0], "8 46 5 1 9 images/a.jpg A"))
+    with pytest.raises(
+        ValueError, match=r"marks A twice in the photo 'a\.jpg', which it calls 'a\.jpg' and 'images/a\.jpg'"
+    ):
+        match_photos_of_control(other, ["a.jpg"])
 
 
 def test_degrees_where_metres_are_meant_are_refused(tmp_path):

@@ -20,6 +20,7 @@ from geo3d.synthetic import make_scene
 from geo3d.viz.charts import Marker, heat_map, histogram
 from geo3d.viz.report import MatchGraph, ReportData, Unregistered, render_report, write_report
 from geo3d.viz.report_map import upright
+from geo3d.viz.report_place import _metres
 from geo3d.viz.thumbnails import thumbnails
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -269,3 +270,7 @@ def test_files_that_were_not_used_are_counted_beside_the_photos() -> None:
     text = " ".join(" ".join(read(render_report(data)).words).split())
     assert "12 of 13 photos were placed" in text and "1 more file was not used" in text and "torn.jpg" in text
     assert "more file" not in " ".join(read(render_report(full_data())).words)
+
+
+def test_no_figure_is_minus_nothing():
+    assert [_metres(v) for v in (-0.0001, -0.0006, 1.0, None)] == ["0.000", "-0.001", "1.000", "-"]
