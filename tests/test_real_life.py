@@ -67,7 +67,7 @@ def test_turned_phones_and_photos_turned_by_an_editor(tmp_path):
 def test_bursts_do_not_spoil_the_model(tmp_path):
     rng = np.random.default_rng(1)
     truth = {}
-    for i, pose in enumerate(house_poses(7, 0, 50)):
+    for i, pose in enumerate(house_poses(5, 0, 36)):
         for k in range(3):
             shaken = SE3(pose.rotation, pose.translation + rng.normal(0, 0.003, 3))
             (pixels,) = photograph_facades(HOUSE, CAMERA, [shaken], seed=10 * i + k)
@@ -75,7 +75,7 @@ def test_bursts_do_not_spoil_the_model(tmp_path):
             save(tmp_path / "photos" / f"{i}_{k}.jpg", pixels, quality=93 - 10 * k)
     (model,) = reconstruct(tmp_path / "photos", tmp_path / "scene", QUICK).components
     off, angles = errors(model, truth)
-    assert len(off) == 21 and off.max() < 0.03 and angles.max() < 0.2
+    assert len(off) == 15 and off.max() < 0.03 and angles.max() < 0.2
     assert np.median(model.points.track_lengths) >= 3
 
 
