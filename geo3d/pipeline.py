@@ -76,6 +76,7 @@ from geo3d.io import (
 from geo3d.options import STAGES, Matching, ReconstructOptions
 from geo3d.scene import Reconstruction
 from geo3d.sfm import (
+    NOTHING_FROM_THESE,
     BundleOptions,
     Distance,
     GroundControl,
@@ -85,12 +86,14 @@ from geo3d.sfm import (
     MatchGraph,
     WorkingModel,
     camera_deviations,
+    check_given_focals,
     check_known_names,
     explain_weak_photos,
     find_markers,
     find_odd_lenses,
     first_cameras,
     georeference,
+    guessed_focal_warnings,
     keypoint_colors,
     load_match_graph,
     map_views,
@@ -115,6 +118,9 @@ QUALITY = {"low": (1000, 4096), "medium": (1600, 8192), "high": (3200, 8192)}
 """Quality to the longest side at which features are sought and the most features of a photo."""
 
 _BRIDGE = "add photos in between, so that neighbours share half of what they show"
+_MOVE = "take photos from different places, not turning on the spot: a step sideways for each is about right"
+
+_MADE_OF_POSES = ("georeference.json", "points.ply", "transforms.json", "report.html")
 
 
 @dataclass
@@ -161,6 +167,7 @@ class Job:
     rejected: dict[str, str] = field(default_factory=dict)  # files that cannot even be read, with the reason
     hashes: dict[str, str] = field(default_factory=dict)  # of the contents of the other photos, by name
     known: list[str] = field(default_factory=list)  # photos of an earlier run
+    earlier: dict[str, str] = field(default_factory=dict)  # of which its models were made, with hashes
     results: dict[str, Any] = field(default_factory=dict)  # of the stages so far
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -281,9 +288,11 @@ def reconstruct(
         job.rejected.update(unreadable)
         if options.from_stage in ("scan", "features"):
             job.made_from.unlink(missing_ok=True)
-        job.known = [str(n) for n in runner.stages.get("scan", {}).get("result", {}).get("photos", [])]
+        before = runner.stages.get("scan", {}).get("result", {})
+        job.known = [str(n) for n in before.get("photos", [])]
+        job.earlier = dict(before.get("hashes", {}))
         again = False
-        for stage in _stages(job):
+        for stage in _stages(job, progress):
             again = again or stage.name == options.from_stage
             job.results[stage.name] = runner(stage, again=again)
             job.timings = runner.timings()
@@ -292,7 +301,7 @@ def reconstruct(
         return _report(job)
 
 
-def _stages(job: Job) -> list[Stage]:
+def _stages(job: Job, progress: Progress) -> list[Stage]:
     """The stages with what their results depend on, how to undo them, and the files they leave."""
     o, scene = job.options, job.scene
     calibration = o.calib and o.calib.read_bytes().hex()
@@ -307,6 +316,7 @@ def _stages(job: Job) -> list[Stage]:
             "scan",
             [job.hashes, job.rejected, camera, given],
             partial(scan, job),
+            partial(_drop_what_no_longer_fits, job, progress),
             outputs=(scene / "database.db", *brought),
             check=partial(_check_scan, job),
             outdated=partial(_rejected_otherwise, job),
@@ -397,6 +407,22 @@ def _rejected_otherwise(job: Job, result: dict[str, Any]) -> bool:
     return not job.given and bool(result["rejected"]) and job.found.rejected != result["rejected"]
 
 
+def _drop_what_no_longer_fits(job: Job, progress: Progress) -> None:
+    """Remove models of photos that are about to be taken out or exchanged: should this run fail, nothing would tell
+    that they are of others. Photos that come in addition leave them be."""
+    now = {photo.name: job.hashes[photo.source] for photo in job.found.photos}
+    gone = [name for name, known in job.earlier.items() if now.get(name) != known]
+    made = [job.scene / name for name in ("sparse", *_MADE_OF_POSES) if (job.scene / name).exists()]
+    if not gone or not (job.scene / ".geo3d" / "mapped").is_dir():
+        return
+    progress.note(
+        f"{len(gone)} of the photos before are gone or others now ({gone[0]}): the model made of them was removed"
+    )
+    forget_mapped(job.scene)
+    for path in made:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
 def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Bring the photos of a `job` into its scene and enter them, with their cameras, into the database.
 
@@ -429,6 +455,7 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
         "photos": [photo.name for photo in found.photos],
         "rejected": found.rejected,
         "notes": {str(ids[group]): note for group, note in notes.items()},
+        "hashes": {photo.name: job.hashes[photo.source] for photo in found.photos},
         "warnings": _unused_videos(job),
     }
 
@@ -465,7 +492,8 @@ def _scan_given(job: Job, stage: StageProgress) -> dict[str, Any]:
             f"{len(both)} of the {len(listed)} photos of {job.scene / 'database.db'} are in {job.source}"
         )
     stage.summary = f"{len(both)} photos of a database made elsewhere"
-    return {"photos": both, "rejected": rejected, "notes": {}}
+    hashes = {photo.name: job.hashes[photo.source] for photo in found.photos if photo.name in both}
+    return {"photos": both, "rejected": rejected, "notes": {}, "hashes": hashes}
 
 
 # ----------------------------------------------------------------------------------------------------- features
@@ -567,41 +595,44 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Find the poses and points of a `job`, one model a component; progress goes to `stage`."""
     with job.database() as database:
         graph = load_match_graph(database)
+        ids = {i for pair in database.match_counts() for i in pair}
+    compared = {name for name, i in zip(graph.names, graph.view_ids) if i in ids}
     if job.given and job.given.database:
         set_known_cameras(graph, job.options, job.found.photos)
     given = job.options.calib is not None or job.options.camera_params is not None
-    warnings = [] if given else replace_contradicted_focals(graph)
-    warnings += replace_guessed_focals(graph)
+    warnings = check_given_focals(graph) if given else replace_contradicted_focals(graph)
+    guesses = replace_guessed_focals(graph)
     refine = not job.options.fix_intrinsics
     bundle = BundleOptions(refine_focal=refine, refine_distortion=refine, threads=job.threads)
     stage.update(0, len(graph))
     options = MapperOptions(bundle=bundle, seed=job.options.seed)
     result, graph, odd = _map(job, graph, options, stage)
+    weak = explain_weak_photos(job.images, graph, result.models, job.threads, compared or None)
     if not result.models:
         raise ValueError(
             f"no two of the {len(graph)} photos share enough to start from. Photos must overlap by half, show "
             "texture, and be taken from different places (turning on the spot gives no depth)"
+            + "".join(f". {graph.names[view]}: {why}" for view, (why, _) in list(weak.reasons.items())[:3])
+            + (f". The like holds for {len(weak.reasons) - 3} more" if len(weak.reasons) > 3 else "")
         )
     registered = np.flatnonzero(np.any([model.registered for model in result.models], axis=0))
     colors = keypoint_colors(job.images, graph, registered, job.threads)
     forget_mapped(job.scene)
     write_components([model.to_reconstruction(colors) for model in result.models], job.scene)
-    for name in (
-        "georeference.json",
-        "points.ply",
-        "transforms.json",
-        "report.html",
-    ):  # of what was there before
+    for name in _MADE_OF_POSES:  # of what was there before
         (job.scene / name).unlink(missing_ok=True)
     first = result.models[0]
     stage.summary = f"{int(first.registered.sum())} of {len(graph)} photos, {int(first.placed.sum())} points"
-    weak = explain_weak_photos(job.images, graph, result.models, job.threads)
     reasons = {
-        graph.names[view]: weak.reasons.get(view, (reason, _BRIDGE))
+        graph.names[view]: weak.reasons.get(
+            view, (reason, _MOVE if reason == NOTHING_FROM_THESE else _BRIDGE)
+        )
         for view, reason in result.reasons.items()
     }
-    warnings += [*odd, *weak.warnings, *result.notes]
     deviations = _camera_deviations(result.models, bundle) if refine else {}
+    found_std = {int(i): [np.inf if v is None else v for v in std] for i, std in deviations.items()}
+    warnings += guessed_focal_warnings(graph, guesses, result.models, found_std, "frames" in job.results)
+    warnings += [*odd, *weak.warnings, *result.notes]
     shutil.rmtree(job.snapshots, ignore_errors=True)
     return {"reasons": reasons, "warnings": warnings, "camera_std": deviations}
 
@@ -732,7 +763,8 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
         sizes = " + ".join(str(len(c.registered())) for c in components)
         warnings.append(
             f"the photos fall into {len(components)} parts that share too little to be joined ({sizes} photos); "
-            "photos that show the way from one to the other would join them"
+            "photos that show the way from one to the other would join them. If these are different places, "
+            "reconstruct each by itself"
         )
     return ReconstructReport(
         scene=job.scene,

@@ -26,6 +26,7 @@ from geo3d.pipeline import reconstruct
 from geo3d.sfm import global_mapper
 from geo3d.synthetic import HabitatOptions, render_habitat
 from geo3d.util.files import folder_lock
+from geo3d.util.progress import Progress
 from geo3d.util.snapshots import Snapshots
 
 QUICK = ReconstructOptions(quality="low", threads=2)
@@ -576,6 +577,28 @@ def test_photos_added_later_are_taken_up(noise, tmp_path):
     (noise / "good1.jpg").unlink()
     assert reconstruct(noise, scene, SCAN).photos == ["good0.jpg", "new.jpg"]
     assert not (scene / "images" / "good1.jpg").exists()
+
+
+def test_a_model_goes_with_its_photos_but_stays_when_some_are_added(habitat, finished, tmp_path):
+    scene, mine = tmp_path / "scene", tmp_path / "mine"
+    shutil.copytree(finished[0], scene)
+    shutil.copytree(habitat[0], mine)
+    save(mine / "more.jpg", 3)
+    scan_only = replace(QUICK, until_stage="scan")
+    reconstruct(mine, scene, scan_only)
+    assert (scene / "sparse" / "0").exists() and (scene / "report.html").exists()
+    said = []
+    progress = Progress()
+    progress.note = said.append
+    for path in mine.iterdir():
+        path.unlink()
+    for i, name in enumerate(("drone_000.jpg", "drone_001.jpg")):
+        save(mine / name, i)
+    with pytest.raises(ValueError, match="no two of the 2 photos share enough"):
+        reconstruct(mine, scene, QUICK, progress)
+    for name in ("sparse", "report.html", "points.ply", "transforms.json", "georeference.json"):
+        assert not (scene / name).exists()
+    assert any("the model made of them was removed" in text for text in said)
 
 
 # ----------------------------------------------------------------------------------------- interrupted, no room left

@@ -17,7 +17,7 @@ from geo3d.sfm.colors import keypoint_colors
 from geo3d.sfm.doming import BlockShape, block_shape, distortion_is_free, doming_warning
 from geo3d.sfm.first_cameras import first_cameras, known_camera, set_known_cameras
 from geo3d.sfm.focal import FocalEstimate, estimate_focal, replace_guessed_focals
-from geo3d.sfm.focal_check import replace_contradicted_focals
+from geo3d.sfm.focal_check import check_given_focals, guessed_focal_warnings, replace_contradicted_focals
 from geo3d.sfm.focal_sweep import sweep_focal
 from geo3d.sfm.georeference import Georeferenced, check_known_names, georeference
 from geo3d.sfm.georeference_adjust import (
@@ -60,7 +60,7 @@ from geo3d.sfm.georeference_up import estimate_up
 from geo3d.sfm.global_mapper import map_globally
 from geo3d.sfm.global_positioning import PositioningOptions, Positions, position_views
 from geo3d.sfm.ground_control import GroundControl, GroundPoint, match_photos_of_control, read_ground_control
-from geo3d.sfm.incremental import MapperOptions, MappingResult, map_incrementally
+from geo3d.sfm.incremental import NOTHING_FROM_THESE, MapperOptions, MappingResult, map_incrementally
 from geo3d.sfm.known_poses import register_photos, triangulate_known_poses
 from geo3d.sfm.lens_fit import LensSample, camera_deviations
 from geo3d.sfm.lens_prior import lens_prior
@@ -88,6 +88,7 @@ from geo3d.sfm.weak_photos import WeakPhotos, explain_weak_photos
 from geo3d.sfm.working_model import WorkingModel
 
 __all__ = [
+    "NOTHING_FROM_THESE",
     "AdjustedModel",
     "AltitudeOffset",
     "AveragedRotations",
@@ -149,6 +150,7 @@ __all__ = [
     "bundle_covariance",
     "bundle_problem",
     "camera_deviations",
+    "check_given_focals",
     "check_known_names",
     "consistent_edges",
     "distortion_is_free",
@@ -162,6 +164,7 @@ __all__ = [
     "fit_positions",
     "geodetic_from_crs",
     "georeference",
+    "guessed_focal_warnings",
     "keypoint_colors",
     "known_camera",
     "lens_prior",

@@ -178,7 +178,7 @@ def with_focal(camera: Camera, focal_px: float) -> Camera:
     return camera.with_params(params)
 
 
-def replace_guessed_focals(graph: MatchGraph) -> list[str]:
+def replace_guessed_focals(graph: MatchGraph) -> list[int]:
     """Replace focal lengths that are mere guesses by what the pairs of photos say, in place.
 
     Parameters
@@ -187,10 +187,10 @@ def replace_guessed_focals(graph: MatchGraph) -> list[str]:
 
     Returns
     -------
-    list of str
-        A warning for each camera whose focal length stays a guess.
+    list of int
+        Cameras whose focal length stays a guess.
     """
-    warnings = []
+    guesses = []
     known = {i for i, camera in graph.cameras.items() if camera.prior_focal}
     count = {i: graph.camera_ids.count(i) for i in graph.cameras}
     for camera_id in sorted(set(graph.cameras) - known, key=lambda i: (-count[i], i)):
@@ -206,9 +206,5 @@ def replace_guessed_focals(graph: MatchGraph) -> list[str]:
             graph.cameras[camera_id] = with_focal(camera, focal)
             known.add(camera_id)
         else:
-            warnings.append(
-                f"the focal length of camera {camera_id} is a guess ({camera.mean_focal:.0f} px): the photos have no "
-                "EXIF, and do not tell it by themselves. Calibrate the camera, keep the original files, or add photos "
-                "that are tilted and turned against each other"
-            )
-    return warnings
+            guesses.append(camera_id)
+    return guesses

@@ -6,6 +6,7 @@ same place. A photo is called blurred when it is much more so than these (`blur_
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,15 @@ BLURRED = 2.0  # times the blur of the neighbours
 _LEAST_BLUR = 1.2  # pixels of the reduced photo: less hides no features
 _FEW_POINTS = 1 / 3  # of the median of the photos
 _FEW_FEATURES = 0.1  # of the median of the photos
+_LEAST_FEATURES = 25  # fewer cannot hold a photo, however many the others have
 _NEIGHBOURS = 3  # before and after
+
+
+_ALONE = (
+    "it was compared with no other photo",
+    "widen the choice of pairs: --matching exhaustive compares all, a larger --gps-radius-m more neighbours, and a "
+    "list given with --pairs must name it",
+)
 
 
 @dataclass
@@ -42,7 +51,11 @@ class WeakPhotos:
 
 
 def explain_weak_photos(
-    images: Path, graph: MatchGraph, models: list[WorkingModel], threads: int | None = None
+    images: Path,
+    graph: MatchGraph,
+    models: list[WorkingModel],
+    threads: int | None = None,
+    compared: Collection[str] | None = None,
 ) -> WeakPhotos:
     """Find out why photos have no pose or few points.
 
@@ -54,6 +67,8 @@ def explain_weak_photos(
     models : list of WorkingModel
         Of that graph.
     threads : int, optional
+    compared : collection of str, optional
+        Photos that were compared with another one; None where that is not known.
 
     Returns
     -------
@@ -69,7 +84,9 @@ def explain_weak_photos(
     features = np.array([len(keypoints) for keypoints in graph.keypoints])
     found = WeakPhotos()
     for view in weak:
+        alone = compared is not None and graph.names[view] not in compared
         problem = _blurred(blur, view, near[view], graph) or _few_features(features, view)
+        problem = _ALONE if alone and not placed[view] else problem
         if problem is None:
             continue
         if not placed[view]:
@@ -107,8 +124,14 @@ def _measure(images: Path, graph: MatchGraph, views: list[int], threads: int | N
 
 
 def _few_features(features: np.ndarray, view: int) -> tuple[str, str] | None:
-    if features[view] >= _FEW_FEATURES * np.median(features):
+    if features[view] >= max(_FEW_FEATURES * np.median(features), _LEAST_FEATURES):
         return None
+    if features[view] < _LEAST_FEATURES:
+        return (
+            f"it shows nothing to hold on to ({features[view]} features): it is black, blurred or plain",
+            "sky, water, fog, a blank wall or the dark show nothing that could be found again; leave it out, or turn "
+            "to what has texture",
+        )
     return (
         f"only {features[view]} features were found in it, of usually {np.median(features):.0f}",
         "sky, water, fog, a blank wall or the dark show nothing that could be found again; leave it out, or turn to "

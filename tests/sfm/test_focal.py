@@ -14,8 +14,10 @@ from geo3d.sfm import (
     PairMatches,
     WorkingModel,
     build_tracks,
+    check_given_focals,
     estimate_focal,
     find_odd_lenses,
+    guessed_focal_warnings,
     map_views,
     replace_contradicted_focals,
     replace_guessed_focals,
@@ -81,8 +83,33 @@ def test_a_guess_is_replaced_by_what_the_pairs_say(graph_of, kind):
 def test_a_guess_that_the_photos_cannot_check_stays_and_is_said():
     graph = with_matrices(flat_graph(1200.0))
     graph.cameras[1] = replace(graph.cameras[1], prior_focal=False)
-    (warning,) = replace_guessed_focals(graph)
-    assert graph.cameras[1].mean_focal == 1200 and "is a guess (1200 px)" in warning
+    assert replace_guessed_focals(graph) == [1] and graph.cameras[1].mean_focal == 1200
+
+
+def test_a_guess_is_said_only_where_the_adjustment_did_not_find_it():
+    graph = flat_graph(1200.0)
+    model = WorkingModel(graph, build_tracks(graph))
+    assert guessed_focal_warnings(graph, [1], [model], {}) == []  # nothing placed
+    model.registered[2:] = True
+    (warning,) = guessed_focal_warnings(graph, [1], [model], {1: [50.0, 1, 1]})
+    assert "the focal length of 2.jpg and 6 more is a guess (1200 px)" in warning and "EXIF" in warning
+    for stayed in ({}, {1: [0.0, 0, 0]}, {1: [np.inf, 0, 0]}):
+        assert len(guessed_focal_warnings(graph, [1], [model], stayed)) == 1
+    assert guessed_focal_warnings(graph, [1], [model], {1: [4.6, 0, 0]}) == []
+    (warning,) = guessed_focal_warnings(graph, [1], [model], {}, video=True)
+    assert "EXIF" not in warning and "film" in warning
+
+
+@pytest.mark.parametrize("focal", [450.0, 1600.0])
+def test_a_given_calibration_that_the_photos_contradict_is_said_and_kept(graph_of, focal):
+    scene = make_scene("orbit", views=8, points=400, camera=PINHOLE, noise_px=0.5)
+    given = replace(PINHOLE.with_params([focal, 500, 375]), prior_focal=True)
+    graph = graph_of(scene, cameras={1: given})
+    (warning,) = check_given_focals(graph)
+    assert f"focal length {focal:.0f} px given, about 9" in warning or "about 8" in warning
+    assert graph.cameras == {1: given}
+    graph.cameras[1] = replace(PINHOLE, prior_focal=True)
+    assert check_given_focals(graph) == []
 
 
 def test_the_other_camera_of_a_pair_helps_when_it_is_known(graph_of):

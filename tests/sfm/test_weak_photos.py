@@ -50,7 +50,18 @@ def test_each_gets_its_own_reason(images):
     assert set(weak.reasons) == {BLURRED, DARK} and not weak.warnings
     assert "it is blurred: by about 4 pixels, far more than" in weak.reasons[BLURRED][0]
     assert "steady hand" in weak.reasons[BLURRED][1]
-    assert "only 3 features were found in it, of usually 300" in weak.reasons[DARK][0]
+    assert weak.reasons[DARK][0].startswith("it shows nothing to hold on to (3 features)")
+    graph.keypoints[DARK] = np.zeros((29, 2))
+    weak = explain_weak_photos(images, graph, [found], compared=set(NAMES) - {NAMES[APART]})
+    assert weak.reasons[DARK][0] == "only 29 features were found in it, of usually 300"
+    assert weak.reasons[APART][0] == "it was compared with no other photo"
+    assert "--matching exhaustive" in weak.reasons[APART][1] and set(weak.reasons) == {BLURRED, DARK, APART}
+
+
+def test_photos_that_are_all_dark_are_said_to_be(images):
+    graph, _ = model([])
+    graph.keypoints = [np.zeros((2, 2))] * len(NAMES)
+    assert set(explain_weak_photos(images, graph, []).reasons) == set(range(len(NAMES)))
 
 
 def test_a_blurred_photo_with_a_pose_from_few_points_is_said(images):
