@@ -679,6 +679,7 @@ def place_models(job: Job, stage: StageProgress) -> dict[str, Any]:
     photos = job.found.photos
     control = job.control and match_photos_of_control(job.control, job.results["scan"]["photos"])
     renamed = {photo.source: photo.name for photo in photos}  # HEIC photos have another name in the scene
+    lengths = check_known_names(job.hashes, job.control, [Distance(*given) for given in job.options.distance])
     size, models = job.options.marker_size_m, read_mapped(job.scene)
     names = sorted(
         {view.name for m in models for view in m.views.values() if view.cam_from_world is not None}
@@ -691,7 +692,8 @@ def place_models(job: Job, stage: StageProgress) -> dict[str, Any]:
         orientations={photo.name: photo.orientation for photo in photos},
         control=control,
         distances=tuple(
-            Distance(renamed.get(a, a), renamed.get(b, b), metres) for a, b, metres in job.options.distance
+            Distance(renamed.get(d.first, d.first), renamed.get(d.second, d.second), d.metres)
+            for d in lengths
         ),
         markers=[] if size is None else find_markers(job.images, names, job.threads, stage.update),
         marker_size_m=size or np.nan,

@@ -107,11 +107,16 @@ def test_the_habitat_stands_where_it_is(habitat, finished):
 def test_another_scale_starts_from_the_mapped_model_again(habitat, finished, tmp_path):
     scene = tmp_path / "scene"
     shutil.copytree(finished[0], scene)
-    distance = ("drone_001.jpg", "drone_003.jpg", 10.0)
+    (model,) = finished[1].components
+    places = {model.views[i].name: c for i, c in zip(model.registered(), model.centres())}
+    length = float(np.linalg.norm(places["drone_001.jpg"] - places["drone_003.jpg"]))
+    distance = ("drone_001.jpg", "drone_003.jpg", 1.01 * length)  # more would be refuted by the GPS
     again = reconstruct(habitat[0], scene, replace(QUICK, distance=[distance]))
     (model,) = again.components
     places = {model.views[i].name: c for i, c in zip(model.registered(), model.centres())}
-    assert np.linalg.norm(places["drone_001.jpg"] - places["drone_003.jpg"]) == pytest.approx(10, rel=1e-6)
+    assert np.linalg.norm(places["drone_001.jpg"] - places["drone_003.jpg"]) == pytest.approx(
+        1.01 * length, rel=1e-6
+    )
     reconstruct(habitat[0], scene, QUICK)
     assert digest(scene) == digest(finished[0])
 

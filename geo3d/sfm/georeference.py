@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -97,8 +98,10 @@ def georeference(
 
 def check_known_names(
     photos: Iterable[str], control: GroundControl | None, distances: Sequence[Distance]
-) -> None:
+) -> tuple[Distance, ...]:
     """Refuse control points and distances that name nothing that is there, before anything is computed.
+
+    A photo of a distance may be named without its folder or extension where that fits one photo only.
 
     Parameters
     ----------
@@ -107,22 +110,41 @@ def check_known_names(
     control : GroundControl or None
     distances : sequence of Distance
 
+    Returns
+    -------
+    tuple of Distance
+        With the full names of the photos.
+
     Raises
     ------
     ValueError
-        If no photo of the control is there, or an end of a distance is neither a photo nor a control point.
+        If no photo of the control is there, an end of a distance is neither a photo nor a control point, or both ends
+        are one photo.
     """
     names = set(photos)
     if control is not None:
         match_photos_of_control(control, names)
     points = {point.name for point in control.points} if control is not None else set()
-    for distance in distances:
-        for name in (distance.first, distance.second):
-            if name not in names | points:
-                raise ValueError(
-                    f"distance: {name!r} is neither a photo (they are called as {min(names)!r}) nor a ground control "
-                    f"point{'' if points else ' (none are given)'}"
-                )
+    short: dict[str, set[str]] = {}
+    for photo in names:
+        path = PurePosixPath(photo)
+        for part in (path.name, path.stem, str(path.with_suffix(""))):
+            short.setdefault(part, set()).add(photo)
+
+    def full(name: str) -> str:
+        if name in names | points:
+            return name
+        fits = sorted(short.get(name, ()))
+        if len(fits) == 1:
+            return fits[0]
+        if fits:
+            raise ValueError(f"distance: {name!r} may be {fits[0]!r} or {fits[1]!r}; write the whole name")
+        raise ValueError(
+            f"distance: {name!r} is neither a photo (they are called as {min(names)!r}) nor a ground control "
+            f"point{'' if points else ' (none are given)'}"
+        )
+
+    return tuple(Distance(full(d.first), full(d.second), d.metres) for d in distances)
 
 
 def _tell_unseen(control: GroundControl, placers: Sequence[ModelPlacer]) -> list[str]:

@@ -309,6 +309,11 @@ def test_names_that_lead_nowhere_are_told_before_anything_is_computed(block):
         check_known_names(photos, control, [Distance("gcp1", "well", 1.0)])
     with pytest.raises(ValueError, match="none are given"):
         check_known_names(photos, None, [Distance("gcp1", photos[0], 1.0)])
+    there = ["a/x.jpg", "b/x.jpg", "b/y.jpg"]
+    (full,) = check_known_names(there, None, [Distance("y", "a/x", 2.0)])
+    assert full == Distance("b/y.jpg", "a/x.jpg", 2.0)
+    with pytest.raises(ValueError, match=r"'x' may be 'a/x\.jpg' or 'b/x\.jpg'"):
+        check_known_names(there, None, [Distance("x", "y", 2.0)])
     with pytest.raises(ValueError, match="none of the 16 photos"):
         check_known_names(["a.jpg"], control, [])
 
