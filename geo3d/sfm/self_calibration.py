@@ -75,7 +75,7 @@ class SelfCalibrationOptions:
     """
 
     min_gain: float = 0.004
-    min_t: float = 1.0
+    min_t: float = 0.5
     leap_gain: float = 0.05
     max_corner_error: float = 5e-3
     min_observations: int = 200
