@@ -11,7 +11,6 @@ Moisan and Stival, "A probabilistic criterion to detect rigid point matches betw
 """
 
 import numpy as np
-from scipy.special import gammaln
 
 _LEAST_ERROR_PX = 0.5  # no keypoint is known better than this to the criterion
 
@@ -36,12 +35,11 @@ def log10_false_alarms(
     if len(inliers) <= sample_size:
         return float(np.log10(max(count, 1)))
     k = np.arange(sample_size + 1, len(inliers) + 1)
+    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, count + 1)))])
     error = np.maximum(inliers[sample_size:], _LEAST_ERROR_PX)
     p = np.minimum(1.0, 2 * error * np.hypot(width, height) / (width * height))
-    combinations = _log_binomial(count, k) + _log_binomial(k, sample_size)
+    # log C(n, k) + log C(k, m)
+    combinations = log_factorial[count] - log_factorial[count - k] - log_factorial[sample_size]
+    combinations = combinations - log_factorial[k - sample_size]
     nfa = np.log(count - sample_size) + combinations + (k - sample_size) * np.log(p)
     return float(nfa.min() / np.log(10))
-
-
-def _log_binomial(n: np.ndarray | int, k: np.ndarray | int) -> np.ndarray:
-    return gammaln(np.add(n, 1)) - gammaln(np.add(k, 1)) - gammaln(np.subtract(n, k) + 1)

@@ -4,6 +4,10 @@ With cameras that are known (calibrated or from EXIF) the relative pose is estim
 less than a fundamental matrix does, the calibration is not believed. Otherwise a fundamental matrix and a
 homography compete. The kinds are COLMAP's (`TwoViewConfig`).
 
+Photos of perspective cameras are turned against each other by some angle, and their features with them, give or take
+what perspective adds. Geometries are sought among the matches that are turned alike (`turned_alike`), which leaves few
+of the wrong ones: a pair that has nothing in common costs little.
+
 The threshold `max_error_px` holds for photos of 1600 to 3200 pixels on the longer side. It grows with larger
 ones, whose features were found at reduced size, and shrinks with smaller ones, to one half at 800 pixels.
 """
@@ -27,11 +31,16 @@ from geo3d.estimation import (
     estimate_relative_pose,
     sampson_error,
 )
+from geo3d.estimation.essential import in_front
 from geo3d.estimation.pixel_rays import pixel_rays, sampson_data
 from geo3d.estimation.ransac import samples_needed
 from geo3d.estimation.sampson import sampson_squared
+from geo3d.estimation.transfer import transfer_squared
 from geo3d.features.false_alarms import log10_false_alarms
 from geo3d.geometry import SE3, closest_rotation
+
+_LEAST_CONFIDENCE = 0.99  # of finding a geometry that no more matches agree with than have to
+_ALIKE = np.pi / 2  # angles within which matches are turned alike
 
 
 class TwoViewConfig(IntEnum):
@@ -64,6 +73,7 @@ class VerifyOptions:
         Ratio of the inliers of the homography to those of the fundamental matrix from which on the pair is
         called planar or panoramic.
     confidence : float
+        With which RANSAC finds the geometry that explains most.
     max_iterations : int
         Of RANSAC.
     seed : int
@@ -112,6 +122,28 @@ class TwoViewGeometry:
 _NO_MATCHES = np.zeros((0, 2), np.uint32)
 
 
+@dataclass(frozen=True)
+class _Search:
+    """How geometries of one pair are sought."""
+
+    options: VerifyOptions
+    threshold: float  # pixels
+    alike: np.ndarray  # (N,) bool: of the matches, those that are turned alike
+
+    def ransac(self, count: int, sample_size: int) -> RansacOptions:
+        """No more samples than it takes to find the least number of inliers that would be accepted."""
+        options = self.options
+        enough = samples_needed(min(1.0, options.min_inliers / count), sample_size, _LEAST_CONFIDENCE)
+        most = min(options.max_iterations, max(enough, 32))
+        return RansacOptions(
+            max_error_px=self.threshold,
+            confidence=options.confidence,
+            min_iterations=min(64, most),
+            max_iterations=most,
+            seed=options.seed,
+        )
+
+
 def verify_pair(
     keypoints1: np.ndarray,
     keypoints2: np.ndarray,
@@ -125,7 +157,8 @@ def verify_pair(
     Parameters
     ----------
     keypoints1, keypoints2 : (N, 2 or more)
-        Pixels x, y in the first two columns; the centre of the top-left pixel is (0.5, 0.5).
+        Pixels x, y in the first two columns; the centre of the top-left pixel is (0.5, 0.5). Where there are four, the
+        last is the orientation in radians.
     matches : (M, 2) integers
         Rows of the keypoints.
     camera1, camera2 : Camera
@@ -144,25 +177,29 @@ def verify_pair(
     """
     options = options or VerifyOptions()
     matches = _check_matches(matches, len(keypoints1), len(keypoints2))
-    x1 = np.asarray(keypoints1, np.float64)[matches[:, 0], :2]
-    x2 = np.asarray(keypoints2, np.float64)[matches[:, 1], :2]
-    if _distinct(x1, x2, np.ones(len(matches), bool)) < options.min_inliers:
+    k1, k2 = np.asarray(keypoints1)[matches[:, 0]], np.asarray(keypoints2)[matches[:, 1]]
+    x1, x2 = k1[:, :2].astype(np.float64), k2[:, :2].astype(np.float64)
+    alike = np.ones(len(matches), bool)
+    if k1.shape[1] == k2.shape[1] == 4 and all(c.model in _PERSPECTIVE for c in (camera1, camera2)):
+        alike = turned_alike(k2[:, 3] - k1[:, 3])
+    if _distinct(x1, x2, alike) < options.min_inliers:
         return TwoViewGeometry(TwoViewConfig.UNDEFINED, _NO_MATCHES)
     threshold = options.max_error_px * max(_threshold_scale(camera1), _threshold_scale(camera2))
+    search = _Search(options, threshold, alike)
     found = None
     fundamental: FundamentalResult | None = None
     if camera1.prior_focal and camera2.prior_focal:
-        pose = _relative_pose(x1, x2, camera1, camera2, threshold, options)
+        pose = _relative_pose(x1, x2, camera1, camera2, search)
         count = 0 if pose is None else np.count_nonzero(pose.inliers)
         if count < options.min_calibrated_share * len(matches):  # else no F can beat it by enough
-            fundamental = _fundamental(x1, x2, threshold, options)
+            fundamental = _fundamental(x1, x2, search)
         rival = 0 if fundamental is None else np.count_nonzero(fundamental.inliers)
         if pose is not None and count >= options.min_calibrated_share * rival:
-            found = _calibrated(x1, x2, camera1, camera2, pose, threshold, options)
+            found = _calibrated(x1, x2, camera1, camera2, pose, search)
     else:
-        fundamental = _fundamental(x1, x2, threshold, options)
+        fundamental = _fundamental(x1, x2, search)
     if found is None:
-        found = _uncalibrated(x1, x2, fundamental, threshold, options)
+        found = _uncalibrated(x1, x2, fundamental, search)
     geometry, inliers = found
     if _distinct(x1, x2, inliers) < options.min_inliers or (
         _false_alarms(geometry, x1, x2, camera1, camera2, threshold) > options.max_log10_false_alarms
@@ -171,24 +208,45 @@ def verify_pair(
     return replace(geometry, matches=matches[inliers])
 
 
+def turned_alike(turns: np.ndarray) -> np.ndarray:
+    """The matches within the quarter of a turn that holds most of them.
+
+    Parameters
+    ----------
+    turns : (N,)
+        Orientation of the second keypoint less that of the first, radians.
+
+    Returns
+    -------
+    (N,) bool
+    """
+    turns = np.asarray(turns, np.float64) % (2 * np.pi)
+    ordered = np.sort(turns)
+    ends = np.searchsorted(np.concatenate([ordered, ordered + 2 * np.pi]), ordered + _ALIKE, side="right")
+    if not len(turns):
+        return np.zeros(0, bool)
+    first = ordered[int(np.argmax(ends - np.arange(len(turns))))]
+    return (turns - first) % (2 * np.pi) <= _ALIKE
+
+
 def _calibrated(
     x1: np.ndarray,
     x2: np.ndarray,
     camera1: Camera,
     camera2: Camera,
     pose: RelativePoseResult,
-    threshold: float,
-    options: VerifyOptions,
+    search: _Search,
 ) -> tuple[TwoViewGeometry, np.ndarray]:
     """The kind of a pair with a relative pose, and its inliers (N,)."""
     inliers, cam2_from_cam1, H = pose.inliers, pose.cam2_from_cam1, None
     F = _fundamental_of(pose.E, camera1, camera2)
     if pose.degeneracy == "pure rotation":
-        cam2_from_cam1, inliers = _rotation(x1, x2, camera1, camera2, inliers, threshold)
+        cam2_from_cam1, inliers = _rotation(x1, x2, camera1, camera2, inliers, search.threshold)
         H = _homography_of(cam2_from_cam1.rotation, camera1, camera2)
         return TwoViewGeometry(TwoViewConfig.PANORAMIC, _NO_MATCHES, None, None, H, cam2_from_cam1), inliers
     if pose.degeneracy == "plane":
-        plane = _homography(x1[inliers], x2[inliers], threshold, options)
+        agreeing = replace(search, alike=np.ones(np.count_nonzero(inliers), bool))
+        plane = _homography(x1[inliers], x2[inliers], agreeing)
         H = None if plane is None else plane.H
         return TwoViewGeometry(TwoViewConfig.PLANAR, _NO_MATCHES, F, pose.E, H, cam2_from_cam1), inliers
     return TwoViewGeometry(TwoViewConfig.CALIBRATED, _NO_MATCHES, F, pose.E, None, cam2_from_cam1), inliers
@@ -198,14 +256,13 @@ def _uncalibrated(
     x1: np.ndarray,
     x2: np.ndarray,
     fundamental: FundamentalResult | None,
-    threshold: float,
-    options: VerifyOptions,
+    search: _Search,
 ) -> tuple[TwoViewGeometry, np.ndarray]:
     """The kind of a pair whose cameras are not known, and its inliers (N,)."""
-    plane = _homography(x1, x2, threshold, options)
+    plane = _homography(x1, x2, search)
     in_plane = 0 if plane is None else np.count_nonzero(plane.inliers)
     rival = 0 if fundamental is None else np.count_nonzero(fundamental.inliers)
-    if plane is not None and in_plane >= options.max_homography_share * rival:
+    if plane is not None and in_plane >= search.options.max_homography_share * rival:
         config = TwoViewConfig.PLANAR_OR_PANORAMIC
         F, inliers = None, plane.inliers
         if fundamental is not None and rival > in_plane:
@@ -244,54 +301,58 @@ def _has_rays(x1: np.ndarray, x2: np.ndarray, camera1: Camera, camera2: Camera) 
     return np.asarray(np.isfinite(bearings).all(axis=1))
 
 
-def _ransac(count: int, sample_size: int, threshold: float, options: VerifyOptions) -> RansacOptions:
-    """No more samples than it takes to find the least number of inliers that would be accepted."""
-    enough = samples_needed(min(1.0, options.min_inliers / count), sample_size, options.confidence)
-    most = min(options.max_iterations, max(enough, 32))
-    return RansacOptions(
-        max_error_px=threshold,
-        confidence=options.confidence,
-        min_iterations=min(100, most),
-        max_iterations=most,
-        seed=options.seed,
-    )
-
-
 def _relative_pose(
-    x1: np.ndarray, x2: np.ndarray, camera1: Camera, camera2: Camera, threshold: float, options: VerifyOptions
+    x1: np.ndarray, x2: np.ndarray, camera1: Camera, camera2: Camera, search: _Search
 ) -> RelativePoseResult | None:
-    """None when there is none; pixels without a ray are outliers."""
+    """Of the matches that are turned alike; inliers are all that agree. None when there is none.
+
+    Pixels without a ray are outliers.
+    """
     seen = _has_rays(x1, x2, camera1, camera2)
-    count = int(np.count_nonzero(seen))
-    if count < options.min_inliers:
+    tried = seen & search.alike
+    count = int(np.count_nonzero(tried))
+    if count < search.options.min_inliers:
         return None
     try:
-        pose = estimate_relative_pose(
-            x1[seen], x2[seen], camera1, camera2, _ransac(count, 5, threshold, options)
-        )
+        pose = estimate_relative_pose(x1[tried], x2[tried], camera1, camera2, search.ransac(count, 5))
     except EstimationError:
         return None
     inliers = np.zeros(len(x1), bool)
-    inliers[seen] = pose.inliers
+    inliers[tried] = pose.inliers
+    others = np.flatnonzero(seen & ~tried)
+    if len(others):
+        rays1, rays2 = pixel_rays("x1", x1[others], camera1), pixel_rays("x2", x2[others], camera2)
+        inliers[others] = sampson_squared(pose.E.ravel(), sampson_data(rays1, rays2)) < search.threshold**2
+        if pose.degeneracy != "pure rotation":  # there the side of a point is noise
+            state = np.append(pose.cam2_from_cam1.rotation, pose.cam2_from_cam1.translation)
+            inliers[others] &= in_front(state, rays1.bearings, rays2.bearings)
     return replace(pose, inliers=inliers)
 
 
-def _fundamental(
-    x1: np.ndarray, x2: np.ndarray, threshold: float, options: VerifyOptions
-) -> FundamentalResult | None:
+def _fundamental(x1: np.ndarray, x2: np.ndarray, search: _Search) -> FundamentalResult | None:
+    """As `_relative_pose`."""
+    alike = search.alike
     try:
-        return estimate_fundamental(x1, x2, _ransac(len(x1), 7, threshold, options))
+        found = estimate_fundamental(x1[alike], x2[alike], search.ransac(int(alike.sum()), 7))
     except EstimationError:
         return None
+    inliers = sampson_error(found.F, x1, x2) < search.threshold**2
+    inliers[alike] = found.inliers
+    return replace(found, inliers=inliers)
 
 
-def _homography(
-    x1: np.ndarray, x2: np.ndarray, threshold: float, options: VerifyOptions
-) -> HomographyResult | None:
+def _homography(x1: np.ndarray, x2: np.ndarray, search: _Search) -> HomographyResult | None:
+    """As `_relative_pose`."""
+    alike = search.alike
     try:
-        return estimate_homography(x1, x2, _ransac(len(x1), 4, threshold, options))
+        found = estimate_homography(x1[alike], x2[alike], search.ransac(int(alike.sum()), 4))
     except EstimationError:
         return None
+    inliers = (
+        transfer_squared(found.H.ravel(), np.ascontiguousarray(np.hstack([x1, x2]).T)) < search.threshold**2
+    )
+    inliers[alike] = found.inliers
+    return replace(found, inliers=inliers)
 
 
 def _rotation(
@@ -347,7 +408,8 @@ def _distinct(x1: np.ndarray, x2: np.ndarray, chosen: np.ndarray) -> int:
     """Number of different places: a blob with two orientations is two keypoints at one place."""
     if not chosen.any():
         return 0
-    return min(len(np.unique(x @ [1, 1j])) for x in (x1[chosen], x2[chosen]))
+    places = (np.ascontiguousarray(x[chosen], np.float32).view(np.uint64) for x in (x1, x2))
+    return min(len(np.unique(place)) for place in places)
 
 
 def _check_matches(matches: np.ndarray, count1: int, count2: int) -> np.ndarray:

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from geo3d.cameras import Camera
 from geo3d.features import TwoViewConfig, VerifyOptions, verify_pair
+from geo3d.features.verify import turned_alike
 from geo3d.geometry import rotation_angle
 from geo3d.synthetic.pairs import make_two_view
 
@@ -52,6 +55,40 @@ def test_labels(structure, motion, known, labels, seed):
     recall, precision = recall_and_precision(found.matches, arguments[2], data)
     assert recall > 0.95
     assert precision > 0.9
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_orientations_help_to_find_the_few_that_agree(known):
+    """Among nine of ten wrong matches, turned at random; a tenth of the right ones is turned otherwise too."""
+    (x1, x2, matches, *cameras), data = pair(outliers=0.88, seed=4, known=known)
+    rng = np.random.default_rng(0)
+    turns = np.where(data.inliers & (rng.uniform(size=COUNT) < 0.9), 0.3, rng.uniform(0, 2 * np.pi, COUNT))
+    angles1, angles2 = rng.uniform(0, 2 * np.pi, COUNT), np.empty(COUNT)
+    angles2[matches[:, 1]] = angles1[matches[:, 0]] + turns + rng.normal(0, 0.2, COUNT)
+    keypoints = [np.column_stack([x, np.ones(COUNT), a]) for x, a in ((x1, angles1), (x2, angles2))]
+    found = verify_pair(*keypoints, matches, *cameras)
+    recall, precision = recall_and_precision(found.matches, matches, data)
+    assert recall > 0.95 and precision > 0.8
+    np.testing.assert_array_equal(
+        np.sort(found.matches[:, 0]), found.matches[np.argsort(found.matches[:, 0]), 0]
+    )
+    rows = {tuple(row): i for i, row in enumerate(matches.tolist())}
+    assert np.all(np.diff([rows[tuple(row)] for row in found.matches.tolist()]) > 0)  # in the order they came
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(-20, 20), max_size=40), st.floats(-7, 7))
+def test_turned_alike(turns, shift):
+    turns = np.array(turns)
+    chosen = turned_alike(turns)
+    circle = np.exp(1j * turns)
+    if len(turns):
+        near = np.abs(np.angle(circle[:, None] / circle)) <= np.pi / 4 - 1e-9
+        assert chosen.sum() >= near.sum(axis=1).max()
+        assert np.abs(np.angle(circle[chosen][:, None] / circle[chosen])).max() <= np.pi / 2 + 1e-9
+        assert turned_alike(turns + shift).sum() >= chosen.sum() - 1  # one may lie on the edge of the window
+    else:
+        assert len(chosen) == 0
 
 
 def test_pose_and_matrices_of_a_general_pair():
