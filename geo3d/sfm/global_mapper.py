@@ -208,7 +208,9 @@ def _adjust_first(model: WorkingModel, options: MapperOptions, progress: Report)
 
 def _rigid_models(model: WorkingModel, options: MapperOptions) -> list[WorkingModel]:
     """A model for each group of views that hold each other, with points of all matches that it explains."""
-    group = rigid_groups(model.offsets, model.obs_view, model.used, len(model.graph), options.min_points)
+    # A resection looks for a pose among wrong matches; here poses and points have been adjusted together.
+    least = options.min_points // 2
+    group = rigid_groups(model.offsets, model.obs_view, model.used, len(model.graph), least)
     size = np.bincount(group[group >= 0])
     made = []
     for number in np.argsort(-size, kind="stable"):

@@ -2,7 +2,7 @@
 
 Measured on real photos (8 to 50, calibrated or not) the global mapper takes about half the time of the incremental
 one and is as accurate or better, so it goes first whatever the number of photos. What hangs together by matches is
-made again view by view where a model explains too few of its matches or photos with many are left out, and the one
+made again view by view where the poses contradict too many matches or photos with many are left out, and the one
 that explains more is kept. Nothing is discarded without a word: what was decided stands in `MappingResult.notes`.
 """
 
@@ -26,8 +26,8 @@ from geo3d.sfm.retracking import model_consistency
 from geo3d.sfm.working_model import WorkingModel
 from geo3d.util.snapshots import Snapshots
 
-MIN_EXPLAINED = 0.6
-"""Share of its matches that a model has to explain; good ones of real photos explain 0.83 to 0.99."""
+MIN_FITTING = 0.75
+"""Share of the matches between its photos that a model must not contradict; good ones of real photos fit 0.9 to 1."""
 
 MAX_LEFT_OUT = 0.1
 """Share of the photos that may be left out although they share many matches with those of a model."""
@@ -108,7 +108,7 @@ def doubtful_components(graph: MatchGraph, models: list[WorkingModel]) -> list[t
     list of ((V,) bool, str)
     """
     found = []
-    shares = [model_consistency(model).share for model in models]
+    fits = [model_consistency(model) for model in models]
     inside = np.zeros(len(graph), bool)
     for model in models:
         inside |= model.registered
@@ -117,14 +117,14 @@ def doubtful_components(graph: MatchGraph, models: list[WorkingModel]) -> list[t
         to_models[pair.first] += len(pair.matches) * inside[pair.second]
         to_models[pair.second] += len(pair.matches) * inside[pair.first]
     for views in _components(graph):
-        mine = [i for i, model in enumerate(models) if views[model.registered].any()]
+        mine = [fit for fit, model in zip(fits, models) if views[model.registered].any()]
         if not mine:
             continue
-        least = min(shares[i] for i in mine)
+        share = sum(fit.fitting for fit in mine) / max(sum(fit.matches for fit in mine), 1)
         left_out = views & ~inside & (to_models >= MANY_MATCHES)
-        if least < MIN_EXPLAINED:
-            why = f"a model of {int(models[mine[0]].registered.sum())} photos explains {least:.0%} of its matches"
-            found.append((views, why))
+        if share < MIN_FITTING:
+            count = sum(fit.views for fit in mine)
+            found.append((views, f"{share:.0%} of the matches between {count} photos fit their poses"))
         elif left_out.sum() > MAX_LEFT_OUT * views.sum():
             found.append((views, f"{int(left_out.sum())} of {int(views.sum())} photos were left out"))
     return found

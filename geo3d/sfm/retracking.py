@@ -76,12 +76,16 @@ class Consistency:
         Registered views.
     matches : int
         Verified matches between them.
+    fitting : int
+        Those whose rays lie in a plane with the baseline, to within the threshold: the poses do not contradict them.
     explained : int
-        Those whose two keypoints support one point.
+        Those whose two keypoints support one point. Where the photos stand close together fewer than fit, since
+        points seen under a small angle are not placed.
     """
 
     views: int
     matches: int
+    fitting: int
     explained: int
 
     @property
@@ -90,22 +94,29 @@ class Consistency:
         return self.explained / max(self.matches, 1)
 
 
-def model_consistency(model: WorkingModel) -> Consistency:
-    """Count the verified matches that the points of a model explain.
+def model_consistency(model: WorkingModel, max_error_px: float = 4.0) -> Consistency:
+    """Count the verified matches that a model explains.
 
     Parameters
     ----------
     model : WorkingModel
+    max_error_px : float
+        See `matches_in_epipolar_plane`.
     """
     offsets = model.graph.keypoint_offsets()
     point_of = np.full(offsets[-1], -1)
     rows = np.flatnonzero(model.used)
     point_of[offsets[model.obs_view[rows]] + model.obs_keypoint[rows]] = model.obs_track[rows]
-    matches = explained = 0
-    for pair in model.graph.pairs:
-        if model.registered[pair.first] and model.registered[pair.second]:
-            point1 = point_of[offsets[pair.first] + pair.matches[:, 0]]
-            point2 = point_of[offsets[pair.second] + pair.matches[:, 1]]
-            matches += len(pair.matches)
-            explained += int(np.count_nonzero((point1 == point2) & (point1 >= 0)))
-    return Consistency(int(model.registered.sum()), matches, explained)
+    inside = [p for p in model.graph.pairs if model.registered[p.first] and model.registered[p.second]]
+    explained = 0
+    for pair in inside:
+        point1 = point_of[offsets[pair.first] + pair.matches[:, 0]]
+        point2 = point_of[offsets[pair.second] + pair.matches[:, 1]]
+        explained += int(np.count_nonzero((point1 == point2) & (point1 >= 0)))
+    fits = matches_in_epipolar_plane(model, max_error_px).pairs
+    return Consistency(
+        views=int(model.registered.sum()),
+        matches=sum(len(p.matches) for p in inside),
+        fitting=sum(len(p.matches) for p in fits if model.registered[p.first] and model.registered[p.second]),
+        explained=explained,
+    )
