@@ -127,6 +127,8 @@ def doubtful_components(graph: MatchGraph, models: list[WorkingModel]) -> list[t
             found.append((views, f"{share:.0%} of the matches between {count} photos fit their poses"))
         elif left_out.sum() > MAX_LEFT_OUT * views.sum():
             found.append((views, f"{int(left_out.sum())} of {int(views.sum())} photos were left out"))
+        elif max(fit.views for fit in mine) < 0.5 * views.sum():
+            found.append((views, f"{int(views.sum())} photos fell into {len(mine)} models"))
     return found
 
 

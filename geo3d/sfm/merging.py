@@ -1,8 +1,9 @@
 """Components joined to one: matches between their photos say which points are the same, these give the similarity.
 
 `X_a = s R X_b + t`, robustly from the pairs of points (`umeyama_robust`), then tracks anew over both and bundle
-adjustment. A join is kept only if it explains the matches between the two and loses nothing of either: repeated
-structure gives similarities too, but contradicts the rest.
+adjustment. Where they have too few points in common the photos of the smaller are resected from the larger. A join is
+kept only if it explains the matches between the two and loses nothing of either: repeated structure gives
+similarities too, but contradicts the rest.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from dataclasses import replace
 import numpy as np
 
 from geo3d.geometry import Sim3, umeyama_robust
-from geo3d.sfm.incremental import MapperOptions, normalize
-from geo3d.sfm.retracking import model_consistency, retrack
+from geo3d.sfm.incremental import MapperOptions, grow, normalize
+from geo3d.sfm.retracking import explained_matches, model_consistency, retrack
 from geo3d.sfm.tracks import TrackSet
 from geo3d.sfm.working_model import WorkingModel
 
 MIN_SHARE = 0.5
 """Least share of the pairs of points, and of the matches between two components, that a join explains."""
+
+MIN_WITNESSES = 2
+"""Fewest photos on each side of a join that share points with the other side: one may have been mistaken."""
 
 
 def merge_models(models: list[WorkingModel], options: MapperOptions) -> list[WorkingModel]:
@@ -76,26 +80,47 @@ def merge_two(a: WorkingModel, b: WorkingModel, options: MapperOptions) -> Worki
         Of one match graph, no photo in both.
     options : MapperOptions
     """
+    transform = _similarity(a, b, options)
+    if transform is not None:
+        joined = _joined(a, b, transform, options)
+        if _borne_out(joined, a, b, options):
+            return joined
+    # Few points may be in both, but the photos of the one may still see enough points of the other.
+    joined = WorkingModel(a.graph, TrackSet(a.offsets, a.obs_view, a.obs_keypoint))
+    joined.restore(a.state())
+    grow(joined, b.registered, options)
+    return joined if _borne_out(joined, a, b, options) else None
+
+
+def _similarity(a: WorkingModel, b: WorkingModel, options: MapperOptions) -> Sim3 | None:
+    """The similarity `a_from_b` on which most of the common points agree."""
     tracks_a, tracks_b = _common_points(a, b)
     if len(tracks_a) < options.min_points:
         return None
     source, target = b.points[tracks_b], a.points[tracks_a]
     depth = np.median(np.linalg.norm(target - np.median(a.centres()[a.registered], axis=0), axis=1))
     focal = np.median([camera.mean_focal for camera in a.cameras])
+    max_error = 2 * options.resection_error_px / focal * float(depth)
     try:
-        fit = umeyama_robust(
-            source, target, 2 * options.resection_error_px / focal * float(depth), options.seed
-        )
+        fit = umeyama_robust(source, target, max_error, options.seed)
     except ValueError:  # no three of the pairs agree, or all lie on a line
         return None
-    if fit.inliers.sum() < max(options.min_points, MIN_SHARE * len(tracks_a)):
-        return None
-    joined = _joined(a, b, fit.transform, options)
-    before, after = [model_consistency(m) for m in (a, b)], model_consistency(joined)
+    enough = fit.inliers.sum() >= max(options.min_points, MIN_SHARE * len(tracks_a))
+    return fit.transform if enough else None
+
+
+def _borne_out(joined: WorkingModel, a: WorkingModel, b: WorkingModel, options: MapperOptions) -> bool:
+    """Whether a join loses nothing and explains the matches between its parts, from several photos of each."""
+    if ((a.registered | b.registered) & ~joined.registered).any():
+        return False
+    before, after = [model_consistency(m, options.max_error_px) for m in (a, b)], model_consistency(joined)
     between = after.matches - before[0].matches - before[1].matches
-    explained = before[0].explained + before[1].explained + MIN_SHARE * between
-    lost = (a.registered | b.registered) & ~joined.registered
-    return None if lost.any() or after.explained < explained else joined
+    if after.explained < before[0].explained + before[1].explained + MIN_SHARE * between:
+        return False
+    witnesses = explained_matches(joined) * a.registered[:, None] * b.registered
+    witnesses += witnesses.T
+    seen_by = [np.count_nonzero(witnesses[m.registered].any(axis=1)) for m in (a, b)]
+    return bool(min(seen_by) >= MIN_WITNESSES)
 
 
 def _common_points(a: WorkingModel, b: WorkingModel) -> tuple[np.ndarray, np.ndarray]:

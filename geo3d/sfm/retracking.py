@@ -103,20 +103,25 @@ def model_consistency(model: WorkingModel, max_error_px: float = 4.0) -> Consist
     max_error_px : float
         See `matches_in_epipolar_plane`.
     """
-    offsets = model.graph.keypoint_offsets()
-    point_of = np.full(offsets[-1], -1)
-    rows = np.flatnonzero(model.used)
-    point_of[offsets[model.obs_view[rows]] + model.obs_keypoint[rows]] = model.obs_track[rows]
     inside = [p for p in model.graph.pairs if model.registered[p.first] and model.registered[p.second]]
-    explained = 0
-    for pair in inside:
-        point1 = point_of[offsets[pair.first] + pair.matches[:, 0]]
-        point2 = point_of[offsets[pair.second] + pair.matches[:, 1]]
-        explained += int(np.count_nonzero((point1 == point2) & (point1 >= 0)))
     fits = matches_in_epipolar_plane(model, max_error_px).pairs
     return Consistency(
         views=int(model.registered.sum()),
         matches=sum(len(p.matches) for p in inside),
         fitting=sum(len(p.matches) for p in fits if model.registered[p.first] and model.registered[p.second]),
-        explained=explained,
+        explained=int(explained_matches(model).sum()),
     )
+
+
+def explained_matches(model: WorkingModel) -> np.ndarray:
+    """(V, V) int64, above the diagonal: verified matches of two views whose keypoints support one point of a model."""
+    offsets = model.graph.keypoint_offsets()
+    point_of = np.full(offsets[-1], -1)
+    rows = np.flatnonzero(model.used)
+    point_of[offsets[model.obs_view[rows]] + model.obs_keypoint[rows]] = model.obs_track[rows]
+    counts = np.zeros((len(model.graph), len(model.graph)), np.int64)
+    for pair in model.graph.pairs:
+        point1 = point_of[offsets[pair.first] + pair.matches[:, 0]]
+        point2 = point_of[offsets[pair.second] + pair.matches[:, 1]]
+        counts[pair.first, pair.second] += np.count_nonzero((point1 == point2) & (point1 >= 0))
+    return counts

@@ -18,6 +18,7 @@ from geo3d.sfm import (
 )
 from geo3d.sfm.incremental import unregistered_reasons
 from geo3d.sfm.mapping import doubtful_components
+from geo3d.sfm.merging import merge_two
 from geo3d.synthetic import make_scene
 
 from .test_global_mapper import side_by_side
@@ -53,6 +54,18 @@ def test_parts_that_share_points_are_joined(halves):
     merged = merge_models([a, b], FIXED)
     assert len(merged) == 1 and merged[0].registered.all()
     assert pose_errors(merged[0], scene)[1].max() < 2 * pose_errors(whole, scene)[1].max() + 1e-4
+
+
+def test_parts_with_few_points_in_common_are_joined_by_resection(halves):
+    scene, whole, a, b = halves
+    # Photo 6 sees the points of the first part, but of these it has placed hardly any itself.
+    common = np.isin(b.obs_track, a.obs_track[a.used])
+    b.used &= ~common
+    b._drop_thin_points()
+    joined = merge_two(a, b, FIXED)
+    assert joined is not None and joined.registered.all()
+    assert not np.shares_memory(joined.rotations, a.rotations) and a.registered.sum() == 6
+    assert pose_errors(joined, scene)[1].max() < 3 * pose_errors(whole, scene)[1].max() + 1e-3
 
 
 def test_parts_that_share_nothing_true_stay_apart(halves):
