@@ -23,6 +23,8 @@ from geo3d.sfm.match_graph import MatchGraph, PairMatches
 from geo3d.sfm.view_graph_kernels import drop_by_loops, list_triangles
 from geo3d.util.threads import map_threads
 
+_BLOCK = 100_000  # triangles at a time: their matrices take a kilobyte each
+
 
 @dataclass(frozen=True)
 class ViewGraphOptions:
@@ -43,6 +45,9 @@ class ViewGraphOptions:
         Least share of the verified matches that does, at either threshold.
     max_loop_deg : float
         Largest rotation that remains round a triangle of right edges.
+    max_pairs : int
+        Of a view, those with most matches; others are edges only if they are among these for their other view. It
+        bounds time, and the number of triangles, where every photo shows the same.
     seed : int
     """
 
@@ -52,12 +57,15 @@ class ViewGraphOptions:
     min_inliers: int = 15
     min_share: float = 0.3
     max_loop_deg: float = 5.0
+    max_pairs: int = 60
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("max_error_px", "loose_error_px"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.max_pairs < 2:
+            raise ValueError(f"max_pairs must be at least 2, got {self.max_pairs}")
         if self.min_inliers < 6:
             raise ValueError(f"min_inliers must be at least 6, got {self.min_inliers}")
         for name in ("tight_share", "min_share"):
@@ -124,8 +132,9 @@ def build_view_graph(
         Without the pairs whose matches no relative pose explains.
     """
     options = options or ViewGraphOptions()
-    found = list(map_threads(lambda p: _edge(graph, p, options), graph.pairs, threads))
-    rows = [i for i, pose in enumerate(found) if pose is not None]
+    tried = _strongest(graph, options.max_pairs)
+    found = list(map_threads(lambda i: _edge(graph, graph.pairs[i], options), tried, threads))
+    rows = [i for i, pose in zip(tried, found) if pose is not None]
     poses = [pose for pose in found if pose is not None]
     directions = [
         np.full(3, np.nan) if pose.degeneracy == "pure rotation" else pose.cam2_from_cam1.translation
@@ -140,6 +149,19 @@ def build_view_graph(
         inliers=np.array([np.count_nonzero(pose.inliers) for pose in poses], np.int64),
         pair=np.array(rows, np.int64),
     )
+
+
+def _strongest(graph: MatchGraph, most: int) -> list[int]:
+    """Rows of the pairs that are among the `most` with most matches of one of their views."""
+    order = sorted(range(len(graph.pairs)), key=lambda i: (-len(graph.pairs[i].matches), i))
+    seen = np.zeros(len(graph), np.int64)
+    chosen = []
+    for row in order:
+        ends = [graph.pairs[row].first, graph.pairs[row].second]
+        if (seen[ends] < most).any():
+            chosen.append(row)
+        seen[ends] += 1
+    return sorted(chosen)
 
 
 def _edge(graph: MatchGraph, pair: PairMatches, options: ViewGraphOptions) -> RelativePoseResult | None:
@@ -231,10 +253,14 @@ def loop_errors(
         Radians.
     """
     triangles, signs = list_triangles(np.asarray(first, np.int64), np.asarray(second, np.int64), views)
-    steps = rotations[triangles]
-    steps = np.where(signs[..., None, None], steps, np.swapaxes(steps, -1, -2))
-    loop = steps[:, 1] @ steps[:, 0] @ np.swapaxes(steps[:, 2], -1, -2)
-    return triangles, np.linalg.norm(SO3(loop).log(), axis=-1) if len(loop) else np.zeros(0)
+    errors = np.empty(len(triangles))
+    for start in range(0, len(triangles), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        steps = rotations[triangles[rows]]
+        steps = np.where(signs[rows, :, None, None], steps, np.swapaxes(steps, -1, -2))
+        loop = steps[:, 1] @ steps[:, 0] @ np.swapaxes(steps[:, 2], -1, -2)
+        errors[rows] = np.linalg.norm(SO3(loop).log(), axis=-1)
+    return triangles, errors
 
 
 def consistent_edges(graph: ViewGraph, max_loop_deg: float = 5.0) -> np.ndarray:

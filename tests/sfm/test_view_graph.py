@@ -86,6 +86,18 @@ def test_a_second_threshold_is_for_photos_that_are_less_sharp(graph_of):
     assert len(build_view_graph(graph, strict)) == 0 < len(build_view_graph(graph))
 
 
+def test_pairs_of_a_view_are_bounded_and_the_strongest_taken(graph_of):
+    graph = graph_of(make_scene("orbit", views=9, points=250, seed=5))
+    assert len(graph.pairs) == 36
+    edges = build_view_graph(graph, ViewGraphOptions(max_pairs=3), threads=1)
+    rank = {
+        v: sorted((-len(p.matches), i) for i, p in enumerate(graph.pairs) if v in (p.first, p.second))
+        for v in range(9)
+    }
+    best = {i for v in range(9) for _, i in rank[v][:3]}
+    assert set(edges.pair.tolist()) == best and len(best) < 27
+
+
 def test_loops_of_right_rotations_close():
     graph = random_graph(np.random.default_rng(3), noise_deg=0.0)
     triangles, errors = loop_errors(graph.first, graph.second, graph.rotations, graph.views)
@@ -133,7 +145,15 @@ def test_edges_in_no_triangle_stay():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_error_px": 0}, {"min_inliers": 3}, {"min_share": 2}, {"max_loop_deg": 0}, {"seed": -1}]
+    "wrong",
+    [
+        {"max_error_px": 0},
+        {"min_inliers": 3},
+        {"min_share": 2},
+        {"max_loop_deg": 0},
+        {"max_pairs": 1},
+        {"seed": -1},
+    ],
 )
 def test_options_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
