@@ -36,8 +36,8 @@ def match_photos(
 ) -> int:
     """Match the pairs that the database has no matches of yet.
 
-    Each pair is written in a transaction of its own, also when it has no matches; of those that clearly do not overlap
-    nothing is written (`match_overlapping`). What is found depends on the two photos alone.
+    Each pair is written in a transaction of its own, also when it has no matches. What is found depends on the two
+    photos alone.
 
     Parameters
     ----------
@@ -78,9 +78,8 @@ def match_photos(
         pairs_here = list(tile)
         photos.load({image_id for pair in pairs_here for image_id in pair})
         for (i, j), found in zip(pairs_here, map_threads(one, pairs_here, threads)):
-            if found is not None:
-                with database.transaction():
-                    database.write_matches(i, j, found)
+            with database.transaction():
+                database.write_matches(i, j, np.zeros((0, 2), int) if found is None else found)
             count += 1
             text = "do not overlap" if found is None else f"{len(found)}"
             report(count, len(wanted), f"{names[i]} - {names[j]}: {text}")
@@ -135,7 +134,8 @@ def verify_matches(
     """
     options = options or VerifyOptions()
     images, cameras = database.images(), database.cameras()
-    matched, verified = database.pairs_with_matches(), database.two_view_geometries()
+    matched = [pair for pair, count in database.match_counts().items() if count > 0]
+    verified = database.two_view_geometries()
     todo = [pair for pair in matched if pair not in verified]
     good = sum(len(record.matches) > 0 for record in verified.values())
     load = _Recent(database.keypoints, _KEYPOINTS_IN_MEMORY)

@@ -117,10 +117,10 @@ def _borne_out(joined: WorkingModel, a: WorkingModel, b: WorkingModel, options: 
     between = after.matches - before[0].matches - before[1].matches
     if after.explained < before[0].explained + before[1].explained + MIN_SHARE * between:
         return False
-    witnesses = explained_matches(joined) * a.registered[:, None] * b.registered
-    witnesses += witnesses.T
-    seen_by = [np.count_nonzero(witnesses[m.registered].any(axis=1)) for m in (a, b)]
-    return bool(min(seen_by) >= MIN_WITNESSES)
+    ends = np.array([(pair.first, pair.second) for pair in joined.graph.pairs])[explained_matches(joined) > 0]
+    across = ends[a.registered[ends].any(axis=1) & b.registered[ends].any(axis=1)]
+    witnesses = np.unique(across)
+    return min(np.count_nonzero(m.registered[witnesses]) for m in (a, b)) >= MIN_WITNESSES
 
 
 def _common_points(a: WorkingModel, b: WorkingModel) -> tuple[np.ndarray, np.ndarray]:

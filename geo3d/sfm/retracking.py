@@ -114,14 +114,14 @@ def model_consistency(model: WorkingModel, max_error_px: float = 4.0) -> Consist
 
 
 def explained_matches(model: WorkingModel) -> np.ndarray:
-    """(V, V) int64, above the diagonal: verified matches of two views whose keypoints support one point of a model."""
+    """(P,) int64: of each pair of the graph, the verified matches whose two keypoints support one point of a model."""
     offsets = model.graph.keypoint_offsets()
     point_of = np.full(offsets[-1], -1)
     rows = np.flatnonzero(model.used)
     point_of[offsets[model.obs_view[rows]] + model.obs_keypoint[rows]] = model.obs_track[rows]
-    counts = np.zeros((len(model.graph), len(model.graph)), np.int64)
-    for pair in model.graph.pairs:
+    counts = np.zeros(len(model.graph.pairs), np.int64)
+    for i, pair in enumerate(model.graph.pairs):
         point1 = point_of[offsets[pair.first] + pair.matches[:, 0]]
         point2 = point_of[offsets[pair.second] + pair.matches[:, 1]]
-        counts[pair.first, pair.second] += np.count_nonzero((point1 == point2) & (point1 >= 0))
+        counts[i] = np.count_nonzero((point1 == point2) & (point1 >= 0))
     return counts
