@@ -97,6 +97,7 @@ from geo3d.sfm import (
     keypoint_colors,
     load_match_graph,
     map_views,
+    mapping_key,
     match_photos_of_control,
     photo_position,
     photo_positions,
@@ -643,7 +644,7 @@ def _map(
     """Map the photos; once more where some turn out to have lenses of their own, which is said."""
 
     def run(graph: MatchGraph) -> MappingResult:
-        key = f"{geo3d.__version__} {options} {graph.digest()}"
+        key = f"{geo3d.__version__} {mapping_key(graph, options)}"
         show = lambda done, text: stage.update(done, len(graph), text)  # noqa: E731
         return map_views(graph, options, show, Snapshots(job.snapshots, key))
 

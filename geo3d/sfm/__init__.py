@@ -64,7 +64,7 @@ from geo3d.sfm.incremental import NOTHING_FROM_THESE, MapperOptions, MappingResu
 from geo3d.sfm.known_poses import register_photos, triangulate_known_poses
 from geo3d.sfm.lens_fit import LensSample, camera_deviations
 from geo3d.sfm.lens_prior import lens_prior
-from geo3d.sfm.mapping import map_views
+from geo3d.sfm.mapping import map_views, mapping_key
 from geo3d.sfm.match_graph import MatchGraph, PairMatches, load_match_graph
 from geo3d.sfm.merging import merge_models
 from geo3d.sfm.odd_lenses import OddLens, find_odd_lenses, with_own_lenses
@@ -175,6 +175,7 @@ __all__ = [
     "map_globally",
     "map_incrementally",
     "map_views",
+    "mapping_key",
     "match_photos_of_control",
     "matches_of_edges",
     "measure_distances",

@@ -8,6 +8,8 @@ that explains more is kept. Nothing is discarded without a word: what was decide
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from geo3d.sfm.global_mapper import map_globally
@@ -88,6 +90,14 @@ def map_views(
             )
     whole = [model for model in joined if _is_model(model)]
     return MappingResult(largest_first(whole), _reasons(graph, whole, said), notes)
+
+
+def mapping_key(graph: MatchGraph, options: MapperOptions) -> str:
+    """Key of the `Snapshots` of `map_views`: all of `graph` and `options` that its result depends on.
+
+    The number of threads is no part of it.
+    """
+    return f"{replace(options, bundle=replace(options.bundle, threads=None))} {graph.digest()}"
 
 
 def _is_model(model: WorkingModel) -> bool:

@@ -56,15 +56,19 @@ class MatchGraph:
         return np.concatenate([[0], np.cumsum([len(k) for k in self.keypoints])]).astype(np.int64)
 
     def digest(self) -> str:
-        """Hash of all that a model depends on: cameras, keypoints, matches, and which photo is which."""
+        """Hash of all that a model depends on: cameras, keypoints, matches and their F, and which photo is which."""
         hashed = hashlib.blake2b(digest_size=16)
-        cameras = [(i, c.model, c.width, c.height, list(c.params)) for i, c in sorted(self.cameras.items())]
-        hashed.update(repr((self.names, self.camera_ids, cameras)).encode())
+        cameras = [
+            (i, c.model, c.width, c.height, c.params.tolist(), c.prior_focal)
+            for i, c in sorted(self.cameras.items())
+        ]
+        hashed.update(repr((self.view_ids, self.names, self.camera_ids, cameras)).encode())
         for keypoints in self.keypoints:
             hashed.update(keypoints.tobytes())
         for pair in self.pairs:
             hashed.update(f"{pair.first} {pair.second} {len(pair.matches)} ".encode())
             hashed.update(pair.matches.tobytes())
+            hashed.update(b"" if pair.F is None else np.asarray(pair.F, np.float64).tobytes())
         return hashed.hexdigest()
 
     def inlier_counts(self) -> np.ndarray:

@@ -11,13 +11,16 @@ wherever a function is inlined, and a freshly compiled kernel then differs from 
 `njit` is `numba.njit(cache=True)` bound to that folder.
 """
 
+import atexit
 import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,7 +37,7 @@ _IMPORT = re.compile(
 def kernel_cache() -> Path:
     """Folder of all compiled kernels, made if missing.
 
-    Below NUMBA_CACHE_DIR or XDG_CACHE_HOME or ~/.cache, or a temporary folder where none of these is writable.
+    Below NUMBA_CACHE_DIR or XDG_CACHE_HOME or ~/.cache, or a private temporary folder where none of these is writable.
     """
     base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base) / "geo3d"
@@ -43,9 +46,24 @@ def kernel_cache() -> Path:
         if not os.access(folder, os.W_OK):
             raise PermissionError(folder)
     except OSError:
-        folder = Path(tempfile.gettempdir()) / f"geo3d-{os.getuid()}"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = _temporary_cache()
     _remove_old(folder)
+    return folder
+
+
+def _temporary_cache() -> Path:
+    """A folder among the temporary files that nobody else can write into: what lies in it is executed.
+
+    The one of earlier runs, if it is ours and private; else one of this process, which is removed at its end.
+    """
+    folder = Path(tempfile.gettempdir()) / f"geo3d-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+        return folder
+    folder = Path(tempfile.mkdtemp(prefix="geo3d-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 

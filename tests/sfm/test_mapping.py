@@ -14,6 +14,7 @@ from geo3d.sfm import (
     map_globally,
     map_views,
     mapping,
+    mapping_key,
     merge_models,
 )
 from geo3d.sfm.incremental import unregistered_reasons
@@ -47,6 +48,25 @@ def halves(graph_of):
     turn = Sim3(2.5, SO3.exp([0.3, 1.0, -0.5]).matrix, np.array([4.0, -2.0, 9.0]))
     identity = Sim3(1.0, np.eye(3), np.zeros(3))
     return scene, whole, part(whole, range(6), identity), part(whole, range(6, 10), turn)
+
+
+def test_the_key_of_snapshots_is_of_all_that_the_models_depend_on_but_not_of_threads(graph_of):
+    graph = graph_of(make_scene("walk", views=3, points=60, seed=1))
+    key = mapping_key(graph, FIXED)
+    assert mapping_key(graph, replace(FIXED, bundle=replace(FIXED.bundle, threads=7))) == key
+    (number, camera), *others = graph.cameras.items()
+    pair = graph.pairs[0]
+    changes = (
+        (graph, replace(FIXED, seed=1)),
+        (graph, MapperOptions(bundle=replace(FIXED.bundle, refine_focal=True))),
+        (replace(graph, cameras={number: replace(camera, prior_focal=not camera.prior_focal)}), FIXED),
+        (replace(graph, cameras={number: camera.with_params(camera.params * (1 + 1e-15))}), FIXED),
+        (replace(graph, pairs=[replace(pair, F=2 * np.eye(3)), *graph.pairs[1:]]), FIXED),
+        (replace(graph, pairs=[replace(pair, matches=pair.matches[1:]), *graph.pairs[1:]]), FIXED),
+        (replace(graph, names=list(reversed(graph.names))), FIXED),
+    )
+    assert not others
+    assert len({key, *(mapping_key(*change) for change in changes)}) == 1 + len(changes)
 
 
 def test_parts_that_share_points_are_joined(halves):

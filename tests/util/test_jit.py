@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -104,8 +106,8 @@ def test_folders_unused_for_a_month_are_removed(tmp_path: Path) -> None:
     young, old = (tmp_path / name for name in ("kernels-young", "kernels-old"))
     for folder in (young, old):
         folder.mkdir()
-    month = 31 * 24 * 3600
-    os.utime(old, (time.time() - month,) * 2)
+    then = time.time() - 31 * 24 * 3600
+    os.utime(old, (then, then))
     jit._remove_old(tmp_path)
     assert young.exists() and not old.exists()
 
@@ -119,6 +121,60 @@ def test_an_unwritable_cache_goes_elsewhere(tmp_path: Path, monkeypatch: pytest.
         assert folder.is_dir() and not folder.is_relative_to(tmp_path)
     finally:
         jit.kernel_cache.cache_clear()
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the cache goes when there is no better place, not made yet."""
+    monkeypatch.setattr(jit.tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"geo3d-{os.getuid()}"
+
+
+def test_a_temporary_cache_is_private_and_kept(temporary: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert jit._temporary_cache() == temporary
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(temporary.stat().st_mode) == 0o700
+    (temporary / "kernels-a").mkdir()
+    assert jit._temporary_cache() == temporary
+    assert (temporary / "kernels-a").exists()
+
+
+def _open_to_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir()
+    folder.chmod(0o770)
+
+
+def _a_link(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = folder.with_name("target")
+    target.mkdir(mode=0o700)
+    folder.symlink_to(target)
+
+
+def _a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.touch(mode=0o600)
+
+
+def _of_someone_else(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir(mode=0o700)
+    folder.rename(folder.with_name(f"geo3d-{os.getuid() + 1}"))
+    other = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+
+
+@pytest.mark.parametrize("prepare", [_open_to_others, _a_link, _a_file, _of_someone_else])
+def test_a_temporary_cache_that_others_may_have_made_is_not_used(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Path, pytest.MonkeyPatch], None]
+) -> None:
+    prepare(temporary, monkeypatch)
+    there = set(temporary.parent.iterdir())
+    folder = jit._temporary_cache()
+    assert folder not in there
+    assert folder.parent == temporary.parent
+    assert not folder.is_symlink()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_njit_compiles_when_called() -> None:
