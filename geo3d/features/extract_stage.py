@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from geo3d.features.sift import Features, SiftOptions, extract
+from geo3d.features.sift import Features, SiftOptions, extract, extraction_bytes
 from geo3d.images import PhotoError, find_mask, find_mask_folder, read_mask, read_photo
 from geo3d.io import ColmapDatabase
 from geo3d.util.files import path_inside
+from geo3d.util.memory import threads_for_memory
 from geo3d.util.require import require
 from geo3d.util.threads import map_threads
 
 Progress = Callable[[int, int, str], object]
+
+_DECODED = 8  # bytes a pixel of the file, at most: as Pillow holds it, copies in grey, and the file itself
 
 
 def extract_photos(
@@ -44,7 +47,7 @@ def extract_photos(
     masks_folder : path, optional
         By default `masks/` inside of the images folder or beside it, if there is one.
     threads : int, optional
-        By default all cores.
+        By default all cores; fewer where the memory that is free does not suffice for photos of this size.
 
     Returns
     -------
@@ -56,6 +59,10 @@ def extract_photos(
     masks = find_mask_folder(folder) if masks_folder is None else Path(masks_folder)
     images, done = database.images(), database.keypoint_counts()
     todo = [(image_id, images[image_id].name) for image_id in sorted(images) if image_id not in done]
+    cameras = database.cameras()
+    used = {images[image_id].camera_id for image_id, _ in todo}
+    most = max((_photo_bytes(cameras[i].width, cameras[i].height, options) for i in used), default=0)
+    threads = threads_for_memory(most, threads)
     failed: dict[str, str] = {}
     report = progress or (lambda done, total, text: None)
     report(len(images) - len(todo), len(images), "")
@@ -80,6 +87,12 @@ def extract_photos(
     finally:
         cv2.setNumThreads(before)
     return failed
+
+
+def _photo_bytes(width: int, height: int, options: SiftOptions) -> int:
+    """About the most memory that one photo takes: its features, or before that its decoder."""
+    shrink = min(1.0, options.max_size / max(width, height))
+    return max(_DECODED * width * height, extraction_bytes(round(shrink * width), round(shrink * height)))
 
 
 def _extract_file(folder: Path, name: str, masks: Path | None, options: SiftOptions) -> Features:

@@ -21,6 +21,8 @@ QUANTUM = 512.0
 _SMALLEST = 2 * BORDER + 3  # pixels a side of an octave in which there can be an extremum
 _LARGE = 2000  # pixels of the longer side, from which on a photo is doubled only if there are too few features without
 _DIRECTIONS = 4  # of a keypoint, far more than there are on average
+_ROWS = 800  # of a large photo that are doubled at once
+_HALO = 40  # rows on either side of these: as far as blur (46 pixels of the octave) and descriptors (24 + 40) reach
 
 
 @dataclass(frozen=True)
@@ -119,15 +121,26 @@ def extract(
     found: list[_Found] = []
     wanted = options.max_features
     while octaves and wanted > 0:
-        octave = octaves.pop()
-        octave.blur_up_to(LEVELS - 1, STEPS + 1)
-        found.append(_search(octave, mask, options, wanted))
+        found.append(_search(octaves.pop(), mask, options, wanted))
         wanted -= len(found[-1].angles)
     if large and wanted > 0:
-        octave = doubled_octave(gray)
-        octave.blur_up_to(LEVELS - 1)
-        found.append(_search(octave, mask, options, wanted))
+        found.append(_search_doubled(gray, mask, options, wanted))
     return _features(found, scale)
+
+
+def extraction_bytes(width: int, height: int) -> int:
+    """About the most memory that `extract` takes for a photo.
+
+    Parameters
+    ----------
+    width, height : int
+        Of the photo that is searched, pixels.
+    """
+    pyramid_of = 4 / 3 * 4 * LEVELS  # bytes a pixel of the first octave
+    if max(width, height) < _LARGE:
+        return int(pyramid_of * 4 * width * height)
+    rows = min(_ROWS + 2 * _HALO, height)
+    return int(max(pyramid_of * height, 4 * LEVELS * 4 * rows) * width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,9 +153,51 @@ class _Found:
     pixel: float  # of the octave, in pixels of the photo
 
 
-def _search(octave: Octave, mask: np.ndarray | None, options: SiftOptions, wanted: int) -> _Found:
-    """The largest features of an octave, at most `wanted`."""
+def _search_doubled(gray: np.ndarray, mask: np.ndarray | None, options: SiftOptions, wanted: int) -> _Found:
+    """The largest features of octave -1, at most `wanted`, from bands of rows: whole, it takes four times a photo's."""
+    bands = -(-len(gray) // _ROWS)
+    rows = -(-len(gray) // bands)
+    best: _Found | None = None
+    for start in range(0, len(gray), rows):
+        top, end = max(0, start - _HALO), start + rows + _HALO
+        octave = doubled_octave(gray[top:end])
+        octave.blur_up_to(STEPS)
+        mine = slice(2 * (start - top), 2 * (start - top + rows))
+        least = best.keypoints[-1, 2] if best is not None and len(best.angles) == wanted else 0.0
+        part = mask if mask is None else mask[top:end]
+        found = _search(octave, part, options, wanted, mine, least)
+        del octave  # before the next is made
+        found.keypoints[:, 1] += 2 * top
+        best = found if best is None else _largest(best, found, wanted)
+    assert best is not None
+    return best
+
+
+def _largest(first: _Found, second: _Found, wanted: int) -> _Found:
+    """The largest of two parts of an octave."""
+    keypoints = np.concatenate([first.keypoints, second.keypoints])
+    order = np.argsort(-keypoints[:, 2], kind="stable")[:wanted]
+    angles, histograms = (
+        np.concatenate([getattr(first, name), getattr(second, name)])[order]
+        for name in ("angles", "histograms")
+    )
+    return _Found(keypoints[order], angles, histograms, first.pixel)
+
+
+def _search(
+    octave: Octave,
+    mask: np.ndarray | None,
+    options: SiftOptions,
+    wanted: int,
+    rows: slice | None = None,
+    least: float = 0.0,
+) -> _Found:
+    """The largest features of an octave with levels 0 to 3, at most `wanted`, in some rows, and not below a scale."""
+    octave.blur_up_to(LEVELS - 1, STEPS + 1)
     places, keypoints = _extrema(octave, options)
+    if rows is not None:
+        kept = (places[:, 1] >= rows.start) & (places[:, 1] < rows.stop) & (keypoints[:, 2] >= least)
+        places, keypoints = places[kept], keypoints[kept]
     if mask is not None:
         column, row = np.rint(keypoints[:, :2].T * octave.pixel).astype(np.int64)
         kept = mask[np.minimum(row, len(mask) - 1), np.minimum(column, mask.shape[1] - 1)]

@@ -120,7 +120,7 @@ def _borne_out(joined: WorkingModel, a: WorkingModel, b: WorkingModel, options: 
     ends = np.array([(pair.first, pair.second) for pair in joined.graph.pairs])[explained_matches(joined) > 0]
     across = ends[a.registered[ends].any(axis=1) & b.registered[ends].any(axis=1)]
     witnesses = np.unique(across)
-    return min(np.count_nonzero(m.registered[witnesses]) for m in (a, b)) >= MIN_WITNESSES
+    return bool(min(np.count_nonzero(m.registered[witnesses]) for m in (a, b)) >= MIN_WITNESSES)
 
 
 def _common_points(a: WorkingModel, b: WorkingModel) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,12 @@
 """Keypoints lie where the blobs are, in COLMAP's pixels, at every size."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 
-from geo3d.features import SiftOptions, extract
+from geo3d.features import SiftOptions, extract, sift
 
 cv2.setNumThreads(1)
 
@@ -86,6 +88,37 @@ def test_large_photos_are_searched_at_half_size_when_that_is_enough():
     mask = np.zeros(image.shape, bool)
     mask[:, 1000:] = True
     assert extract(image, SiftOptions(max_features=150), mask).keypoints[:, 0].min() > 999
+
+
+def test_bands_of_a_doubled_photo_give_the_features_of_the_whole(monkeypatch):
+    """Also where a band's worth of features is wanted, so that those of the first bands give way to larger ones."""
+    noise = np.random.default_rng(1).integers(0, 256, (700, 300), np.uint8)
+    image = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    mask = np.ones(image.shape, bool)
+    mask[100:350, :150] = False
+    for wanted in (150, 10_000):
+        made = []
+        for rows in (10_000, 130):
+            monkeypatch.setattr(sift, "_ROWS", rows)
+            made.append(sift._search_doubled(image, mask, SiftOptions(contrast_threshold=0.01), wanted))
+        whole, banded = made
+        assert 100 < len(whole.angles) <= wanted
+        np.testing.assert_allclose(banded.keypoints, whole.keypoints, rtol=1e-9)
+        np.testing.assert_allclose(banded.angles, whole.angles, atol=1e-6)
+        np.testing.assert_allclose(banded.histograms, whole.histograms, atol=1e-2)
+
+
+@pytest.mark.parametrize(("size", "sigma"), [((1500, 2100), 9), ((1200, 1600), 9), ((1500, 2100), 1.5)])
+def test_memory_is_as_told(size, sigma):
+    noise = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    image = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), sigma), None, 0, 255, cv2.NORM_MINMAX)
+    tracemalloc.start()
+    extract(image)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    told = sift.extraction_bytes(size[1], size[0])
+    assert peak < 1.25 * told
+    assert peak > 0.5 * told
 
 
 def test_mask_is_obeyed():

@@ -14,11 +14,14 @@ from geo3d.features import (
     choose_pairs,
     exhaustive_pairs,
     extract_photos,
+    extract_stage,
     match_photos,
     verify_matches,
 )
 from geo3d.io import ColmapDatabase
 from geo3d.io.database_schema import PosePrior
+from geo3d.util import memory
+from geo3d.util.threads import map_threads
 
 NAMES = ["a.png", "b 1.png", "sub/ä.png", "z.png"]
 OPTIONS = SiftOptions(max_features=800)
@@ -207,3 +210,18 @@ def test_of_many_photos_the_neighbours_are_taken(photos, tmp_path, monkeypatch):
         assert pairs > set(alike) and ("far0.jpg", "far8.jpg") in pairs  # near each other
         assert ("far0.jpg", "far5.jpg") in pairs and ("far0.jpg", "far6.jpg") not in pairs  # next by name
         assert ("far0.jpg", "far8.jpg") not in choose_pairs(db, gps_radius_m=5)
+
+
+def test_photos_too_large_for_the_memory_are_taken_one_by_one(tmp_path, photos, monkeypatch):
+    """And what is written is the same."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1)
+    counts = []
+    monkeypatch.setattr(
+        extract_stage, "map_threads", lambda *given: counts.append(given[2]) or map_threads(*given)
+    )
+    some, whole = database(tmp_path / "a.db"), database(tmp_path / "b.db")
+    extract_photos(some, photos, OPTIONS, threads=3)
+    monkeypatch.undo()
+    extract_photos(whole, photos, OPTIONS, threads=3)
+    assert counts == [1]
+    assert_same(some, whole)

@@ -140,6 +140,32 @@ def test_reduced_reading_keeps_positions(tmp_path):
         assert (v * weight).sum() / photo.scale[1] == pytest.approx(77.9, abs=0.05)
 
 
+@pytest.mark.parametrize("mode", ["rgb", "gray"])
+@pytest.mark.parametrize("max_size", [320, 200, 160, 111, 80, 65, 40])
+def test_jpeg_decoded_at_less_than_its_size_is_what_area_averaging_gives(tmp_path, mode, max_size):
+    noise = cv2.GaussianBlur(RNG.integers(0, 256, (240, 320, 3), np.uint8), (0, 0), 8)
+    picture = cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX)
+    whole = read_image(save(tmp_path / "a.jpg", picture, quality=95), mode)
+    photo = read_photo(tmp_path / "a.jpg", mode, max_size=max_size)
+    assert (photo.width, photo.height) == (320, 240)
+    assert photo.pixels.shape[1] == max_size
+    size = photo.pixels.shape[1::-1]
+    assert photo.scale == (size[0] / 320, size[1] / 240)
+    off = photo.pixels - cv2.resize(whole, size, interpolation=cv2.INTER_AREA).astype(float)
+    assert abs(off.mean()) < 0.2
+    assert off.std() < 0.05 * whole.std()
+
+
+def test_jpeg_whose_size_does_not_divide_is_decoded_whole(tmp_path):
+    picture = cv2.resize(COLOURS, (322, 241))
+    path = save(tmp_path / "a.jpg", picture)
+    photo = read_photo(path, max_size=100)
+    assert (photo.width, photo.height) == (322, 241)
+    np.testing.assert_array_equal(
+        photo.pixels, cv2.resize(read_image(path), (100, 75), interpolation=cv2.INTER_AREA)
+    )
+
+
 def test_no_reduction_needed(tmp_path):
     assert read_photo(save(tmp_path / "a.png"), max_size=90).scale == (1.0, 1.0)
 
