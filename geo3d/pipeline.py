@@ -348,6 +348,7 @@ def _stages(job: Job, progress: Progress) -> list[Stage]:
             [job.control and o.gcp and o.gcp.read_bytes().hex(), o.distance, o.marker_size_m],
             partial(place_models, job),
             outputs=(scene / "georeference.json",),
+            version=2,
         ),
         Stage("export", [], partial(export, job), outputs=(scene / "points.ply", scene / "report.html")),
     ]
@@ -776,12 +777,23 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
         unregistered=why,
         timings=job.timings,
         warnings=warnings,
-        camera_std=_deviations(job),
+        camera_std=_written_deviations(job),
         georeference=results.get("georeference", {}),
     )
 
 
 def _deviations(job: Job) -> dict[int, np.ndarray]:
-    """Camera id to the standard deviations of its intrinsics."""
-    known = job.results.get("poses", {}).get("camera_std", {})
-    return {int(i): np.array([np.inf if v is None else v for v in std]) for i, std in known.items()}
+    """Camera id to the standard deviations of its intrinsics as mapped."""
+    return _with_infinity(job.results.get("poses", {}).get("camera_std", {}))
+
+
+def _written_deviations(job: Job) -> dict[int, np.ndarray]:
+    """The same of the cameras as they are written, from the largest model that has them."""
+    found = _deviations(job)
+    for model in reversed(job.results.get("georeference", {}).get("models", [])):
+        found.update(_with_infinity(model["camera_std"]))
+    return found
+
+
+def _with_infinity(recorded: dict[str, list[float | None]]) -> dict[int, np.ndarray]:
+    return {int(i): np.array([np.inf if v is None else v for v in std]) for i, std in recorded.items()}

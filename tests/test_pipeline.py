@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,6 +86,17 @@ def test_poses_of_the_habitat_are_right(habitat, finished):
     off = np.linalg.norm(fit.act(model.centres()) - [true[v.name].center() for v in views], axis=1)
     assert off.max() < 0.15  # metres, flying at 17
     assert np.nanmean(model.points.error_px) < 0.8
+
+
+def test_deviations_of_the_report_are_of_the_cameras_that_are_written():
+    """Of the largest model that has them, after its last adjustment."""
+    models = [{"camera_std": {"1": [3.0, None]}}, {"camera_std": {"1": [4.0, 4.0], "2": [5.0, 5.0]}}]
+    results = {"poses": {"camera_std": {"1": [9.0, 9.0], "2": [9.0, 9.0], "3": [7.0, None]}}}
+    mapped = pipeline._written_deviations(SimpleNamespace(results=results))  # pyright: ignore[reportArgumentType]
+    assert {i: std.tolist() for i, std in mapped.items()} == {1: [9, 9], 2: [9, 9], 3: [7, np.inf]}
+    job = SimpleNamespace(results={**results, "georeference": {"models": models}})
+    written = pipeline._written_deviations(job)  # pyright: ignore[reportArgumentType]
+    assert {i: std.tolist() for i, std in written.items()} == {1: [3, np.inf], 2: [5, 5], 3: [7, np.inf]}
 
 
 def test_the_habitat_stands_where_it_is(habitat, finished):

@@ -22,7 +22,9 @@ from geo3d.scene import Reconstruction
 from geo3d.sfm.bundle_adjustment import apply_bundle, bundle_problem, solve_bundle
 from geo3d.sfm.bundle_priors import BundlePriors
 from geo3d.sfm.bundle_problem import BundleOptions, BundleProblem
+from geo3d.sfm.georeference_lens import lens_deviations
 from geo3d.sfm.georeference_model import transform_model
+from geo3d.sfm.lens_fit import adjusted_problem
 from geo3d.sfm.lens_prior import lens_prior
 
 CLICK_STD_PX = 1.0
@@ -87,12 +89,15 @@ class AdjustedModel:
         Control points as adjusted.
     error_before_px, error_px : float
         Mean reprojection error of the keypoints.
+    camera_std : dict of int to (P,) float64
+        Camera id to the deviations of its parameters, of cameras of which some moved.
     """
 
     model: Reconstruction
     control_xyz: np.ndarray
     error_before_px: float
     error_px: float
+    camera_std: dict[int, np.ndarray]
 
 
 def adjust_georeferenced(
@@ -121,7 +126,14 @@ def adjust_georeferenced(
     result = solve_bundle(problem, options)
     report = apply_bundle(moved, problem, result)
     count = len(moved.points)
-    return AdjustedModel(moved, result.points[count:].copy(), float(np.nanmean(before)), report.error_px)
+    std = lens_deviations(adjusted_problem(problem, result), options)
+    return AdjustedModel(
+        moved,
+        result.points[count:].copy(),
+        float(np.nanmean(before)),
+        report.error_px,
+        {i: found for i, found in zip(sorted(moved.cameras), std) if found.any()},
+    )
 
 
 def _with_control(

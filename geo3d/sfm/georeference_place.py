@@ -134,7 +134,11 @@ class ModelPlacer:
         if self.scale is not None:
             self._agreed = {x.name for x, good in zip(known.lengths, self.scale.used) if good}
         upright = Sim3(np.array(1.0), rotation_between(self.up.direction, _UP), np.zeros(3))
-        self.placement = ModelPlacement("none", upright, self.up.source, warnings=known.unused)
+        used = {view.camera_id for view in self.model.views.values() if view.cam_from_world is not None}
+        std = {i: found for i, found in self.known.camera_std.items() if i in used}
+        self.placement = ModelPlacement(
+            "none", upright, self.up.source, camera_std=std, warnings=known.unused
+        )
         for point in self._points:
             self._tell_clicks(point, located[point.name])
         by_control = self._by_control(located)
@@ -334,6 +338,7 @@ class ModelPlacer:
                 f"{adjusted.error_px:.3f} px: a point or a mark may be wrong, see the residuals in the report"
             )
         self.model, placed.adjusted = adjusted.model, True
+        placed.camera_std.update(adjusted.camera_std)
         if placed.source == "control":
             self._deviate_again()
         elif self.scale is not None:
@@ -393,7 +398,7 @@ class ModelPlacer:
         """What photos, control points and lengths are off by in the placed model, and whether it may be bent."""
         placed = self.placement
         held = placed.adjusted and (len(self._control) >= _HOLD or any(p.rtk for p in self._positions))
-        doming = None if held else doming_warning(self.model, self.known.camera_std)
+        doming = None if held else doming_warning(self.model, placed.camera_std)
         placed.warnings += [] if doming is None else [doming]
         located = {point.name: self._locate(point) for point in self._points}
         lengths = self._lengths(located).lengths

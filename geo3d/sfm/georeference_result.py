@@ -103,6 +103,8 @@ class ModelPlacement:
         Whether the last bundle adjustment with GPS and control points was kept.
     error_before_px, error_px : float
         Mean reprojection error before and after it; NaN where there was none.
+    camera_std : dict of int to (P,) float64
+        Camera id to the standard deviations of the intrinsics as they are written.
     notes, warnings : list of str
         Sentences for the user.
     """
@@ -119,6 +121,7 @@ class ModelPlacement:
     adjusted: bool = False
     error_before_px: float = np.nan
     error_px: float = np.nan
+    camera_std: dict[int, np.ndarray] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -284,6 +287,7 @@ def _model_json(model: ModelPlacement) -> dict[str, Any]:
         "adjusted": model.adjusted,
         "error_before_px": model.error_before_px,
         "error_px": model.error_px,
+        "camera_std": {str(i): std.tolist() for i, std in sorted(model.camera_std.items())},
         "photo_residuals": {**model.statistics("photos"), "photos": [asdict(r) for r in model.photos]},
         "control_residuals": {
             **model.statistics("control"),

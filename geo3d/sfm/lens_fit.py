@@ -25,7 +25,8 @@ from geo3d.sfm.bundle_covariance import bundle_covariance, two_view_gauge
 from geo3d.sfm.working_model import WorkingModel
 
 _REGIONS = 10
-_FEW = 100
+FEW = 100
+"""Points below which a sample takes those of two photos too."""
 
 
 @dataclass(frozen=True)
@@ -115,52 +116,92 @@ class LensFit:
 
     @cached_property
     def _formal(self) -> list[np.ndarray]:
-        """From the normal equations."""
-        result, problem = self.result, self.problem
+        problem = adjusted_problem(self.problem, self.result)
         if len(problem.translations) < 2:
-            return [np.full(len(camera.params), np.inf) for camera in result.cameras]
-        centres = -np.einsum("vji,vj->vi", result.rotations, result.translations)
-        problem = replace(
-            problem,
-            rotations=result.rotations,
-            translations=result.translations,
-            cameras=result.cameras,
-            points=result.points,
-        )
+            return [np.full(len(camera.params), np.inf) for camera in problem.cameras]
+        centres = -np.einsum("vji,vj->vi", problem.rotations, problem.translations)
         far = int(np.argmax(np.linalg.norm(centres - centres[0], axis=1)))
         gauge = None if np.asarray(problem.constant_view).any() else two_view_gauge(problem, 0, far)
-        try:
-            found = bundle_covariance(replace(problem, constant_pose=gauge), self.bundle)
-        except ValueError:  # singular: something is not determined
-            return [np.full(len(camera.params), np.inf) for camera in result.cameras]
-        return [np.sqrt(np.diag(block)) for block in found.cameras]
+        return formal_deviations(replace(problem, constant_pose=gauge), self.bundle)
 
     @cached_property
     def _jackknife(self) -> list[np.ndarray]:
-        """From the adjustments that leave out one region each."""
-        if len(self.result.points) < 10 * _REGIONS:
-            return [np.zeros(len(camera.params)) for camera in self.cameras]
-        region = _regions(self.result.points)[self.problem.obs_point]
-        found = []
-        for r in range(_REGIONS):
-            part = solve_bundle(_without(self.problem, self.result, region == r), self.bundle)
-            found.append([camera.params for camera in part.cameras])
-        return [np.sqrt((_REGIONS - 1) * np.var(rows, axis=0)) for rows in zip(*found)]
+        return jackknife_deviations(adjusted_problem(self.problem, self.result), self.bundle)
 
 
-def _without(problem: BundleProblem, result: BundleResult, out: np.ndarray) -> BundleProblem:
-    """The adjusted problem without some observations, and without views that have too few left."""
-    count = np.bincount(problem.obs_view[~out], minlength=len(problem.translations))
-    rows = np.flatnonzero(~out & (count[problem.obs_view] >= 10))
+def adjusted_problem(problem: BundleProblem, result: BundleResult) -> BundleProblem:
+    """The `problem` with the values of its `result`."""
     return replace(
         problem,
         rotations=result.rotations,
         translations=result.translations,
         cameras=result.cameras,
         points=result.points,
+        rigs=result.rigs,
+    )
+
+
+def formal_deviations(problem: BundleProblem, bundle: BundleOptions) -> list[np.ndarray]:
+    """Deviations of all cameras' parameters from the normal equations.
+
+    Parameters
+    ----------
+    problem : BundleProblem
+        Adjusted, with constants or priors that hold the gauge.
+    bundle : BundleOptions
+        Of the adjustment.
+
+    Returns
+    -------
+    list of (n_params,) array
+        All infinite where something is not determined.
+    """
+    try:
+        found = bundle_covariance(problem, bundle, points=False)
+    except ValueError:  # singular: something is not determined
+        return [np.full(len(camera.params), np.inf) for camera in problem.cameras]
+    return [np.sqrt(np.diag(block)) for block in found.cameras]
+
+
+def jackknife_deviations(problem: BundleProblem, bundle: BundleOptions) -> list[np.ndarray]:
+    """Deviations of all cameras' parameters from adjustments that leave out one region each.
+
+    Parameters
+    ----------
+    problem : BundleProblem
+        Adjusted. Observations that the loss does not touch (`obs_robust`) are never left out.
+    bundle : BundleOptions
+        Of the adjustment.
+
+    Returns
+    -------
+    list of (n_params,) array
+        Zero where there are too few points.
+    """
+    if len(problem.points) < 10 * _REGIONS:
+        return [np.zeros(len(camera.params)) for camera in problem.cameras]
+    region = _regions(problem.points)[problem.obs_point]
+    if problem.obs_robust is not None:
+        region[~problem.obs_robust] = -1
+    found = []
+    for r in range(_REGIONS):
+        part = solve_bundle(_without(problem, region == r), bundle)
+        found.append([camera.params for camera in part.cameras])
+    return [np.sqrt((_REGIONS - 1) * np.var(rows, axis=0)) for rows in zip(*found)]
+
+
+def _without(problem: BundleProblem, out: np.ndarray) -> BundleProblem:
+    """The problem without some observations, and without views that have too few left."""
+    count = np.bincount(problem.obs_view[~out], minlength=len(problem.translations))
+    rows = np.flatnonzero(~out & (count[problem.obs_view] >= 10))
+    sigma, robust = problem.obs_sigma_px, problem.obs_robust
+    return replace(
+        problem,
         obs_view=problem.obs_view[rows],
         obs_point=problem.obs_point[rows],
         obs_xy=problem.obs_xy[rows],
+        obs_sigma_px=None if sigma is None else sigma[rows],
+        obs_robust=None if robust is None else robust[rows],
     )
 
 
@@ -186,7 +227,7 @@ def lens_sample(model: WorkingModel, options: LensSample) -> tuple[np.ndarray, n
     inside = _together(model, options.views)[model.obs_view] & model.used
     length = np.bincount(model.obs_track[inside], minlength=len(model.placed))
     tracks = np.flatnonzero(length >= 4)
-    if len(tracks) < _FEW:  # two or three photos: nothing to hold out, but what there is still has deviations
+    if len(tracks) < FEW:  # two or three photos: nothing to hold out, but what there is still has deviations
         tracks = np.flatnonzero(length >= 2)
     most = max(options.points, 40 * min(int(model.registered.sum()), options.views))
     if len(tracks) > most:

@@ -1,6 +1,7 @@
 """Models in any frame are put where GPS, surveyed points or known lengths say; what is wrong is named."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,8 +20,12 @@ from geo3d.sfm import (
     bundle_adjust,
     check_known_names,
     georeference,
+    georeference_adjust,
     transform_model,
 )
+from geo3d.sfm.georeference_adjust import GeoreferencedBundle, adjust_georeferenced
+from geo3d.sfm.georeference_lens import lens_deviations
+from geo3d.sfm.lens_fit import LensSample
 from geo3d.synthetic import make_scene
 
 PLACE = EnuFrame(46.6412, 8.0312, 1420.0)
@@ -146,6 +151,53 @@ def test_rtk_takes_out_what_the_lens_bent(block):
     np.testing.assert_allclose(done.models[0].cameras[1].params[3], -0.05, atol=0.002)
 
 
+def test_deviations_of_lenses_are_those_of_the_lenses_that_are_written():
+    """Of an adjustment that moved them; and they tell how far from the truth the lens is."""
+    off = []
+    for seed in range(6):
+        model = make_scene(
+            "grid", views=16, points=500, camera=CAMERA, noise_px=0.5, seed=seed
+        ).reconstruction
+        known = positions(model, (0.02, 0.02, 0.03), noise=1.0, rtk=True, seed=seed)
+        before = np.array([50.0, 0, 0, 0.1])
+        start = hidden(model)
+        start.cameras[1] = CAMERA.with_params([902.0, 500.0, 375.0, -0.051])
+        done = georeference([start], KnownPlace(known, camera_std={1: before, 7: before}))
+        placement = done.result.models[0]
+        assert placement.adjusted
+        assert list(placement.camera_std) == [1]  # camera 7 is in no model
+        std = placement.camera_std[1]
+        np.testing.assert_array_equal(std > 0, before > 0)
+        recorded = json.loads(json.dumps(done.result.to_json()))["models"][0]["camera_std"]
+        assert recorded == {"1": std.tolist()}
+        off.append((done.models[0].cameras[1].params - CAMERA.params)[[0, 3]] / std[[0, 3]])
+    assert 0.3 < np.sqrt(np.mean(np.square(off))) < 1.5
+
+
+def test_deviations_of_lenses_that_did_not_move_stay(block):
+    std = {1: np.array([5.0, 0, 0, np.inf])}
+    done = georeference([hidden(block)], KnownPlace(positions(block), camera_std=std))
+    assert not done.result.models[0].adjusted
+    np.testing.assert_array_equal(done.result.models[0].camera_std[1], std[1])
+    assert done.result.to_json()["models"][0]["camera_std"] == {"1": [5.0, 0.0, 0.0, None]}
+
+
+def test_deviations_of_lenses_of_a_large_model_are_from_its_middle(block):
+    """A sample knows the lens less well than all photos do."""
+    known = positions(block, (0.02, 0.02, 0.03), noise=1.0, rtk=True)
+    bundle = GeoreferencedBundle(
+        {p.name: PLACE.from_geodetic(p.geodetic) for p in known},
+        {p.name: p.std_m for p in known},
+        free_params={1: np.array([True, False, False, True])},
+    )
+    whole = adjust_georeferenced(block, bundle).camera_std[1]
+    few = partial(lens_deviations, sample=LensSample(points=60, views=6))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(georeference_adjust, "lens_deviations", few)
+        part = adjust_georeferenced(block, bundle).camera_std[1]
+    assert (part[[0, 3]] > 1.2 * whole[[0, 3]]).all() and (part[[0, 3]] < 20 * whole[[0, 3]]).all()
+
+
 def test_gps_that_the_photos_contradict_does_not_bend_them(block):
     """Positions that are forty times worse than they state: the block keeps its shape."""
     known = positions(block, (0.02, 0.02, 0.03), noise=40.0, rtk=True, seed=3)
@@ -158,7 +210,7 @@ def test_an_adjustment_that_harms_the_photos_is_not_kept(block, monkeypatch):
     model = hidden(block)
     monkeypatch.setattr(
         "geo3d.sfm.georeference_place.adjust_georeferenced",
-        lambda moved, known, threads: AdjustedModel(block, np.zeros((0, 3)), 0.30, 0.33),
+        lambda moved, known, threads: AdjustedModel(block, np.zeros((0, 3)), 0.30, 0.33, {}),
     )
     done = georeference([model], KnownPlace(positions(block, (0.02, 0.02, 0.03), rtk=True)))
     placement = done.result.models[0]
