@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geo3d.geometry import EnuFrame, ecef_from_geodetic
 from geo3d.images import Gps
 
 Pair = tuple[str, str]
@@ -92,10 +93,10 @@ def gps_pairs(
     at = {n: (gps.latitude_deg, gps.longitude_deg) for n, gps in places.items() if gps is not None}
     placed = sorted(name for name, place in at.items() if np.isfinite(place).all())
     found = [(a, b) for a in sorted(set(places) - set(placed)) for b in places if a != b]
-    degrees = np.array([at[name] for name in placed])
-    points = _on_ellipsoid(degrees.reshape(-1, 2))
+    frames = [EnuFrame(*at[name], 0.0) for name in placed]
+    points = ecef_from_geodetic(np.array([(*at[name], 0.0) for name in placed]).reshape(-1, 3))
     for i in range(len(placed)):
-        near = _neighbours(points, i, _east_and_north(degrees[i]), radius_m, max_neighbours)
+        near = _neighbours(points, i, frames[i].axes()[:2], radius_m, max_neighbours)
         found += [(placed[i], placed[j]) for j in near]
     return sorted_pairs(found)
 
@@ -179,29 +180,3 @@ def _split_line(line: str, known: set[str]) -> Pair | None:
 def sorted_pairs(found: Iterable[Pair]) -> list[Pair]:
     """Each pair once, its names in order, sorted."""
     return sorted({(min(a, b), max(a, b)) for a, b in found})
-
-
-def _east_and_north(degrees: np.ndarray) -> np.ndarray:
-    """(2, 3): the horizontal directions at a latitude and longitude."""
-    latitude, longitude = np.deg2rad(degrees)
-    east = np.array([-np.sin(longitude), np.cos(longitude), 0.0])
-    up = np.array(
-        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
-    )
-    return np.stack([east, np.cross(up, east)])
-
-
-def _on_ellipsoid(degrees: np.ndarray) -> np.ndarray:
-    """Points (N, 3) in metres on WGS 84 at latitude and longitude (N, 2); chords stand for distances."""
-    latitude, longitude = np.deg2rad(degrees).T
-    a, f = 6378137.0, 1 / 298.257223563
-    square = f * (2 - f)  # of the eccentricity
-    n = a / np.sqrt(1 - square * np.sin(latitude) ** 2)
-    return np.stack(
-        [
-            n * np.cos(latitude) * np.cos(longitude),
-            n * np.cos(latitude) * np.sin(longitude),
-            n * (1 - square) * np.sin(latitude),
-        ],
-        axis=1,
-    )

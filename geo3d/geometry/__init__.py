@@ -2,7 +2,7 @@
 
 from geo3d.geometry.alignment import SimilarityFit, umeyama, umeyama_robust
 from geo3d.geometry.averaging import average_rotations
-from geo3d.geometry.enu import EnuFrame
+from geo3d.geometry.enu import EnuFrame, ecef_from_geodetic
 from geo3d.geometry.homogeneous import from_homogeneous, to_homogeneous
 from geo3d.geometry.quaternions import (
     matrix_to_quaternion,
@@ -22,6 +22,7 @@ __all__ = [
     "SimilarityFit",
     "average_rotations",
     "closest_rotation",
+    "ecef_from_geodetic",
     "from_homogeneous",
     "matrix_to_quaternion",
     "quaternion_multiply",

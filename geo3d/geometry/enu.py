@@ -61,16 +61,17 @@ class EnuFrame:
 
     def from_geodetic(self, geodetic: ArrayLike) -> np.ndarray:
         """(..., 3) latitude and longitude in degrees and height in metres to (..., 3) east, north, up in metres."""
-        return (_ecef(np.asarray(geodetic, np.float64)) - self._origin()) @ self._axes().T
+        return (ecef_from_geodetic(np.asarray(geodetic, np.float64)) - self._origin()) @ self.axes().T
 
     def to_geodetic(self, enu: ArrayLike) -> np.ndarray:
         """(..., 3) east, north, up in metres to (..., 3) latitude and longitude in degrees and height in metres."""
-        return _geodetic(self._origin() + np.asarray(enu, np.float64) @ self._axes())
+        return _geodetic(self._origin() + np.asarray(enu, np.float64) @ self.axes())
 
     def _origin(self) -> np.ndarray:
-        return _ecef(np.array([self.latitude_deg, self.longitude_deg, self.height_m]))
+        return ecef_from_geodetic(np.array([self.latitude_deg, self.longitude_deg, self.height_m]))
 
-    def _axes(self) -> np.ndarray:
+    def axes(self) -> np.ndarray:
+        """(3, 3): the rows are east, north and up, in the axes of ECEF."""
         lat, lon = np.deg2rad(self.latitude_deg), np.deg2rad(self.longitude_deg)
         east = [-np.sin(lon), np.cos(lon), 0.0]
         north = [-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)]
@@ -78,7 +79,13 @@ class EnuFrame:
         return np.array([east, north, up])
 
 
-def _ecef(geodetic: np.ndarray) -> np.ndarray:
+def ecef_from_geodetic(geodetic: np.ndarray) -> np.ndarray:
+    """(..., 3) latitude and longitude in degrees and height in metres to (..., 3) metres in the axes of the Earth.
+
+    Parameters
+    ----------
+    geodetic : (..., 3) float64
+    """
     lat, lon = np.deg2rad(geodetic[..., 0]), np.deg2rad(geodetic[..., 1])
     height = geodetic[..., 2]
     curvature = AXIS_M / np.sqrt(1 - _E2 * np.sin(lat) ** 2)

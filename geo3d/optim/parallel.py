@@ -8,33 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
-
 T = TypeVar("T")
-
-
-def single_threaded_lapack() -> AbstractContextManager:
-    """Hold the BLAS of NumPy and SciPy to one thread inside the block.
-
-    What `single_threaded_blas` does for all libraries, for the price of microseconds: the libraries are looked for
-    once.
-    """
-    return _lapack().limit(limits=1, user_api="blas")
-
-
-@cache
-def _lapack() -> ThreadpoolController:
-    import scipy.linalg  # noqa: F401, loads SciPy's own OpenBLAS
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 class Workers:

@@ -25,11 +25,11 @@ import numpy as np
 from geo3d.geometry import SE3
 from geo3d.optim.least_squares import LMTrace, levenberg_marquardt
 from geo3d.optim.losses import RobustLoss
-from geo3d.optim.parallel import Workers, single_threaded_lapack
+from geo3d.optim.parallel import Workers
 from geo3d.sfm.bundle_problem import BundleOptions, BundleProblem, BundleResult, free_parameters, hold_rigs
 from geo3d.sfm.bundle_system import BundleSystem
 from geo3d.sfm.rig_model import apply_rigs, bundle_rigs
-from geo3d.util.threads import cpu_count
+from geo3d.util.threads import cpu_count, single_threaded_blas
 
 if TYPE_CHECKING:
     from geo3d.scene import Reconstruction
@@ -57,7 +57,7 @@ def solve_bundle(problem: BundleProblem, options: BundleOptions | None = None) -
     problem.check()
     problem = hold_rigs(problem, options)
     loss = RobustLoss(options.loss, options.loss_scale_px)
-    with single_threaded_lapack(), Workers(options.threads or cpu_count()) as workers:
+    with single_threaded_blas(), Workers(options.threads or cpu_count()) as workers:
         system = BundleSystem(problem, loss, *free_parameters(problem, options), workers)
         ready = time.perf_counter() - start
         result = levenberg_marquardt(system, options.minimizer())

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.optim.losses import RobustLoss
-from geo3d.optim.parallel import Workers, single_threaded_lapack
+from geo3d.optim.parallel import Workers
 from geo3d.sfm.bundle_adjustment import BundleOptions, BundleProblem, free_parameters, hold_rigs
 from geo3d.sfm.bundle_system import BundleSystem
-from geo3d.util.threads import cpu_count
+from geo3d.util.threads import cpu_count, single_threaded_blas
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def bundle_covariance(
     problem = hold_rigs(problem, options)
     free = pose, params, point = free_parameters(problem, options)
     loss = RobustLoss(options.loss, options.loss_scale_px)
-    with single_threaded_lapack(), Workers(options.threads or cpu_count()) as workers:
+    with single_threaded_blas(), Workers(options.threads or cpu_count()) as workers:
         system = BundleSystem(problem, loss, *free, workers)
         if sigma_px is None:
             squared = system.squared_errors(problem)

@@ -19,10 +19,10 @@ import numpy as np
 
 from geo3d.optim.least_squares import LMOptions, Step, levenberg_marquardt
 from geo3d.optim.losses import RobustLoss
-from geo3d.optim.parallel import Workers, single_threaded_lapack
+from geo3d.optim.parallel import Workers
 from geo3d.optim.schur import SchurSystem
 from geo3d.sfm import positioning_kernels as kernels
-from geo3d.util.threads import cpu_count
+from geo3d.util.threads import cpu_count, single_threaded_blas
 
 _CHUNK, _MAX_CHUNKS = 8192, 16
 _SMALLEST = 1e-5  # inverse distance; the layout's are about 1
@@ -119,7 +119,7 @@ def position_views(
     if not len(obs_view):
         return Positions(centres, np.zeros((len(offsets) - 1, 3)), np.zeros(0), 0)
     minimizer = LMOptions(options.max_iterations, options.function_tolerance)
-    with single_threaded_lapack(), Workers(options.threads or cpu_count()) as workers:
+    with single_threaded_blas(), Workers(options.threads or cpu_count()) as workers:
         system = PositioningSystem(len(seen), offsets, obs_row, rays, workers)
         system.loss = RobustLoss("huber", options.max_angle_error)
         iterations = levenberg_marquardt(system, minimizer).iterations

@@ -1,10 +1,16 @@
 """Threads: ours, with BLAS and OpenCV held to one each, results in the order of the inputs."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -15,14 +21,20 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Hold BLAS to one thread inside the block (small systems are faster so, and results are the same)."""
-    import scipy.linalg.cython_blas  # noqa: F401  np.dot in a kernel runs on it: what is loaded later is not held
-    from threadpoolctl import threadpool_limits
+def single_threaded_blas() -> AbstractContextManager:
+    """Hold the BLAS of NumPy and SciPy to one thread inside the block: small systems are faster so, results the same.
 
-    with threadpool_limits(1, "blas"):
-        yield
+    It costs microseconds: the libraries are looked for once.
+    """
+    return _blas().limit(limits=1, user_api="blas")
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    import scipy.linalg.cython_blas  # noqa: F401  SciPy's own, on which np.dot in a kernel runs too
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def map_threads(function: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Iterator[R]:

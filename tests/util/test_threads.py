@@ -6,8 +6,9 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
+from geo3d.util import threads
 from geo3d.util.threads import cpu_count, map_threads, single_threaded_blas
 
 
@@ -55,11 +56,25 @@ def test_the_work_is_done_by_other_threads() -> None:
 
 
 def test_blas_is_held_to_one_thread() -> None:
-    import numpy as np
+    """Also a second time, and what was before holds again after it."""
+    for _ in range(2):
+        with single_threaded_blas():
+            held = threads_of_blas()
+            with single_threaded_blas():
+                assert threads_of_blas() == held
+        assert held
+        assert set(held.values()) == {1}
+        with threadpool_limits(2, "blas"):
+            before = threads_of_blas()
+            with single_threaded_blas():
+                assert threads_of_blas() == held
+            assert threads_of_blas() == before
 
-    np.ones((2, 2)) @ np.ones((2, 2))
-    with single_threaded_blas():
-        assert all(pool["num_threads"] == 1 for pool in threadpool_info() if pool["user_api"] == "blas")
+
+def threads_of_blas() -> dict[str, int]:
+    """Of NumPy's and SciPy's library."""
+    known = {pool["filepath"] for pool in threads._blas().info() if pool["user_api"] == "blas"}
+    return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info() if pool["filepath"] in known}
 
 
 def test_there_is_a_core() -> None:
