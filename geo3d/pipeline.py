@@ -52,6 +52,7 @@ from geo3d.images import (
     gimbal_gravity,
     hash_photos,
     list_videos,
+    read_mask,
     read_photo,
     read_video_info,
     scan_photos,
@@ -531,10 +532,12 @@ def features(job: Job, stage: StageProgress) -> dict[str, Any]:
 
 
 def _readable_now(job: Job, result: dict[str, Any]) -> bool:
-    """Whether a photo that could not be read before can be."""
+    """Whether a photo that could not be used before, for itself or for its mask, can be."""
     for name in result["failed"]:
         try:
-            read_photo(job.images / name)
+            photo = read_photo(job.images / name, "gray")
+            if mask := find_mask(job.masks, name) if job.masks else None:
+                read_mask(mask, (photo.width, photo.height))
         except (PhotoError, OSError):
             continue
         return True

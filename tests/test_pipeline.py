@@ -208,6 +208,22 @@ def test_masks_keep_features_out(noise, tmp_path):
     assert "1 of the masks" in warning and "god1.png" in warning
 
 
+def test_a_mask_that_does_not_fit_is_named_and_costs_one_run(habitat, tmp_path, work):
+    photos, scene = tmp_path / "photos", tmp_path / "scene"
+    shutil.copytree(habitat[0], photos)
+    (photos / "masks").mkdir()
+    Image.fromarray(np.full((90, 480), 255, np.uint8)).save(photos / "masks" / "drone_002.jpg.png")
+    report = reconstruct(photos, scene, QUICK)
+    assert "a mask of 480x90 for a photo of 480x360" in report.unregistered["drone_002.jpg"][0]
+    work()
+    notes: list[str] = []
+    progress = Progress()
+    progress.note = notes.append  # type: ignore[method-assign]
+    reconstruct(photos, scene, QUICK, progress)
+    assert len([note for note in notes if note.endswith("done before, unchanged")]) == 6
+    assert work() == {"extract": 0, "match": 0, "verify": 0}
+
+
 def test_known_intrinsics_are_kept(habitat, tmp_path):
     folder, truth = habitat
     options = ReconstructOptions(

@@ -101,7 +101,7 @@ def _extract_file(folder: Path, name: str, masks: Path | None, options: SiftOpti
     mask_path = None if masks is None else find_mask(masks, name)
     if mask_path is not None:
         height, width = photo.pixels.shape
-        mask = read_mask(mask_path, (width, height))
+        mask = read_mask(mask_path, (width, height), full_size=(photo.width, photo.height))
         keep = mask if keep is None else keep & mask
     return extract(photo.pixels, options, keep, photo.scale)
 

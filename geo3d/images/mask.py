@@ -101,7 +101,12 @@ def unused_masks(masks_folder: str | os.PathLike, names: Iterable[str]) -> list[
     return sorted(path.relative_to(root).as_posix() for path in files if path.resolve() not in used)
 
 
-def read_mask(path: str | os.PathLike, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_mask(
+    path: str | os.PathLike,
+    size: tuple[int, int] | None = None,
+    *,
+    full_size: tuple[int, int] | None = None,
+) -> np.ndarray:
     """Read a mask, (H, W) bool, true where the photo is kept (grey value of at least 128).
 
     Parameters
@@ -109,20 +114,30 @@ def read_mask(path: str | os.PathLike, size: tuple[int, int] | None = None) -> n
     path : path
     size : (width, height), optional
         Size of the photo it belongs to; a mask of other size is sampled to it by nearest pixel.
+    full_size : (width, height), optional
+        Size of that photo in its file, for the message, where `size` is that of a reduced one.
 
     Raises
     ------
     PhotoError
-        If it cannot be read, or if its proportions differ from the photo's by more than 1 %.
+        If it cannot be read, its proportions differ from the photo's by more than 1 %, or it is grey or of other
+        numbers than 0 and 255 (0 and 1, say) such that nothing would be kept.
     """
-    mask = read_photo(path, "gray").pixels >= 128
+    gray = read_photo(path, "gray").pixels
+    mask = gray >= 128
+    if not mask.any() and gray.max() > 0:
+        raise PhotoError(
+            path,
+            f"a mask that keeps nothing: its brightest pixel has the grey value {gray.max()}, and 128 to 255 are kept",
+            "Write what is to be kept as white (255)",
+        )
     if size is None or mask.shape == (size[1], size[0]):
         return mask
-    width, height = size
+    (width, height), full = size, full_size or size
     if abs(mask.shape[1] * height / (mask.shape[0] * width) - 1) > 0.01:
         raise PhotoError(
             path,
-            f"a mask of {mask.shape[1]}x{mask.shape[0]} for a photo of {width}x{height}",
+            f"a mask of {mask.shape[1]}x{mask.shape[0]} for a photo of {full[0]}x{full[1]}",
             "Make it in the photo's own size and orientation as stored (EXIF rotation is not applied)",
         )
     cv2 = require("cv2")

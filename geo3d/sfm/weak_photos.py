@@ -84,7 +84,8 @@ def explain_weak_photos(
     features = np.array([len(keypoints) for keypoints in graph.keypoints])
     found = WeakPhotos()
     for view in weak:
-        alone = compared is not None and graph.names[view] not in compared
+        # A photo without features cannot be compared, however wide the choice of pairs.
+        alone = compared is not None and graph.names[view] not in compared and features[view] > 0
         problem = _blurred(blur, view, near[view], graph) or _few_features(features, view)
         problem = _ALONE if alone and not placed[view] else problem
         if problem is None:
@@ -128,7 +129,7 @@ def _few_features(features: np.ndarray, view: int) -> tuple[str, str] | None:
         return None
     if features[view] < _LEAST_FEATURES:
         return (
-            f"it shows nothing to hold on to ({features[view]} features): it is black, blurred or plain",
+            f"it shows nothing to hold on to ({features[view]} features): it is black, blurred or plain, or its mask leaves nothing",
             "sky, water, fog, a blank wall or the dark show nothing that could be found again; leave it out, or turn "
             "to what has texture",
         )

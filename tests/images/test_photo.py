@@ -299,6 +299,8 @@ def test_masks(tmp_path):
     np.testing.assert_array_equal(read_mask(masks / "sub" / "b.png", (90, 60)), keep > 0)
     with pytest.raises(PhotoError, match="90x60 for a photo of 60x90"):
         read_mask(masks / "a.jpg.png", (60, 90))
+    with pytest.raises(PhotoError, match="for a photo of 4000x6000"):
+        read_mask(masks / "a.jpg.png", (60, 90), full_size=(4000, 6000))
     with pytest.raises(ValueError, match="outside"):
         find_mask(masks, "../../../etc/passwd")
 
@@ -338,6 +340,14 @@ def test_the_rule_of_colmap_goes_first_and_masks_that_come_later_are_found(tmp_p
         (tmp_path / mask).touch()
         os.utime(tmp_path, ns=(0, i))  # file systems count time in steps
         assert find_mask(tmp_path, "a.jpg") == tmp_path / mask
+
+
+def test_a_mask_of_zeros_and_ones_is_told_and_a_black_one_keeps_nothing(tmp_path):
+    save(tmp_path / "ones.png", np.ones((60, 90), np.uint8))
+    save(tmp_path / "black.png", np.zeros((60, 90), np.uint8))
+    with pytest.raises(PhotoError, match=r"its brightest pixel has the grey value 1.*white \(255\)"):
+        read_mask(tmp_path / "ones.png", (90, 60))
+    assert not read_mask(tmp_path / "black.png", (90, 60)).any()
 
 
 def test_masks_beside_the_images(tmp_path):

@@ -58,6 +58,13 @@ def test_each_gets_its_own_reason(images):
     assert "--matching exhaustive" in weak.reasons[APART][1] and set(weak.reasons) == {BLURRED, DARK, APART}
 
 
+def test_a_photo_without_features_is_not_said_to_have_been_left_out(images):
+    graph, found = model([i for i in range(10) if i != DARK])
+    graph.keypoints[DARK] = np.zeros((0, 2))
+    weak = explain_weak_photos(images, graph, [found], compared=set(NAMES) - {NAMES[DARK]})
+    assert weak.reasons[DARK][0].startswith("it shows nothing to hold on to (0 features)")
+
+
 def test_photos_that_are_all_dark_are_said_to_be(images):
     graph, _ = model([])
     graph.keypoints = [np.zeros((2, 2))] * len(NAMES)
