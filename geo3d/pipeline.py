@@ -683,7 +683,13 @@ def place_models(job: Job, stage: StageProgress) -> dict[str, Any]:
     """Give the models of a `job` scale, place and an upward z, as far as these are known; `stage` says how."""
     photos = job.found.photos
     control = job.control and match_photos_of_control(job.control, job.results["scan"]["photos"])
-    renamed = {photo.source: photo.name for photo in photos}  # HEIC photos have another name in the scene
+    kept = {
+        job.hashes[photo.source]: photo.name for photo in photos
+    }  # of a photo that is there twice, one is used
+    renamed = {name: kept[content] for name, content in job.hashes.items() if content in kept}
+    renamed.update(
+        {photo.source: photo.name for photo in photos}
+    )  # HEIC photos have another name in the scene
     lengths = check_known_names(job.hashes, job.control, [Distance(*given) for given in job.options.distance])
     size, models = job.options.marker_size_m, read_mapped(job.scene)
     names = sorted(

@@ -208,6 +208,17 @@ def test_masks_keep_features_out(noise, tmp_path):
     assert "1 of the masks" in warning and "god1.png" in warning
 
 
+class Noted(Progress):
+    """Keeps what is said of stages that are skipped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 def test_a_mask_that_does_not_fit_is_named_and_costs_one_run(habitat, tmp_path, work):
     photos, scene = tmp_path / "photos", tmp_path / "scene"
     shutil.copytree(habitat[0], photos)
@@ -216,11 +227,8 @@ def test_a_mask_that_does_not_fit_is_named_and_costs_one_run(habitat, tmp_path, 
     report = reconstruct(photos, scene, QUICK)
     assert "a mask of 480x90 for a photo of 480x360" in report.unregistered["drone_002.jpg"][0]
     work()
-    notes: list[str] = []
-    progress = Progress()
-    progress.note = notes.append  # type: ignore[method-assign]
-    reconstruct(photos, scene, QUICK, progress)
-    assert len([note for note in notes if note.endswith("done before, unchanged")]) == 6
+    reconstruct(photos, scene, QUICK, progress := Noted())
+    assert len([note for note in progress.notes if note.endswith("done before, unchanged")]) == 6
     assert work() == {"extract": 0, "match": 0, "verify": 0}
 
 
@@ -283,6 +291,11 @@ def test_every_photo_twice_gives_the_same_model(habitat, finished, tmp_path):
     assert report.unregistered["backup/drone_003.jpg"][0] == "the same photo as drone_003.jpg, which is used"
     page = (tmp_path / "scene" / "report.html").read_text()
     assert "drone_003 (copy).jpg" in page and "Files that were not used" in page
+    known = replace(QUICK, distance=(("drone_001 (copy).jpg", "backup/drone_008.jpg", 5.0),))
+    report = reconstruct(photos, tmp_path / "scene", known)
+    assert [x["name"] for x in report.georeference["models"][0]["lengths"]] == [
+        "drone_001.jpg to drone_008.jpg"
+    ]
 
 
 def test_a_truncated_photo_does_not_stop_the_others(habitat, tmp_path):

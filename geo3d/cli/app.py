@@ -14,6 +14,7 @@ import re
 import sqlite3
 import sys
 import traceback
+import warnings
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
@@ -75,6 +76,8 @@ def help_text() -> str:
 
 def run(arguments: list[str]) -> int:
     """Run one command line (without the program's name) and return the exit code."""
+    # Pillow's, of photos above 89 megapixels: cameras make them, and what is too large is answered by an error.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit", module="PIL")
     # `geo3d --json inspect X` is the same as `geo3d inspect X --json`
     leading = [a for a in _leading(arguments) if a in _GLOBAL]
     words = [*arguments[len(leading) :], *leading]

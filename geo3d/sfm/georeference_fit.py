@@ -29,6 +29,9 @@ _HYPOTHESES = 200
 _MIN_SAMPLE_THICKNESS = 0.05  # second singular value over the first of a triple that is used
 _UNKNOWN_STD_M = 1e4  # of a height that no one knows
 _FINEST_M = 0.01  # residuals below this are never called outliers
+CONTRADICTED = (
+    4.0  # times the stated deviations: what more positions than not are off by is no noise of theirs
+)
 _OUTLIER = 4.0  # norm of a whitened residual, three degrees of freedom: 1 in 1000 beyond
 _CAUCHY = 3.0
 _NOISE_ROUNDS = 4
@@ -262,7 +265,7 @@ class _Task:
         _, J = self._equations(fit, believed, inliers)
         hessian = np.einsum("mki,mkj->ij", J, J)
         positions = np.einsum("mki,mkj->ij", J[: len(inliers)], J[: len(inliers)])
-        scale_std, rotation_std = self._deviations(hessian)
+        scale_std, rotation_std = self._deviations(hessian, self._why_poor(noise))
         tilt = _marginal_std(positions, [0, 1], self.scale is not None)
         weak = self.up is not None and tilt > self.up.std_rad
         if self.up is None and tilt > _MAX_TILT_STD:
@@ -283,20 +286,24 @@ class _Task:
             tilt_from="up" if weak else "positions",
         )
 
-    def _deviations(self, hessian: np.ndarray) -> tuple[float, np.ndarray]:
-        """Relative deviation of the scale and those of the rotation; ValueError where they are too large."""
+    def _why_poor(self, noise: np.ndarray) -> str:
+        """Why positions with this `noise` do not tell scale or direction: what they state, or what they are off by."""
+        if noise[0] <= CONTRADICTED:
+            return "the positions lie too close together for their errors"
+        off = float(noise[0] * np.median(self.std[:, :2]))
+        return f"the positions contradict the photos (about {off:.0f} m off, {noise[0]:.0f} times what they state)"
+
+    def _deviations(self, hessian: np.ndarray, why: str) -> tuple[float, np.ndarray]:
+        """Relative deviation of the scale and those of the rotation; ValueError saying `why` where they are too
+        large."""
         fixed = self.scale is not None
         scale_std = 0.0 if fixed else _marginal_std(hessian, [6], fixed)
         heading = _marginal_std(hessian, [2], fixed)
         if scale_std > _MAX_SCALE_STD:
-            raise ValueError(
-                "the positions lie too close together for their errors: the scale would be known to "
-                f"{100 * min(scale_std, 10.0):.0f} % only"
-            )
+            raise ValueError(f"{why}: the scale would be known to {100 * min(scale_std, 10.0):.0f} % only")
         if heading > _MAX_HEADING_STD:
             raise ValueError(
-                "the positions spread too little over the ground for their errors: where north is would be known to "
-                f"{np.rad2deg(min(heading, np.pi)):.0f} degrees only"
+                f"{why}: where north is would be known to {np.rad2deg(min(heading, np.pi)):.0f} degrees only"
             )
         tilts = [_marginal_std(hessian, [axis], fixed) for axis in (0, 1)]
         return scale_std, np.array([*tilts, heading])

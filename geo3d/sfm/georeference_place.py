@@ -17,7 +17,13 @@ from geo3d.sfm.georeference_adjust import (
     adjust_georeferenced,
 )
 from geo3d.sfm.georeference_clicks import Located, locate_marks, mark_std
-from geo3d.sfm.georeference_fit import PositionFit, fit_positions, rotation_between, similarity_std
+from geo3d.sfm.georeference_fit import (
+    CONTRADICTED,
+    PositionFit,
+    fit_positions,
+    rotation_between,
+    similarity_std,
+)
 from geo3d.sfm.georeference_gps import PhotoPosition
 from geo3d.sfm.georeference_markers import Marker, measure_markers
 from geo3d.sfm.georeference_model import transform_model
@@ -225,6 +231,7 @@ class ModelPlacer:
                 self.placement.warnings.append(
                     f"the GPS of {p.name} is {np.sqrt(np.nansum(off**2)):.1f} m off; it is not used"
                 )
+        self._tell_scatter(fit)
         usable = [p for p in self._points if not p.check and located[p.name].xyz is not None]
         if usable:
             there = fit.transform.act(np.array([located[p.name].xyz for p in usable]))
@@ -234,6 +241,18 @@ class ModelPlacer:
             self._control, self.gps_shift = usable, shift
             self._tell_shift()
         return True
+
+    def _tell_scatter(self, fit: PositionFit) -> None:
+        """Where so many positions are wrong that none of them stands out, the residuals alone tell."""
+        parts = (("positions", slice(0, 2), fit.noise[0]), ("altitudes", slice(2, 3), fit.noise[1]))
+        for what, axes, noise in parts:
+            off = np.linalg.norm(fit.residuals[:, axes], axis=1)
+            if noise > CONTRADICTED and np.isfinite(off).any():
+                self.placement.warnings.append(
+                    f"the GPS {what} of the photos do not fit together: they are {np.nanmedian(off):.3g} m off "
+                    f"(median), {noise:.0f} times what they state, and so may be the place of the model. Ground "
+                    "control points (--gcp) would tell which are right"
+                )
 
     def _fit_gps(
         self, source: np.ndarray, target: np.ndarray, std: np.ndarray, lengths: list[KnownLength]

@@ -215,6 +215,8 @@ class GeoreferenceResult:
         if model.source == "gps":
             used = sum(not r.outlier for r in model.photos)
             text = f"Placed by the GPS of {used} of {len(model.photos)} photos, "
+            if points := sum(r.used for r in model.control):
+                text += f"shifted to {points} ground control point{'s' * (points > 1)}, "
             text += _residual_words(model.statistics("photos"))
         else:
             used = sum(r.used for r in model.control)

@@ -25,6 +25,8 @@ _CONTRADICTION = 4.0  # deviations between the scale of lengths and that of GPS
 _DRIFT = (
     0.3  # of the stated errors of GPS: what of them may differ between photos without showing in residuals
 )
+_SHORTEST = 0.002
+"""Of the viewing distance: shorter lengths are what a pixel or two of error makes of them."""
 _WIDE = 0.05
 """Spread of lengths, or difference from the model, beyond which one of them must be wrong."""
 
@@ -110,9 +112,11 @@ def measure_distances(
     Returns
     -------
     MeasuredLengths
-        `unused` are those with an end that is not in the model.
+        `unused` are those with an end that is not in the model, and those that are too short there to tell anything.
     """
     places = {**dict(zip([model.views[i].name for i in model.registered()], model.centres())), **points}
+    away = _viewing_distance(model)
+    least = _SHORTEST * away
     found, unused = [], []
     for distance in distances:
         lost = [name for name in (distance.first, distance.second) if name not in places]
@@ -123,8 +127,22 @@ def measure_distances(
             )
             continue
         length = float(np.linalg.norm(places[distance.first] - places[distance.second]))
+        if length < least:
+            unused.append(
+                f"the distance {name} is not used: in the model it is {100 * length / away:.2g} % of the distance "
+                "from the cameras to what they show, which is too short to be measured. Take photos that are further "
+                "apart"
+            )
+            continue
         found.append(KnownLength(name, distance.metres, length))
     return MeasuredLengths(found, unused)
+
+
+def _viewing_distance(model: Reconstruction) -> float:
+    """Median distance from the cameras to the middle of what they show."""
+    if not len(model.points) or not len(model.registered()):
+        return 0.0
+    return float(np.median(np.linalg.norm(model.centres() - np.median(model.points.xyz, axis=0), axis=1)))
 
 
 def scale_from_lengths(lengths: Sequence[KnownLength]) -> ScaleEstimate | None:

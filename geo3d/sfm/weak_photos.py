@@ -129,7 +129,8 @@ def _few_features(features: np.ndarray, view: int) -> tuple[str, str] | None:
         return None
     if features[view] < _LEAST_FEATURES:
         return (
-            f"it shows nothing to hold on to ({features[view]} features): it is black, blurred or plain, or its mask leaves nothing",
+            f"it shows nothing to hold on to ({features[view]} features): it is black, blurred or plain, or its mask "
+            "leaves nothing",
             "sky, water, fog, a blank wall or the dark show nothing that could be found again; leave it out, or turn "
             "to what has texture",
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from geo3d.cli.app import COMMANDS, explain, run
 from geo3d.cli.convert import Format
@@ -382,6 +383,16 @@ def test_help_of_completion_keeps_a_line_a_shell(
     assert run(["completion", "--help"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if " > ~/" in line]
     assert [line.split()[0].rstrip(":") for line in lines] == ["bash", "zsh", "fish"]
+
+
+def test_large_photos_are_no_reason_for_a_warning_of_pillow(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.integers(0, 255, (80, 80, 3), dtype=np.uint8)).save(tmp_path / name)
+    line = ["reconstruct", str(tmp_path), "-o", str(tmp_path / "scene"), "--until", "scan"]
+    code = f"from PIL import Image; from geo3d.cli.app import run; Image.MAX_IMAGE_PIXELS = 4000; run({line})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "2 photos" in done.stdout + done.stderr and "exceeds limit" not in done.stderr
 
 
 def test_module_and_version() -> None:

@@ -330,6 +330,7 @@ def test_one_surveyed_point_shifts_what_gps_placed(block):
     assert placed_error(done, block).max() < 0.05
     assert any("20.00 m too high" in note for note in done.result.models[0].notes)
     assert "20.00 m too high" in done.result.sentence()
+    assert "shifted to 1 ground control point," in done.result.sentence()
 
 
 def test_check_points_speak_where_gps_places(block):
@@ -503,6 +504,26 @@ def test_gps_of_one_place_is_refused_with_a_reason(block):
     done = georeference([hidden(block)], KnownPlace(known))
     assert done.result.models[0].source == "none"
     assert any("GPS does not place the model" in w for w in done.result.warnings)
+
+
+def test_gps_that_is_wrong_for_half_of_the_photos_is_told(block):
+    known = positions(block, (1, 1, 2), noise=0.2)
+    lost = [
+        PhotoPosition(p.name, p.geodetic - [0.0, 0.0, 500.0 * (i % 2)], p.std_m) for i, p in enumerate(known)
+    ]
+    done = georeference([hidden(block)], KnownPlace(lost))
+    assert done.result.models[0].source == "gps"
+    assert any("the GPS altitudes of the photos do not fit together" in w for w in done.result.warnings)
+    done = georeference([hidden(block)], KnownPlace(positions(block, (1, 1, 2), noise=30.0)))
+    assert any("positions contradict the photos (about 36 m off" in w for w in done.result.warnings), (
+        done.result.warnings
+    )
+
+
+def test_good_gps_is_not_doubted(block):
+    for seed in range(4):
+        done = georeference([hidden(block, seed)], KnownPlace(positions(block, noise=1.5, seed=seed)))
+        assert not any("fit together" in w for w in done.result.warnings)
 
 
 def test_the_file_holds_plain_numbers(block):

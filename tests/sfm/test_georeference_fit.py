@@ -123,7 +123,10 @@ def test_a_known_scale_stays():
     [
         (lambda x, y: (x[:2], y[:2]), "2 positions are too few"),
         (lambda x, y: (x, np.tile(y[0], (len(y), 1))), "one place|too close"),
-        (lambda x, y: (x, y + np.random.default_rng(0).normal(size=y.shape) * 500), "agree|close|ground"),
+        (
+            lambda x, y: (x, y + np.random.default_rng(0).normal(size=y.shape) * 500),
+            "agree|close|ground|contradict",
+        ),
         (lambda x, y: (x, y * [np.nan, 1, 1]), "finite"),
         (lambda x, y: (x, y[:, :2]), "shape"),
     ],

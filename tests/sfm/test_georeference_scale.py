@@ -1,5 +1,7 @@
 """Known lengths and printed markers: the scale they agree on, the ones that do not, and markers found in photos."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -67,6 +69,15 @@ def test_distances_in_a_model():
     found = measure_distances(model, wanted, {"well": np.array([0.0, 0, 1])})
     assert found.lengths[0].model == pytest.approx(np.linalg.norm(model.centres()[0] - model.centres()[2]))
     assert len(found.lengths) == 2 and "gone could not be placed" in found.unused[0]
+
+
+def test_a_distance_that_is_nothing_in_the_model_gives_no_scale():
+    model = make_scene(views=4, points=50).reconstruction
+    views = list(model.views.values())
+    near = views[1].cam_from_world
+    views[0].cam_from_world = replace(near, translation=near.translation + np.array([1e-4, 0, 0]))
+    found = measure_distances(model, [Distance(views[0].name, views[1].name, 3.0)], {})
+    assert not found.lengths and "too short to be measured" in found.unused[0]
 
 
 def printed(place, across, number, family="DICT_5X5_250"):
