@@ -10,11 +10,13 @@ from geo3d.images import read_photo
 from geo3d.sfm.match_graph import MatchGraph
 from geo3d.util.threads import map_threads
 
+_SIDE = 1600
+
 
 def keypoint_colors(
     images: Path, graph: MatchGraph, views: np.ndarray, threads: int | None = None
 ) -> list[np.ndarray]:
-    """Colours of the pixels that hold the keypoints.
+    """Colours of the pixels that hold the keypoints, in photos reduced to 1,600 pixels: faster, and less noisy.
 
     Parameters
     ----------
@@ -37,8 +39,9 @@ def keypoint_colors(
     """
 
     def of_view(view: int) -> np.ndarray:
-        pixels = read_photo(images / graph.names[view]).pixels
-        x, y = np.floor(graph.keypoints[view]).astype(np.int64).T
+        photo = read_photo(images / graph.names[view], max_size=_SIDE)
+        pixels = photo.pixels
+        x, y = np.floor(graph.keypoints[view] * photo.scale).astype(np.int64).T
         return pixels[np.clip(y, 0, pixels.shape[0] - 1), np.clip(x, 0, pixels.shape[1] - 1)]
 
     colors = [np.full((len(keypoints), 3), 128, np.uint8) for keypoints in graph.keypoints]

@@ -96,7 +96,7 @@ def find_markers(
         raise ImportError("markers need OpenCV 4.12 or newer. Install it: pip install -U opencv-python")
 
     def detect(name: str) -> list[tuple[int, int, np.ndarray]]:
-        grey = cv2.cvtColor(read_image(images / name), cv2.COLOR_RGB2GRAY)
+        grey = read_image(images / name, "gray")
         families = [cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, f"DICT_{f}")) for f in _FAMILIES]
         parameters = cv2.aruco.DetectorParameters()
         parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
