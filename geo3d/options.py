@@ -49,7 +49,7 @@ class ReconstructOptions:
     pairs : Path or None
         Text file with one pair of photo names a line; takes the place of `matching`.
     threads : int or None
-        Number of threads; None takes all cores.
+        Number of threads; None takes all cores. Features take fewer where memory is short.
     gcp : Path or None
         Ground control points: a list in OpenDroneMap's format, `gcp_list.txt`.
     distance : tuple of (str, str, float)
