@@ -121,6 +121,7 @@ QUALITY = {"low": (1000, 4096), "medium": (1600, 8192), "high": (3200, 8192)}
 
 _BRIDGE = "add photos in between, so that neighbours share half of what they show"
 _MOVE = "take photos from different places, not turning on the spot: a step sideways for each is about right"
+_MANY_MATCHES = 100  # of two photos from which a model would start, were there any depth in them
 
 _MADE_OF_POSES = ("georeference.json", "points.ply", "transforms.json", "report.html")
 
@@ -614,9 +615,18 @@ def poses(job: Job, stage: StageProgress) -> dict[str, Any]:
     result, graph, odd = _map(job, graph, options, stage)
     weak = explain_weak_photos(job.images, graph, result.models, job.threads, compared or None)
     if not result.models:
+        most = max((len(pair.matches) for pair in graph.pairs), default=0)
+        found = (
+            f"no two of the {len(graph)} photos share enough to start from. Photos must overlap by half, show texture, "
+            "and be taken from different places (turning on the spot gives no depth)"
+        )
+        if most >= _MANY_MATCHES:
+            found = (
+                f"the {len(graph)} photos show no depth: two of them have {most} points in common, and none of these "
+                f"moves against the others, as if all were taken from one spot; {_MOVE}"
+            )
         raise ValueError(
-            f"no two of the {len(graph)} photos share enough to start from. Photos must overlap by half, show "
-            "texture, and be taken from different places (turning on the spot gives no depth)"
+            found
             + "".join(f". {graph.names[view]}: {why}" for view, (why, _) in list(weak.reasons.items())[:3])
             + (f". The like holds for {len(weak.reasons) - 3} more" if len(weak.reasons) > 3 else "")
         )

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3, rotation_angle, umeyama
+from geo3d.geometry import SE3, SO3, rotation_angle, umeyama
 from geo3d.options import ReconstructOptions
 from geo3d.pipeline import reconstruct
 from geo3d.synthetic import house_poses, make_house, photograph_facades
@@ -62,6 +62,18 @@ def test_turned_phones_and_photos_turned_by_an_editor(tmp_path):
     off, angles = errors(model, truth)
     assert len(off) == 12 and off.max() < 0.05 and angles.max() < 0.3
     assert sorted((c.width, c.height) for c in model.cameras.values()) == [(300, 400), (400, 300)]
+
+
+def test_turning_on_the_spot_is_refused_with_advice(tmp_path):
+    (middle,) = house_poses(1, 30, 30)
+    for i, angle in enumerate(np.linspace(-0.15, 0.15, 5)):
+        turn = SO3.exp([0.0, angle, 0.0]).matrix
+        pose = SE3(turn @ middle.rotation, turn @ middle.translation)
+        (pixels,) = photograph_facades(HOUSE, CAMERA, [pose], seed=i)
+        save(tmp_path / "photos" / f"{i}.jpg", pixels)
+    with pytest.raises(ValueError, match=r"5 photos show no depth.*a step sideways"):
+        reconstruct(tmp_path / "photos", tmp_path / "scene", QUICK)
+    assert not (tmp_path / "scene" / "sparse").exists()
 
 
 def test_bursts_do_not_spoil_the_model(tmp_path):

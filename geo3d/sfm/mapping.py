@@ -88,7 +88,7 @@ def map_views(
             notes.append(
                 f"parts were joined to one of {int(model.registered.sum())} photos by points they share"
             )
-    whole = [model for model in joined if _is_model(model)]
+    whole = [model for model in joined if _is_model(model, options.min_points)]
     return MappingResult(largest_first(whole), _reasons(graph, whole, said), notes)
 
 
@@ -100,9 +100,10 @@ def mapping_key(graph: MatchGraph, options: MapperOptions) -> str:
     return f"{replace(options, bundle=replace(options.bundle, threads=None))} {graph.digest()}"
 
 
-def _is_model(model: WorkingModel) -> bool:
-    """Whether anything is left: of photos from one spot, all points may have gone as too uncertain."""
-    return bool(model.registered.sum() >= 2 and model.placed.any() and model.used.any())
+def _is_model(model: WorkingModel, least: int) -> bool:
+    """Whether anything is left: of photos from one spot, all points have gone as too uncertain but for a few wrong
+    matches, which fit any pose. `least` is the fewest points that a photo may stand on."""
+    return bool(model.registered.sum() >= 2 and model.placed.sum() >= least and model.used.any())
 
 
 def doubtful_components(graph: MatchGraph, models: list[WorkingModel]) -> list[tuple[np.ndarray, str]]:

@@ -188,6 +188,23 @@ def test_a_model_of_which_nothing_is_left_is_none(graph_of, monkeypatch):
     assert all("they show no depth" in reason for reason in result.reasons.values())
 
 
+def test_a_few_wrong_matches_of_photos_from_one_spot_are_no_model(graph_of, monkeypatch):
+    graph = graph_of(make_scene("orbit", views=4, points=300, noise_px=0.3, seed=4))
+
+    def few(*arguments):
+        result = map_globally(graph, FIXED)
+        result.models[0].used &= (
+            result.models[0].obs_track < np.sort(np.flatnonzero(result.models[0].placed))[6]
+        )
+        result.models[0]._drop_thin_points()
+        assert result.models[0].placed.sum() == 6
+        return result
+
+    monkeypatch.setattr(mapping, "map_globally", few)
+    monkeypatch.setattr(mapping, "doubtful_components", lambda graph, models: [])
+    assert map_views(graph, FIXED).models == []
+
+
 def test_each_photo_without_a_pose_gets_the_reason_that_holds_for_it(graph_of):
     graph = graph_of(make_scene("orbit", views=5, points=60, seed=4))
     graph = replace(graph, pairs=[p for p in graph.pairs if (p.first, p.second) in ((0, 1), (1, 2))])
