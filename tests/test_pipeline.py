@@ -609,6 +609,11 @@ def test_a_scene_inside_of_the_photos_is_not_taken_for_photos(noise):
 def test_a_calibration_that_cannot_fit(noise, tmp_path):
     with pytest.raises(ValueError, match="--fix-intrinsics needs a calibration"):
         reconstruct(noise, tmp_path / "scene", ReconstructOptions(fix_intrinsics=True, until_stage="scan"))
+    options = ReconstructOptions(
+        camera_model="PINHOLE", camera_params=(800, 800, 640, 480), until_stage="scan"
+    )
+    with pytest.raises(ValueError, match=r"principal point at \(640.0, 480.0\), outside of photos of 120x90"):
+        reconstruct(noise, tmp_path / "scene", options)
     save(noise / "tall.jpg", 9, size=(90, 160))
     options = ReconstructOptions(camera_model="PINHOLE", camera_params=(100, 100, 60, 45), until_stage="scan")
     with pytest.raises(ValueError, match="one calibration cannot fit photos of"):

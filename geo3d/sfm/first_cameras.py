@@ -90,6 +90,13 @@ def known_camera(options: ReconstructOptions, photos: list[ScannedPhoto]) -> Cam
             f"the calibration is for {camera.width}x{camera.height}, the photos are {width}x{height}: "
             "their proportions differ"
         )
+    cx, cy = camera.principal_point
+    if not (0 <= cx <= camera.width and 0 <= cy <= camera.height):
+        raise ValueError(
+            f"the calibration has its principal point at ({cx:.1f}, {cy:.1f}), outside of photos of "
+            f"{camera.width}x{camera.height}: it is of photos of another size, or its numbers are in another order. "
+            "Give one that says its size (geo3d's camera.json, COLMAP's cameras.txt), or scale it to these photos"
+        )
     return replace(camera, prior_focal=True)
 
 

@@ -22,6 +22,7 @@ SIDE = 1280  # longer side at which blur is measured, pixels
 BLURRED = 2.0  # times the blur of the neighbours
 _LEAST_BLUR = 1.2  # pixels of the reduced photo: less hides no features
 _FEW_POINTS = 1 / 3  # of the median of the photos
+_VERY_FEW_POINTS = 0.1  # of the same: said whatever the reason
 _FEW_FEATURES = 0.1  # of the median of the photos
 _LEAST_FEATURES = 25  # fewer cannot hold a photo, however many the others have
 _NEIGHBOURS = 3  # before and after
@@ -43,7 +44,7 @@ class WeakPhotos:
     reasons : dict
         Row of a view without a pose to (reason, advice).
     warnings : list of str
-        One for each photo that has a pose, but rests on few points.
+        One for each photo that has a pose, but rests on few points for a reason that is known, or on very few.
     """
 
     reasons: dict[int, tuple[str, str]] = field(default_factory=dict)
@@ -89,6 +90,12 @@ def explain_weak_photos(
         problem = _blurred(blur, view, near[view], graph) or _few_features(features, view)
         problem = _ALONE if alone and not placed[view] else problem
         if problem is None:
+            if placed[view] and points[view] < _VERY_FEW_POINTS * usual:
+                found.warnings.append(
+                    f"{graph.names[view]}: its pose is from {points[view]} points only, of usually {usual:.0f}, and "
+                    "may be wrong: add photos in between, so that neighbours share half of what they show, or "
+                    "leave it out"
+                )
             continue
         if not placed[view]:
             found.reasons[view] = problem

@@ -80,6 +80,15 @@ def test_a_blurred_photo_with_a_pose_from_few_points_is_said(images):
     assert "from 20 points only" in weak.warnings[0]
 
 
+def test_a_pose_from_very_few_points_is_said_without_a_reason(images):
+    graph, found = model(range(10))
+    for points, said in ((40, False), (15, True)):
+        found.used[np.flatnonzero(found.obs_view == APART)[points:]] = False
+        warnings = [w for w in explain_weak_photos(images, graph, [found]).warnings if NAMES[APART] in w]
+        assert bool(warnings) == said
+    assert "its pose is from 15 points only, of usually 200, and may be wrong" in warnings[0]
+
+
 def test_photos_that_are_all_alike_are_not_called_blurred(images, tmp_path):
     for name in NAMES:
         (tmp_path / name).parent.mkdir(exist_ok=True)
