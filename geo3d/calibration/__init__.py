@@ -1,6 +1,20 @@
-"""Camera calibration from photos of a board: detection, estimation, uncertainty."""
+"""Camera calibration from photos of a board: detection, estimation, choice of the lens model."""
 
+from geo3d.calibration.calibrate import CalibrateOptions, Calibration, calibrate
 from geo3d.calibration.detection import Detection
+from geo3d.calibration.find_checkerboard import find_checkerboard, find_lattice
+from geo3d.calibration.held_out import HeldOut, choose_model
 from geo3d.calibration.targets import Checkerboard, Target
 
-__all__ = ["Checkerboard", "Detection", "Target"]
+__all__ = [
+    "CalibrateOptions",
+    "Calibration",
+    "Checkerboard",
+    "Detection",
+    "HeldOut",
+    "Target",
+    "calibrate",
+    "choose_model",
+    "find_checkerboard",
+    "find_lattice",
+]

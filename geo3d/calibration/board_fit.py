@@ -3,8 +3,8 @@
     minimise  1/2 sum rho(|project(params, R_v (X_i + z_i e3) + t_v) - x_vi|^2),   z = T b
 
 over the camera's parameters, the pose of the board in each photo (`cam_from_board`) and the coefficients `b` of its
-shape (`board_shape`). Poses step as `R <- exp(w) R, t <- t + d` in the camera's frame. Every photo has a pose of its own
-and all share the rest: an arrow of blocks (`geo3d.optim.ArrowProblem`).
+shape (`board_shape`). Poses step as `R <- exp(w) R, t <- t + d` in the camera's frame. Every photo has a pose of its
+own and all share the rest: an arrow of blocks (`geo3d.optim.ArrowProblem`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Observations:
         number[views] = np.arange(len(views))
         rows = np.flatnonzero(number[self.view] >= 0)
         rows = rows[np.argsort(number[self.view[rows]], kind="stable")]
-        return Observations(self.points, number[self.view[rows]], self.ids[rows], self.pixels[rows], len(views))
+        return Observations(
+            self.points, number[self.view[rows]], self.ids[rows], self.pixels[rows], len(views)
+        )
 
     def keep(self, rows: np.ndarray) -> Observations:
         """Without some corners.

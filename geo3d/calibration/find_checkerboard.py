@@ -161,7 +161,8 @@ def _neighbours_in_view(image: np.ndarray, lattice: np.ndarray) -> tuple[int, in
     height, width = image.shape
     margin = 0.5 * spacing[..., None]
     inside = np.all((predicted > margin) & (predicted < [width, height] - margin), axis=2)
-    return tuple(int(side.sum()) for side in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
+    above, below, left, right = (int(s.sum()) for s in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
+    return above, below, left, right
 
 
 def _check(image: np.ndarray) -> None:

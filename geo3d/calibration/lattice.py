@@ -1,9 +1,9 @@
 """The lattice of a checkerboard's inner corners in a photo: refined, grown to what the photo shows, and verified.
 
-A lattice is an array (rows, columns, 2) of pixels, NaN where no corner is known. OpenCV's detectors find boards that are
-wholly in view, or a part of one; from that part every further corner is predicted from its neighbours along rows and
-columns (linear, then quadratic extrapolation, which follows a lens), refined, and kept if it looks like a corner: the
-four squares round it dark and bright by turns, of the colours that the lattice says.
+A lattice is an array (rows, columns, 2) of pixels, NaN where no corner is known. OpenCV's detectors find boards that
+are wholly in view, or a part of one; from that part every further corner is predicted from its neighbours, put on the
+nearest saddle of the image, refined, and kept if it looks like a corner: the four squares round it dark and bright by
+turns, of the colours that the lattice says.
 
 Pixels here are OpenCV's, the centre of the top-left pixel at (0, 0).
 """
@@ -11,7 +11,7 @@ Pixels here are OpenCV's, the centre of the top-left pixel at (0, 0).
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 _WINDOW = 0.35  # half side of the window of refinement, of the distance to the nearest corner
 _WIDE_WINDOW = 0.45
@@ -107,10 +107,19 @@ def refine_lattice(image: np.ndarray, lattice: np.ndarray) -> np.ndarray:
 
 
 def contrasts(image: np.ndarray, lattice: np.ndarray) -> np.ndarray:
-    """(rows, columns) grey levels between the squares up-left and down-right of each corner and the other two.
+    """How much the squares round each corner look like those of a checkerboard.
 
-    Positive where these are the brighter ones, all four being compared at their nearest. NaN where the neighbours that give the directions of
-    row and column are not known; zero where the four squares are not of two colours by turns.
+    Parameters
+    ----------
+    image : (H, W) uint8
+    lattice : (rows, columns, 2)
+
+    Returns
+    -------
+    (rows, columns) float64
+        Grey levels between the squares up-left and down-right of a corner and the other two, at their nearest; positive
+        where the former are brighter, zero where the four are not of two colours by turns, NaN where the neighbours
+        that give the directions of row and column are not known, or a square is out of the photo.
     """
     import cv2
 
@@ -118,8 +127,8 @@ def contrasts(image: np.ndarray, lattice: np.ndarray) -> np.ndarray:
     places = lattice[..., None, :] + sum(
         step[..., None, :] * _SAMPLES[:, k, None] for k, step in enumerate(along)
     )
-    flat = np.nan_to_num(places, nan=-1e4).astype(np.float32).reshape(-1, 1, 2)
-    grey = cv2.remap(image, flat, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    x, y = np.moveaxis(np.nan_to_num(places, nan=-1e4).astype(np.float32).reshape(-1, 1, 2), 2, 0)
+    grey = cv2.remap(image, np.ascontiguousarray(x), np.ascontiguousarray(y), cv2.INTER_LINEAR)
     grey = grey.reshape(*lattice.shape[:2], len(_SAMPLES)).astype(np.float64)
     height, width = image.shape
     inside = np.all((places > -0.5) & (places < [width - 0.5, height - 0.5]), axis=(2, 3))
@@ -161,7 +170,7 @@ def grow_lattice(image: np.ndarray, lattice: np.ndarray, most: tuple[int, int] |
     places, strengths = find_saddles(image)
     if not len(places):
         return lattice
-    tree = cKDTree(places)
+    tree = KDTree(places)
     lattice = _on_saddles(lattice, tree)
     while True:
         padded = np.pad(lattice, ((1, 1), (1, 1), (0, 0)), constant_values=np.nan)
@@ -197,7 +206,7 @@ def _within(shape: tuple[int, ...], most: tuple[int, int]) -> bool:
     return min(shape) <= min(most) and max(shape) <= max(most)
 
 
-def _step(image: np.ndarray, lattice: np.ndarray, saddles: cKDTree, strengths: np.ndarray) -> np.ndarray:
+def _step(image: np.ndarray, lattice: np.ndarray, saddles: KDTree, strengths: np.ndarray) -> np.ndarray:
     """One ring of predictions, put on the best saddle near them, refined and verified."""
     predicted, spacing = predict(lattice)
     new = ~np.isfinite(lattice[..., 0]) & np.isfinite(spacing)
@@ -223,7 +232,7 @@ def _step(image: np.ndarray, lattice: np.ndarray, saddles: cKDTree, strengths: n
     return _without_wrong(image, grown, new)
 
 
-def _on_saddles(lattice: np.ndarray, saddles: cKDTree) -> np.ndarray:
+def _on_saddles(lattice: np.ndarray, saddles: KDTree) -> np.ndarray:
     """Without corners where the image is no saddle: a detector put them there by mistake, or something is in front."""
     near, _ = saddles.query(np.nan_to_num(lattice, nan=-1e6))
     out = lattice.copy()

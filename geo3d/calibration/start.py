@@ -9,6 +9,8 @@ radial term (division and fisheye). With a camera tried, the pose of a plane fol
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from geo3d.calibration.board_fit import BoardState, Free, Observations, fit_board, residuals_of
@@ -77,7 +79,9 @@ def place_boards(observations: Observations, camera: Camera) -> BoardState | Non
     starts = np.searchsorted(observations.view, np.arange(observations.views + 1))
     for v in range(observations.views):
         rows = slice(starts[v], starts[v + 1])
-        rotations[v], translations[v] = plane_pose(observations.points[observations.ids[rows]], bearings[rows])
+        rotations[v], translations[v] = plane_pose(
+            observations.points[observations.ids[rows]], bearings[rows]
+        )
     state = BoardState(camera, rotations, translations, np.zeros(0))
     return state if np.isfinite(residuals_of(observations, state)).all() else None
 
@@ -126,7 +130,9 @@ def zhang_focal(observations: Observations, width: int, height: int) -> float | 
         Pixels; None where the photos do not determine it.
     """
     unit = 0.5 * max(width, height)
-    rays = np.column_stack([(observations.pixels - [width / 2, height / 2]) / unit, np.ones(len(observations.ids))])
+    rays = np.column_stack(
+        [(observations.pixels - [width / 2, height / 2]) / unit, np.ones(len(observations.ids))]
+    )
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     left, right = [], []
     starts = np.searchsorted(observations.view, np.arange(observations.views + 1))
@@ -161,4 +167,4 @@ def _score(observations: Observations, state: BoardState) -> float:
     """Mean over the photos of the median residual: a few bad photos have no say."""
     error = np.linalg.norm(residuals_of(observations, state), axis=1)
     starts = np.searchsorted(observations.view, np.arange(observations.views + 1))
-    return float(np.median([np.median(error[a:b]) for a, b in zip(starts[:-1], starts[1:])]))
+    return float(np.median([np.median(error[a:b]) for a, b in pairwise(starts)]))

@@ -1,0 +1,299 @@
+"""Calibrate one camera from the corners of a board in its photos.
+
+Start (`start`), fit with a robust loss whose scale follows the corners' own noise (`board_fit`), leave out what no
+noise explains, and fit again. What is left out acts on the fit only: every figure of how good the calibration is counts
+all corners, at best poses for the camera found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from geo3d.calibration.board_fit import BoardFit, BoardState, Free, Observations, fit_board, residuals_of
+from geo3d.calibration.board_shape import MOST_TERMS
+from geo3d.calibration.detection import Detection
+from geo3d.calibration.start import place_boards, start_board
+from geo3d.calibration.targets import Target
+from geo3d.cameras import MODELS, Camera
+from geo3d.optim import DenseProblem, LMOptions, RobustLoss, covariance, levenberg_marquardt, reduce_arrow
+
+LEAST_PHOTOS = 3
+_LOSS_MEDIANS = 3.0  # scale of the loss, of the median error
+_LEAST_SCALE_PX = 0.05
+_CORNER_MEDIANS = 8.0  # a corner farther off than this is left out
+# Distortion to begin with, where none at all leads to other minima; of several the best end is taken.
+_BEGIN = {"EUCM": ((0.5, 1.0),), "DOUBLE_SPHERE": ((0.0, 0.5), (-0.3, 0.6), (0.3, 0.6))}
+_PHOTO_MEDIANS = 4.0  # a photo whose own median is this much larger is left out
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """How a camera is calibrated.
+
+    Attributes
+    ----------
+    model : str
+        Of the lens, a key of `geo3d.cameras.MODELS`.
+    shape_terms : int
+        Of the board's shape, 0 (flat) to 5.
+    """
+
+    model: str = "OPENCV"
+    shape_terms: int = 3
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise ValueError(f"model must be one of {', '.join(MODELS)}; got {self.model!r}")
+        if not 0 <= self.shape_terms <= MOST_TERMS:
+            raise ValueError(f"shape_terms must be 0 to {MOST_TERMS}, got {self.shape_terms}")
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A calibrated camera.
+
+    Attributes
+    ----------
+    camera : Camera
+    names : list of str
+        Photos that were used.
+    rotations, translations : (V, 3, 3), (V, 3) float64
+        `cam_from_board` of each, metres.
+    shape : (B,) float64
+        Coefficients of the board's shape, metres (`shape_terms`).
+    params_std : (P,) float64
+        Standard deviations of the camera's parameters.
+    errors_px : dict of str to (N,) float64
+        Distance between seen and projected of every corner of a photo, whether it was used in the fit or not.
+    left_out : dict of str to str
+        Photo to why it was not used.
+    corners_left_out : int
+        Corners of used photos that were not.
+    """
+
+    camera: Camera
+    names: list[str]
+    rotations: np.ndarray
+    translations: np.ndarray
+    shape: np.ndarray
+    params_std: np.ndarray
+    errors_px: dict[str, np.ndarray]
+    left_out: dict[str, str] = field(default_factory=dict)
+    corners_left_out: int = 0
+
+    @property
+    def rms_px(self) -> float:
+        """Root mean square distance over all corners of the photos that were used."""
+        return float(np.sqrt(np.mean(np.concatenate([self.errors_px[name] for name in self.names]) ** 2)))
+
+
+def observe(detections: Mapping[str, Detection], target: Target) -> tuple[list[str], Observations]:
+    """Detections as arrays, photos by name.
+
+    Parameters
+    ----------
+    detections : mapping of str to Detection
+        By name of the photo.
+    target : Target
+
+    Returns
+    -------
+    names : list of str
+        Of the views, in order.
+    observations : Observations
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three photos.
+    """
+    names = sorted(detections)
+    if len(names) < LEAST_PHOTOS:
+        raise ValueError(
+            f"{len(names)} photos show the board; a calibration takes at least {LEAST_PHOTOS}, and ten or more to be "
+            "good: tilted to all sides, near and far, reaching into the corners"
+        )
+    found = [detections[name] for name in names]
+    view = np.repeat(np.arange(len(names)), [len(d) for d in found])
+    ids, pixels = np.concatenate([d.ids for d in found]), np.concatenate([d.pixels for d in found])
+    return names, Observations(target.points, view, ids, pixels, len(names))
+
+
+def calibrate(
+    detections: Mapping[str, Detection],
+    target: Target,
+    width: int,
+    height: int,
+    options: CalibrateOptions | None = None,
+) -> Calibration:
+    """Find the camera that took photos of a board.
+
+    Parameters
+    ----------
+    detections : mapping of str to Detection
+        By name of the photo.
+    target : Target
+    width, height : int
+        Of the photos, pixels.
+    options : CalibrateOptions, optional
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three photos, or no camera of this model explains them, or they do not determine it.
+    """
+    options = options or CalibrateOptions()
+    names, observations = observe(detections, target)
+    start = start_board(observations, width, height)
+    fits = [
+        fit_robustly(observations, lens, options.shape_terms)
+        for lens in start_lenses(observations, start, options.model)
+    ]
+    fit, used = min(fits, key=lambda found: found[0].summary.cost / found[1].sum())
+    good = np.unique(observations.view[used])
+    left_out = {
+        name: "its corners fit no pose of the board as well as those of the other photos do"
+        for v, name in enumerate(names)
+        if v not in good
+    }
+    kept = observations.select(good)
+    errors = np.linalg.norm(residuals_of(kept, fit.state), axis=1)
+    return Calibration(
+        fit.state.camera,
+        [names[v] for v in good],
+        fit.state.rotations,
+        fit.state.translations,
+        fit.state.shape,
+        params_std(fit, kept, errors),
+        {names[v]: errors[kept.view == i] for i, v in enumerate(good)},
+        left_out,
+        int(len(kept.ids) - used.sum()),
+    )
+
+
+def start_lenses(observations: Observations, start: BoardState, model: str) -> list[BoardState]:
+    """Starts with another lens model: cameras of it that are near to the one found, at the corners.
+
+    Parameters
+    ----------
+    observations : Observations
+    start : BoardState
+    model : str
+
+    Returns
+    -------
+    list of BoardState
+        One, or several of a model whose parameters can stand for each other.
+
+    Raises
+    ------
+    ValueError
+        If a camera of this model cannot see what the photos show.
+    """
+    begins = _BEGIN.get(model, (MODELS[model].no_distortion,))
+    return [_near(observations, start, model, begin) for begin in begins]
+
+
+def _near(
+    observations: Observations, start: BoardState, model: str, distortion: tuple[float, ...]
+) -> BoardState:
+    old, info = start.camera, MODELS[model]
+    params = Camera.from_focal(model, old.width, old.height, old.mean_focal).params.copy()
+    params[list(info.principal_params)] = old.principal_point
+    params[list(info.distortion_params)] = distortion
+    rays = old.unproject(observations.pixels)
+    if distortion:
+        if not np.isfinite(Camera(model, old.width, old.height, params).project(rays)).all():
+            raise ValueError(f"a lens of the model {model} does not see as wide as the photos show")
+
+        def misfit(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            seen = Camera(model, old.width, old.height, x).project_with_jacobians(rays)
+            return seen.pixels - observations.pixels, seen.d_params
+
+        problem = DenseProblem(misfit, params, RobustLoss("soft_l1", 1.0))
+        levenberg_marquardt(problem, LMOptions(max_iterations=50))
+        params = problem.x
+    camera = Camera(model, old.width, old.height, params)
+    placed = place_boards(observations, camera)
+    poses = start if placed is None else placed
+    return BoardState(camera, poses.rotations, poses.translations, start.shape)
+
+
+def fit_robustly(
+    observations: Observations, start: BoardState, shape_terms: int
+) -> tuple[BoardFit, np.ndarray]:
+    """Fit, leave out what no noise explains, and fit the rest.
+
+    Parameters
+    ----------
+    observations : Observations
+    start : BoardState
+    shape_terms : int
+
+    Returns
+    -------
+    fit : BoardFit
+        Of the photos that are used, numbered anew.
+    used : (M,) bool
+        Corners in it.
+
+    Raises
+    ------
+    ValueError
+        If fewer than three photos are left, or the start sees some point not at all.
+    """
+    free = Free(np.ones(len(start.camera.params), bool), shape_terms > 0)
+    state = BoardState(start.camera, start.rotations, start.translations, np.zeros(shape_terms))
+    fit = fit_board(observations, state, free, RobustLoss("soft_l1", 1.0))
+    error = np.linalg.norm(fit.residuals, axis=1)
+    usual = max(float(np.median(error)), _LEAST_SCALE_PX / _LOSS_MEDIANS)
+    medians = np.array([np.median(error[observations.view == v]) for v in range(observations.views)])
+    good = np.flatnonzero(medians <= _PHOTO_MEDIANS * usual)
+    if len(good) < LEAST_PHOTOS:
+        raise ValueError(
+            f"only {len(good)} of {observations.views} photos agree on a camera; are they of one camera and one board?"
+        )
+    used = np.isin(observations.view, good) & (error <= _CORNER_MEDIANS * usual)
+    state = fit.state
+    state = BoardState(state.camera, state.rotations[good], state.translations[good], state.shape)
+    loss = RobustLoss("soft_l1", _LOSS_MEDIANS * usual)
+    return fit_board(observations.keep(used).select(good), state, free, loss), used
+
+
+def params_std(fit: BoardFit, observations: Observations, errors: np.ndarray) -> np.ndarray:
+    """Standard deviations of the camera's parameters, the poses and the board's shape being unknown too.
+
+    Parameters
+    ----------
+    fit : BoardFit
+    observations : Observations
+    errors : (M,) float
+        Pixels; their median gives the noise.
+
+    Returns
+    -------
+    (P,) float64
+
+    Raises
+    ------
+    ValueError
+        If the photos do not determine the parameters.
+    """
+    system = fit.system
+    reduced, _ = reduce_arrow(system, np.linalg.inv(system.groups))
+    noise = float(np.median(errors)) / 1.1774  # of one coordinate: the median of a Rayleigh distribution
+    try:
+        spread = covariance(reduced, noise**2)
+    except ValueError as error:
+        raise ValueError(
+            "the photos do not determine the camera: focal length and distance look alike while the board is seen "
+            "straight on. Tilt it by 30 to 45 degrees to all four sides"
+        ) from error
+    return np.sqrt(np.diag(spread))[: len(fit.state.camera.params)]
