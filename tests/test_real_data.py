@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from geo3d.geometry import SE3, rotation_angle
 from geo3d.options import ReconstructOptions
@@ -104,3 +105,20 @@ def test_drone_photos_stand_on_earth(real_data: Path, tmp_path: Path) -> None:
     (model,) = report.components
     above = model.centres()[:, 2].mean() - np.median(model.points.xyz[:, 2])
     assert 30 < above < 55  # flown 40 m above the take-off point
+
+
+@pytest.mark.slow
+def test_a_flight_that_looks_down_stays_near_the_focal_length_of_exif(
+    real_data: Path, tmp_path: Path
+) -> None:
+    photos = real_data / "sfm" / "brighton-drone" / "images"
+    if not photos.is_dir():
+        pytest.skip(f"{photos} is not there")
+    (tmp_path / "half").mkdir()
+    for path in sorted(photos.iterdir()):
+        with Image.open(path) as photo:
+            small = photo.resize((photo.width // 2, photo.height // 2))
+            small.save(tmp_path / "half" / path.name, quality=92, exif=photo.getexif())
+    report = reconstruct(tmp_path / "half", tmp_path / "scene", ReconstructOptions(quality="low"))
+    camera = report.components[0].cameras[1]
+    assert camera.mean_focal / camera.width == pytest.approx(0.585, rel=0.05)

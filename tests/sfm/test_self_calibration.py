@@ -1,5 +1,8 @@
 """Lens terms are freed when the photos determine them, and left alone when they do not."""
 
+from dataclasses import replace
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,7 +19,8 @@ from geo3d.sfm import (
     map_incrementally,
     self_calibrate,
 )
-from geo3d.sfm.lens_fit import lens_sample
+from geo3d.sfm.lens_fit import LensFit, lens_sample
+from geo3d.sfm.self_calibration import _weak_focal
 from geo3d.synthetic import make_scene
 
 BUNDLE = BundleOptions(threads=1)
@@ -169,3 +173,21 @@ def test_what_the_sample_does_not_show_is_not_called_certain(graph_of):
     assert sum(known) == 5
     for deviations in found:
         assert deviations[0] > 0 and deviations[3] > 0 and (deviations[1:3] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("relative_std", "weak"), [(0.001, False), (0.012, False), (0.02, True), (0.04, True)]
+)
+def test_a_focal_length_of_exif_gives_way_only_to_one_that_is_known_much_better(mapped, relative_std, weak):
+    start = replace(START, prior_focal=True)
+    model = mapped(START, start, views=4)
+
+    class Fit:
+        cameras, masks = model.cameras, [np.array([True, False, False, True])]
+
+        def deviations(self, camera: int) -> np.ndarray:
+            return np.array([relative_std * start.mean_focal, 0, 0, 0.01])
+
+    assert _weak_focal(model, cast(LensFit, Fit()), 0) == weak
+    model.graph.cameras[1] = START  # a guess holds nothing
+    assert not _weak_focal(model, cast(LensFit, Fit()), 0)
