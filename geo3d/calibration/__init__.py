@@ -4,12 +4,15 @@ from geo3d.calibration.calibrate import CalibrateOptions, Calibration, calibrate
 from geo3d.calibration.detection import Detection
 from geo3d.calibration.find_checkerboard import find_checkerboard, find_lattice
 from geo3d.calibration.held_out import HeldOut, choose_model
-from geo3d.calibration.targets import Checkerboard, Target
+from geo3d.calibration.targets import AprilGrid, CharucoBoard, Checkerboard, CircleGrid, Target
 
 __all__ = [
+    "AprilGrid",
     "CalibrateOptions",
     "Calibration",
+    "CharucoBoard",
     "Checkerboard",
+    "CircleGrid",
     "Detection",
     "HeldOut",
     "Target",
