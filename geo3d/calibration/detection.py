@@ -24,3 +24,15 @@ class Detection:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def check_image(image: np.ndarray) -> None:
+    """Refuse what is not an image in grey levels.
+
+    Raises
+    ------
+    ValueError
+        If it is not (H, W) uint8.
+    """
+    if image.ndim != 2 or image.dtype != np.uint8:
+        raise ValueError(f"image: expected (H, W) uint8, got {image.shape} {image.dtype}")

@@ -47,3 +47,13 @@ def april_quarter_turns() -> int:
 def april_bits(number: int) -> np.ndarray:
     """(6, 6) bool, True for white: the inner modules of an upright AprilTag 36h11."""
     return np.rot90(marker_bits(APRIL_FAMILY, number), -april_quarter_turns())
+
+
+def detector_parameters(shape: tuple[int, ...]) -> cv2.aruco.DetectorParameters:
+    """OpenCV's parameters of detection for an image of a shape (H, W): markers of 12 pixels and more are looked for."""
+    import cv2
+
+    parameters = cv2.aruco.DetectorParameters()
+    parameters.minMarkerPerimeterRate = min(0.03, 48 / max(shape[:2]))
+    parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_NONE
+    return parameters

@@ -34,6 +34,7 @@ from geo3d.cli.common import (
 # command -> module, and what it does in a few words
 COMMANDS: dict[str, tuple[str, str]] = {
     "reconstruct": ("geo3d.cli.reconstruct", "camera poses and 3D points from a folder of photos"),
+    "board": ("geo3d.cli.board", "a calibration board for the printer, at true scale"),
     "inspect": ("geo3d.cli.inspect", "what a scene or a COLMAP model holds, as a table"),
     "convert": ("geo3d.cli.convert", "between COLMAP, transforms.json and PLY"),
     "undistort": (

@@ -16,6 +16,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from geo3d.options import STAGES
 from geo3d.util.json_line import json_line
+from geo3d.util.lengths import parse_grid, parse_length
 from geo3d.util.progress import Progress
 
 USAGE_ERROR = 2
@@ -151,6 +152,8 @@ OptionalWhole = Annotated[int | None, _spec(_whole, "N")]
 OptionalNumber = Annotated[float | None, _spec(_number, "X")]
 OptionalPath = Annotated[Path | None, _spec(Path, "FILE")]
 OptionalStage = Annotated[str | None, _spec(str, "{" + ",".join(STAGES) + "}", STAGES)]
+OptionalLength = Annotated[float | None, _spec(parse_length, "LENGTH")]  # metres; with its unit: 25mm
+GridSize = Annotated[tuple[int, int], _spec(parse_grid, "COLSxROWS")]
 OptionalWord = Annotated[str | None, _spec(str, "NAME")]
 
 

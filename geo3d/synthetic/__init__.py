@@ -12,6 +12,7 @@ from geo3d.synthetic.photos import (
     render_habitat,
 )
 from geo3d.synthetic.poses import look_at
+from geo3d.synthetic.prints import PrintOptions, render_print
 from geo3d.synthetic.scenes import SyntheticScene, default_camera, make_scene, perturbed
 from geo3d.synthetic.twins import TwinPair, TwinScene, make_twins
 
@@ -21,6 +22,7 @@ __all__ = [
     "Facade",
     "HabitatOptions",
     "HabitatTruth",
+    "PrintOptions",
     "ResectionData",
     "SyntheticScene",
     "TwinPair",
@@ -43,4 +45,5 @@ __all__ = [
     "photograph_facades",
     "render_board",
     "render_habitat",
+    "render_print",
 ]
