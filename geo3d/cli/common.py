@@ -154,6 +154,7 @@ OptionalPath = Annotated[Path | None, _spec(Path, "FILE")]
 OptionalStage = Annotated[str | None, _spec(str, "{" + ",".join(STAGES) + "}", STAGES)]
 OptionalLength = Annotated[float | None, _spec(parse_length, "LENGTH")]  # metres; with its unit: 25mm
 GridSize = Annotated[tuple[int, int], _spec(parse_grid, "COLSxROWS")]
+OptionalGridSize = Annotated[tuple[int, int] | None, _spec(parse_grid, "COLSxROWS")]
 OptionalWord = Annotated[str | None, _spec(str, "NAME")]
 
 

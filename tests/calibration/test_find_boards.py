@@ -1,0 +1,84 @@
+"""Folders of photos of a board: the size guessed, bad input answered."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from geo3d.calibration import find_boards, guess_size
+from geo3d.cli.app import run
+from geo3d.io import read_calibration
+from geo3d.synthetic import BoardOptions, board_poses, render_board
+
+from .common import LENSES, TARGET
+
+CAMERA = LENSES["OPENCV"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Eight photos of a board, one of nothing, one that is damaged."""
+    folder = tmp_path_factory.mktemp("photos")
+    board = BoardOptions(TARGET.columns, TARGET.rows, TARGET.square_m, samples=2)
+    for i, pose in enumerate(board_poses(CAMERA, 8, board, seed=2)):
+        Image.fromarray(render_board(CAMERA, pose, board, i).image).save(folder / f"{i}.png")
+    Image.fromarray(np.full((480, 640), 120, np.uint8)).save(folder / "plain.png")
+    (folder / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 torn")
+    return folder
+
+
+def test_the_board_is_guessed_and_found_and_the_rest_is_named(photos):
+    found = find_boards(photos)
+    assert (found.target.columns, found.target.rows) == (9, 6) and found.guessed
+    assert (found.width, found.height) == (640, 480)
+    assert sorted(found.detections) == [f"{i}.png" for i in range(8)]
+    assert set(found.skipped) == {"plain.png", "torn.jpg"} and "no checkerboard" in found.skipped["plain.png"]
+    one = find_boards(photos, (9, 6), threads=1)
+    assert not one.guessed
+    for name, detection in found.detections.items():
+        np.testing.assert_array_equal(one.detections[name].pixels, detection.pixels)
+
+
+def test_a_wrong_size_is_answered_with_the_right_one(photos):
+    with pytest.raises(ValueError, match=r"0 of 10 photos .* 8x5 .*use --board 9x6"):
+        find_boards(photos, (8, 5))
+
+
+def test_photos_without_a_board_of_two_sizes_or_none_at_all(photos, tmp_path):
+    with pytest.raises(ValueError, match="no photos"):
+        find_boards(tmp_path)
+    Image.fromarray(np.full((480, 640), 120, np.uint8)).save(tmp_path / "plain.png")
+    with pytest.raises(ValueError, match="shows a checkerboard"):
+        find_boards(tmp_path)
+    assert guess_size([tmp_path / "plain.png"]) is None
+    for i in range(2):
+        image = cv2.imread(str(photos / f"{i}.png"), 0)
+        cv2.imwrite(str(tmp_path / f"{i}.png"), cv2.resize(image, (800, 600)) if i else image)
+    with pytest.raises(ValueError, match=r"several sizes.* 1 of 640x480 .* 1 of 800x600"):
+        find_boards(tmp_path, (9, 6))
+
+
+def test_the_command_writes_a_camera_that_other_commands_read(photos, tmp_path, capsys):
+    line = ["calibrate", str(photos), "--square", "30mm", "--model", "OPENCV", "-o", str(tmp_path / "out")]
+    assert run(line) == 0
+    said = capsys.readouterr().out
+    assert "9x6 inner corners (found in the photos" in said and "plain.png is not used" in said
+    camera = read_calibration(tmp_path / "out" / "camera.json")
+    assert camera.model == "OPENCV"
+    grid = np.stack(np.meshgrid(np.linspace(60, 580, 6), np.linspace(60, 420, 5)), axis=-1)
+    off = camera.project(CAMERA.unproject(grid)) - grid
+    assert np.linalg.norm(off - off.mean(axis=(0, 1)), axis=-1).max() < 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "hint"),
+    [
+        (["--square", "30"], "no unit"),
+        (["--board", "nine"], "9x6"),
+        (["--model", "OPNCV"], "expected auto or one of"),
+    ],
+)
+def test_the_command_refuses(extra, hint, photos, tmp_path, capsys):
+    assert run(["calibrate", str(photos), "-o", str(tmp_path / "out"), *extra]) == 2
+    assert hint in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
