@@ -1,10 +1,14 @@
-"""Camera calibration from photos of a board: detection, estimation, choice of the lens model."""
+"""Camera calibration from photos of a board: boards, detection, estimation, choice of the lens model."""
 
 from geo3d.calibration.calibrate import CalibrateOptions, Calibration, calibrate, observe
+from geo3d.calibration.detect_aprilgrid import find_aprilgrid
+from geo3d.calibration.detect_charuco import find_charuco
+from geo3d.calibration.detect_circles import disc_centroids, find_circles
 from geo3d.calibration.detection import Detection
 from geo3d.calibration.find_boards import FoundBoards, find_boards, guess_size
 from geo3d.calibration.find_checkerboard import find_checkerboard, find_lattice
 from geo3d.calibration.held_out import HeldOut, choose_model
+from geo3d.calibration.printing import Page, lay_out, write_board
 from geo3d.calibration.targets import AprilGrid, CharucoBoard, Checkerboard, CircleGrid, Target
 
 __all__ = [
@@ -17,12 +21,19 @@ __all__ = [
     "Detection",
     "FoundBoards",
     "HeldOut",
+    "Page",
     "Target",
     "calibrate",
     "choose_model",
+    "disc_centroids",
+    "find_aprilgrid",
     "find_boards",
+    "find_charuco",
     "find_checkerboard",
+    "find_circles",
     "find_lattice",
     "guess_size",
+    "lay_out",
     "observe",
+    "write_board",
 ]

@@ -5,9 +5,11 @@ Olson, "AprilTag: A robust and flexible visual fiducial system", 2011.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from geo3d.calibration.detection import Detection, check_image
+from geo3d.calibration.detection import Detection, check_image, detection
 from geo3d.calibration.markers import (
     APRIL_BORDER,
     APRIL_FAMILY,
@@ -15,9 +17,12 @@ from geo3d.calibration.markers import (
     detector_parameters,
     dictionary,
 )
-from geo3d.calibration.saddles import local_affine, refine_saddles
+from geo3d.calibration.saddles import SaddleGrid, find_saddles
 from geo3d.calibration.targets import AprilGrid
 from geo3d.util.require import require
+
+if TYPE_CHECKING:
+    import cv2
 
 LEAST_CORNERS = 6
 _BORDER = APRIL_BORDER / (6 + 2 * APRIL_BORDER)  # width of a tag's black border, of its edge
@@ -42,29 +47,41 @@ def find_aprilgrid(image: np.ndarray, target: AprilGrid) -> Detection | None:
         If the image is not (H, W) uint8.
     """
     check_image(image)
-    cv2 = require("cv2")
+    cv = require("cv2")
     parameters = detector_parameters(image.shape)
     parameters.markerBorderBits = APRIL_BORDER
     tags = dictionary(APRIL_FAMILY, target.columns * target.rows)
-    quads, numbers, _ = cv2.aruco.ArucoDetector(tags, parameters).detectMarkers(image)
+    detector = cv.aruco.ArucoDetector(tags, parameters)
+    quads = _detect(detector, image)
+    if len(quads) < target.columns * target.rows:
+        # the small squares hang together with the tags where the photo is blurred: thinner black parts them
+        quads = {**_detect(detector, cv.dilate(image, np.ones((2, 2), np.uint8))), **quads}
+    if not quads:
+        return None
+    ids = np.concatenate([_corner_ids(target, number) for number in quads])
+    pixels = np.concatenate(list(quads.values()))
+    return detection(find_saddles(image, _corners(target), ids, pixels), LEAST_CORNERS)
+
+
+def _detect(detector: cv2.aruco.ArucoDetector, image: np.ndarray) -> dict[int, np.ndarray]:
+    """Tag to its corners (4, 2), counter-clockwise from the bottom left of the upright tag, as Kalibr has them."""
+    quads, numbers, _ = detector.detectMarkers(image)
     if numbers is None:
-        return None
-    numbers, first = np.unique(numbers.ravel(), return_index=True)
-    quads = np.reshape(quads, (-1, 4, 2)).astype(np.float64)[first]
-    ids = np.concatenate([_corner_ids(target, number) for number in numbers])
-    # OpenCV goes clockwise from the top left of the tag as its dictionary has it, Kalibr counter-clockwise from the
-    # bottom left of the upright tag
-    corners = np.roll(quads, -april_quarter_turns(), axis=1)[:, [3, 2, 1, 0]].reshape(-1, 2)
-    on_board = target.points[ids, :2]
-    affine = local_affine(on_board, on_board, corners)
-    row, column = np.divmod(ids, 2 * target.columns)
-    clear_m = target.tag_m * min(_BORDER, target.spacing / 2)
-    refined = refine_saddles(image, corners, affine, clear_m, (row + column) % 2 == 1)
-    good = np.isfinite(refined[:, 0])
-    if good.sum() < LEAST_CORNERS:
-        return None
-    order = np.argsort(ids[good])
-    return Detection(ids[good][order], refined[good][order] + 0.5)
+        return {}
+    # OpenCV goes clockwise from the top left of the tag as its dictionary has it
+    corners = np.reshape(quads, (-1, 4, 2)).astype(np.float64)
+    corners = np.roll(corners, -april_quarter_turns(), axis=1)[:, [3, 2, 1, 0]]
+    return {int(number): quad for number, quad in zip(numbers.ravel(), corners)}
+
+
+def _corners(target: AprilGrid) -> SaddleGrid:
+    row, column = np.divmod(np.arange(len(target.points)), 2 * target.columns)
+    return SaddleGrid(
+        places=target.points[:, :2],
+        falling=(row + column) % 2 == 1,
+        clear_m=target.tag_m * min(_BORDER * 2**0.5, target.spacing),  # to the code, or to the next corner
+        reach_m=target.tag_m,
+    )
 
 
 def _corner_ids(target: AprilGrid, number: int) -> np.ndarray:

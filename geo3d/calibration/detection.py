@@ -36,3 +36,21 @@ def check_image(image: np.ndarray) -> None:
     """
     if image.ndim != 2 or image.dtype != np.uint8:
         raise ValueError(f"image: expected (H, W) uint8, got {image.shape} {image.dtype}")
+
+
+def detection(pixels: np.ndarray, least: int) -> Detection | None:
+    """What was found, from OpenCV's pixels of all points; None for fewer than `least` or for points on one line.
+
+    Parameters
+    ----------
+    pixels : (N, 2) float
+        The centre of the top-left pixel is (0, 0); NaN for what was not found.
+    least : int
+    """
+    ids = np.flatnonzero(np.isfinite(pixels[:, 0]))
+    if len(ids) < least:
+        return None
+    spread = np.linalg.svd(pixels[ids] - pixels[ids].mean(axis=0), compute_uv=False)
+    if spread[1] < 0.02 * spread[0]:
+        return None
+    return Detection(ids.astype(np.int64), pixels[ids] + 0.5)
