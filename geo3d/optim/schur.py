@@ -38,9 +38,14 @@ class SchurSystem:
     options : ReducedOptions, optional
     basis : Basis, optional
         The dense side's unknowns are images of others, which are solved for.
+    pairs : (K, 2) int, optional
+        Blocks that share further residuals, the later one first.
 
     Attributes
     ----------
+    pairs : (K, 2) int
+    coupling : (K, lanes, lanes) array
+        Coupling of the blocks of each of `pairs`, the later one's rows. A pair may be there more than once.
     basis : Basis or None
         Its values may be replaced, with the same pattern.
     U : (blocks, lanes, lanes) array
@@ -72,6 +77,7 @@ class SchurSystem:
         chunks: int,
         options: ReducedOptions | None = None,
         basis: Basis | None = None,
+        pairs: np.ndarray | None = None,
     ) -> None:
         blocks, points, entries = len(widths), len(point_entries) - 1, len(entry_block)
         self.columns = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
@@ -90,6 +96,8 @@ class SchurSystem:
         self._B = np.empty_like(self.W)
         self._factor, self._h = np.empty((points, 6)), np.empty((points, 3))
         self._rhs = np.empty(self.size)
+        self.pairs = np.zeros((0, 2), np.int64) if pairs is None else np.asarray(pairs, np.int64)
+        self.coupling = np.zeros((len(self.pairs), lanes, lanes))
         self.basis, options = basis, options or ReducedOptions()
         pattern = None
         if self.size > options.dense_columns:
@@ -97,6 +105,7 @@ class SchurSystem:
             pattern = sparse_kernels.block_pattern(
                 entry_block, point_entries, each[2], each[1], each[0], cross_block
             )
+            pattern = _with_pairs(pattern, self.pairs)
         self._reduced = make_reduced(self.columns, pattern, basis, options)
         self._groups = _groups(self._reduced.pattern.offsets, 8 * lanes * int(np.max(widths, initial=1)))
         self._group_offsets, self._group_entries, self._entry_point, pairs = kernels.order_by_group(
@@ -141,6 +150,11 @@ class SchurSystem:
         self._workers.run(eliminate, self.point_bounds)
         if self.size:
             self._workers.run(rows, self._row_bounds)
+        for (later, earlier), values in zip(self.pairs, self.coupling):
+            row = slice(where.offsets[later], where.offsets[later + 1])
+            k = row.start + np.searchsorted(where.blocks[row], earlier)
+            i, j = np.ogrid[: np.diff(self.columns)[later], : np.diff(self.columns)[earlier]]
+            self._reduced.data[where.start[k] + i * where.stride[k] + j] += values[: len(i), : j.size]
 
     def solve(self, damping: float) -> tuple[float, float] | None:
         """Solve for `dense_step` and `point_step`.
@@ -231,6 +245,15 @@ class SchurSystem:
     def _packed(self, lanes: np.ndarray) -> np.ndarray:
         """(blocks, lanes) without the surplus: (n,)."""
         return lanes.reshape(-1)[self._lane_index]
+
+
+def _with_pairs(pattern: tuple[np.ndarray, np.ndarray], pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The blocks of each row, with those of further pairs."""
+    offsets, blocks = pattern
+    count = len(offsets) - 1
+    known = np.repeat(np.arange(count), np.diff(offsets)) * count + blocks
+    rows, found = np.divmod(np.union1d(known, pairs[:, 0] * count + pairs[:, 1]), count)
+    return np.searchsorted(rows, np.arange(count + 1)), found
 
 
 def _groups(offsets: np.ndarray, block_bytes: int) -> np.ndarray:

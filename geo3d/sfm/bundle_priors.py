@@ -4,6 +4,7 @@ Each adds residuals to the cost, in standard deviations, beside those of the obs
 deviations where the problem gives `obs_sigma_px`):
 
     camera centre      rho(|(C - c) / sigma|^2),  C = -R^T t         dC/dw = -R^T [t]_x,  dC/dv = -R^T
+    distance           ((|C_a - C_b| - l) / sigma)^2
     gravity            |(p - d) / sigma|^2,  p = R (0, 0, -1)        dp/dw = -[p]_x
     camera parameter   ((k - mean) / sigma)^2
     point              |(X - x) / sigma|^2
@@ -42,6 +43,10 @@ class BundlePriors:
         The same of points: ground control points are points of the problem with such a prior.
     camera_params, camera_sigmas : list of (n_params,) array or None, optional
         One entry a camera: values of its parameters and their standard deviations, inf for none.
+    distance_views : (D, 2) int, optional
+        Pairs of views between whose centres a distance is known.
+    distances, distance_sigmas : (D,) array, optional
+        In world units.
     down, down_sigmas : (V, 3), (V,) array, optional
         Direction of gravity in the frame of each camera, unit length, and its standard deviation in radians; NaN
         directions for none.
@@ -54,6 +59,9 @@ class BundlePriors:
     point_sigmas: np.ndarray | None = None
     camera_params: Sequence[np.ndarray | None] | None = None
     camera_sigmas: Sequence[np.ndarray | None] | None = None
+    distance_views: np.ndarray | None = None
+    distances: np.ndarray | None = None
+    distance_sigmas: np.ndarray | None = None
     down: np.ndarray | None = None
     down_sigmas: np.ndarray | None = None
 
@@ -80,6 +88,7 @@ class BundlePriors:
                 )
             for c, count in enumerate(params):
                 _check_pair(f"camera_params[{c}]", means[c], f"camera_sigmas[{c}]", sigmas[c], (count,))
+        self._check_distances(views)
         _check_pair("down", self.down, "down_sigmas", self.down_sigmas, (views, 3))
         if self.down is not None:
             length = np.linalg.norm(self.down, axis=1)
@@ -87,6 +96,23 @@ class BundlePriors:
                 raise ValueError(
                     f"down must be unit vectors, or NaN for none; got lengths up to {np.nanmax(length)}"
                 )
+
+    def _check_distances(self, views: int) -> None:
+        known = [x is not None for x in (self.distance_views, self.distances, self.distance_sigmas)]
+        if any(known) and not all(known):
+            raise ValueError("distance_views, distances and distance_sigmas must be given together")
+        if self.distance_views is None or self.distances is None:
+            return
+        pairs = np.asarray(self.distance_views)
+        if pairs.ndim != 2 or pairs.shape[1:] != (2,) or not np.issubdtype(pairs.dtype, np.integer):
+            raise ValueError(f"distance_views must be (D, 2) integers; got {pairs.shape} {pairs.dtype}")
+        if pairs.size and (pairs.min() < 0 or pairs.max() >= views or (pairs[:, 0] == pairs[:, 1]).any()):
+            raise ValueError(
+                f"distance_views must be pairs of different rows of 0 to {views - 1}; got {pairs}"
+            )
+        _check_pair("distances", self.distances, "distance_sigmas", self.distance_sigmas, (len(pairs),))
+        if not (np.asarray(self.distances) > 0).all():
+            raise ValueError(f"distances must be positive; got {np.min(self.distances)}")
 
 
 def _check_pair(
@@ -129,6 +155,8 @@ class PriorTerms:
     ----------
     points, point_weights : (P, 3) array
         Known points and `1 / sigma^2`; (0, 3) where there are none.
+    pairs : (D, 2) int
+        Views between whose centres a distance is known.
     """
 
     def __init__(self, priors: BundlePriors, views: int, points: int, cameras: int) -> None:
@@ -138,6 +166,11 @@ class PriorTerms:
             priors.points, priors.point_sigmas, (0 if priors.points is None else points, 3)
         )
         self.point_weights = scale**2
+        none = priors.distance_views is None
+        self.pairs = np.asarray(np.zeros((0, 2), np.int64) if none else priors.distance_views, np.int64)
+        self._lengths, self._length_scale = _known(
+            priors.distances, priors.distance_sigmas, (len(self.pairs),)
+        )
         down, sigmas = priors.down, priors.down_sigmas
         if down is not None and sigmas is not None:
             sigmas = np.where(np.isfinite(down).all(1), sigmas, np.inf)[:, None]
@@ -171,7 +204,31 @@ class PriorTerms:
         """
         centre, down, param = self._residuals(rotations, translations, params)
         total = self._loss.rho((centre**2).sum(1)).sum() + (down**2).sum() + (param**2).sum()
+        total += (self._stretch(rotations, translations)[0] ** 2).sum()
         return 0.5 * self._weight * float(total)
+
+    def _stretch(self, rotations: np.ndarray, translations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals of distances in standard deviations (D,), and unit vectors from second to first (D, 3)."""
+        centres = -np.einsum("vji,vj->vi", rotations, translations)
+        gap = centres[self.pairs[:, 0]] - centres[self.pairs[:, 1]]
+        length = np.maximum(np.linalg.norm(gap, axis=1), 1e-300)
+        return self._length_scale * (length - self._lengths), gap / length[:, None]
+
+    def distance_equations(
+        self, rotations: np.ndarray, translations: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals (D,) of distances and their Jacobians (D, 2, 6) by both poses of each of `pairs`, weighted.
+
+        At `rotations` (V, 3, 3), `translations` (V, 3).
+        """
+        residual, unit = self._stretch(rotations, translations)
+        inverse = rotations[self.pairs].swapaxes(-1, -2)  # (D, 2, 3, 3)
+        toward = np.stack([unit, -unit], axis=1)[:, :, None] * self._length_scale[:, None, None, None]
+        J = np.concatenate([-toward @ inverse @ skew(translations[self.pairs]), -toward @ inverse], axis=-1)[
+            :, :, 0
+        ]
+        root = np.sqrt(self._weight)
+        return root * residual, root * J
 
     def point_cost(self, points: np.ndarray) -> float:
         """`1/2 sum` of the priors of `points` (P, 3)."""
@@ -182,9 +239,9 @@ class PriorTerms:
     def normal_equations(
         self, rotations: np.ndarray, translations: np.ndarray, params: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Hessians (V, 6, 6) and gradients (V, 6) of views, diagonals and gradients (C, MAX_PARAMS) of cameras.
+        """Of views the blocks of the Hessian (V, 6, 6) and gradients (V, 6); of cameras diagonals and gradients.
 
-        At `rotations` (V, 3, 3), `translations` (V, 3), `params` (C, MAX_PARAMS).
+        The latter are (C, MAX_PARAMS). At `rotations` (V, 3, 3), `translations` (V, 3), `params` (C, MAX_PARAMS).
         """
         centre, down, param = self._residuals(rotations, translations, params)
         J = np.zeros((len(rotations), 6, 6))  # three rows of the centre, three of gravity
@@ -198,9 +255,14 @@ class PriorTerms:
         weighted = J.transpose(0, 2, 1) * weights[:, None, :]
         residuals = np.concatenate([centre, down], axis=1)
         scale = self._weight * self._params_scale
+        H, g = weighted @ J, (weighted @ residuals[:, :, None])[:, :, 0]
+        stretch, slopes = self.distance_equations(rotations, translations)
+        for side in (0, 1):
+            np.add.at(H, self.pairs[:, side], slopes[:, side, :, None] * slopes[:, side, None, :])
+            np.add.at(g, self.pairs[:, side], slopes[:, side] * stretch[:, None])
         return (
-            weighted @ J,
-            (weighted @ residuals[:, :, None])[:, :, 0],
+            H,
+            g,
             scale * self._params_scale,
             scale * param,
         )

@@ -161,9 +161,11 @@ class BundleSystem:
         if problem.rigs is not None:
             starts = np.concatenate([[0], np.cumsum(self.blocks.widths)])
             self._rig_map = RigMap(problem.rigs, self.blocks, starts)
+        pairs = self.blocks.of_view[self.priors.pairs]
+        self._coupled = np.flatnonzero((pairs >= 0).all(axis=1))
         self.normal = SchurSystem(
             self.blocks.widths, self.blocks.cross_block, entry_block, point_entries, workers, chunks, reduced,
-            None if self._rig_map is None else self._rig_map.basis(),
+            None if self._rig_map is None else self._rig_map.basis(), np.sort(pairs[self._coupled], axis=1)[:, ::-1],
         )  # fmt: skip
         n = self.normal
         self._partial = [(n.U, n.cross, n.gc)]
@@ -231,6 +233,13 @@ class BundleSystem:
         rows = np.arange(len(full))[:, None]
         n.U += full[rows[:, :, None], b.columns[:, :, None], b.columns[:, None, :]]
         n.gc += gradient[rows, b.columns]
+        _, slopes = self.priors.distance_equations(self.rotations, self.translations)
+        order = np.argsort(-b.of_view[self.priors.pairs[self._coupled]], axis=1)
+        later, earlier = np.take_along_axis(slopes[self._coupled], order[:, :, None], axis=1).swapaxes(0, 1)
+        full = np.zeros((len(later), kernels.FULL + 1, kernels.FULL + 1))
+        full[:, :6, :6] = later[:, :, None] * earlier[:, None, :]
+        row, column = (b.columns[blocks] for blocks in n.pairs.T)
+        n.coupling[:] = full[np.arange(len(full))[:, None, None], row[:, :, None], column[:, None, :]]
 
     def gradient_norm(self) -> float:
         return self.normal.gradient_norm()

@@ -4,6 +4,7 @@
       + sum |projection - click|^2 / click_sigma^2            of control points, no loss: someone has looked
       + sum |X - surveyed|^2 / survey_sigma^2                 control points
       + sum rho(|C - gps|^2 / gps_sigma^2)                    camera centres, Cauchy's loss
+      + sum (|C_a - C_b| - l)^2 / l_sigma^2                   measured distances between photos
 
 Everything in standard deviations, so that each counts by what it is worth: a GPS of 5 m moves nothing that ten thousand
 keypoints hold, one of 2 cm takes out the bend of a long strip.
@@ -61,6 +62,8 @@ class GeoreferencedBundle:
     positions, position_std : dict of str to (3,) float64
         Photo name to camera centre, metres, and its deviations; a coordinate that is not known is NaN.
     control : list of ControlPoint
+    distances : list of (str, str, float, float)
+        Two photos, metres between their cameras, its deviation.
     free_params : dict of int to (P,) bool
         Camera id to the parameters that move; those of cameras that are not listed stay.
     first_cameras : dict of int to Camera
@@ -73,6 +76,7 @@ class GeoreferencedBundle:
     positions: dict[str, np.ndarray] = field(default_factory=dict)
     position_std: dict[str, np.ndarray] = field(default_factory=dict)
     control: list[ControlPoint] = field(default_factory=list)
+    distances: list[tuple[str, str, float, float]] = field(default_factory=list)
     free_params: dict[int, np.ndarray] = field(default_factory=dict)
     first_cameras: dict[int, Camera] = field(default_factory=dict)
     tilt_std_rad: float | None = None
@@ -154,6 +158,7 @@ def _with_control(
             there = np.isfinite(place)
             centres[rows[name], there] = place[there]
             centre_std[rows[name], there] = known.position_std[name][there]
+    lengths = [(rows[a], rows[b], length, std) for a, b, length, std in known.distances]
     down, down_std = None, None
     if known.tilt_std_rad is not None:
         # All cameras together weigh as one measurement: what tilts one of them tilts the others too.
@@ -171,6 +176,9 @@ def _with_control(
         point_sigmas=np.concatenate([np.full((points, 3), np.inf), np.tile(SURVEY_STD_M, (control, 1))]),
         camera_params=[means for means, _ in lenses],
         camera_sigmas=[sigmas for _, sigmas in lenses],
+        distance_views=np.array([x[:2] for x in lengths], np.int64).reshape(-1, 2),
+        distances=np.array([x[2] for x in lengths]),
+        distance_sigmas=np.array([x[3] for x in lengths]),
         down=down,
         down_sigmas=down_std,
     )

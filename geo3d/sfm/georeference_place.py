@@ -397,10 +397,22 @@ class ModelPlacer:
             positions={p.name: gps[p.name] for p in used},
             position_std={p.name: p.std_m for p in used},
             control=control,
+            distances=[] if self.placement.source == "control" else self._agreed_distances(),
             free_params={i: std > 0 for i, std in self.known.camera_std.items()} if precise else {},
             first_cameras=self.known.first_cameras,
             tilt_std_rad=tilt,
         )
+
+    def _agreed_distances(self) -> list[tuple[str, str, float, float]]:
+        """Known distances between photos that the scale is from, each with the deviation of one."""
+        names = set(self._names())
+        found = [
+            d
+            for d in self.known.distances
+            if f"{d.first} to {d.second}" in self._agreed and {d.first, d.second} <= names
+        ]
+        relative = 0.0 if self.scale is None else self.scale.std * np.sqrt(max(len(self._agreed), 1))
+        return [(d.first, d.second, d.metres, relative * d.metres) for d in found]
 
     def _rescale(self) -> None:
         """Known lengths hold again after the adjustment; the middle of the cameras stays."""

@@ -112,6 +112,10 @@ def assembled(
         if other >= 0:
             H[np.ix_(unknown[k], unknown[other])] = s.cross[k, :width, : b.widths[other]]
             H[np.ix_(unknown[other], unknown[k])] = s.cross[k, :width, : b.widths[other]].T
+    for (later, earlier), values in zip(s.pairs, s.coupling):
+        part = values[: b.widths[later], : b.widths[earlier]]
+        H[np.ix_(unknown[later], unknown[earlier])] += part
+        H[np.ix_(unknown[earlier], unknown[later])] += part.T
     for i in range(P):
         rows = 16 * C + 6 * V + 3 * i + np.arange(3)
         H[np.ix_(rows, rows)] = s.V[i][[0, 1, 3, 1, 2, 4, 3, 4, 5]].reshape(3, 3)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from geo3d.geometry import SO3, skew
-from geo3d.optim import RobustLoss
+from geo3d.optim import LMOptions, RobustLoss, levenberg_marquardt
 from geo3d.optim.parallel import Workers
+from geo3d.optim.reduced import ReducedOptions
 from geo3d.sfm.bundle_adjustment import BundleOptions, BundleProblem, BundleResult, solve_bundle
 from geo3d.sfm.bundle_covariance import bundle_covariance, two_view_gauge
 from geo3d.sfm.bundle_priors import BundlePriors
@@ -41,6 +42,9 @@ def random_priors(p: BundleProblem, seed: int = 0) -> BundlePriors:
         point_sigmas=point_sigmas,
         camera_params=[None if i == 1 else c.params + rng.normal(0, 1, len(c.params)) for i, c in enumerate(p.cameras)],
         camera_sigmas=[None if i == 1 else sigma for i, sigma in enumerate(sigmas)],
+        distance_views=np.array([[0, 1], [2, 0], [0, 1]]),
+        distances=rng.uniform(0.5, 3, 3),
+        distance_sigmas=rng.uniform(0.1, 1, 3),
         down=down,
         down_sigmas=rng.uniform(0.1, 1, views),
     )  # fmt: skip
@@ -63,6 +67,8 @@ def reference_cost(p: BundleProblem) -> float:
         total += float(q.centre_loss.rho(squared))
         if np.isfinite(q.down[v]).all():
             total += np.sum((R @ [0, 0, -1] - q.down[v]) ** 2) / q.down_sigmas[v] ** 2
+    for (a, b), length, sigma in zip(q.distance_views, q.distances, q.distance_sigmas):
+        total += ((np.linalg.norm(centres(p)[a] - centres(p)[b]) - length) / sigma) ** 2
     for camera, mean, sigma in zip(p.cameras, q.camera_params, q.camera_sigmas):
         if mean is not None:
             total += np.sum(((camera.params - mean) / sigma) ** 2)
@@ -112,6 +118,9 @@ def test_priors_enter_cost_gradient_and_normal_equations(models):
         met,
         camera_params=[c.params for c in p.cameras],
         camera_sigmas=[5.0 * np.ones(len(c.params)) for c in p.cameras],
+        distances=np.linalg.norm(
+            np.diff(centres(p)[with_priors.priors.distance_views], axis=1)[:, 0], axis=1
+        ),
     )
     there = replace(p, priors=met)
     H = assembled(there, RobustLoss())[1] - before[1]
@@ -200,6 +209,37 @@ def test_priors_bring_a_bundle_into_the_world(known):
     np.testing.assert_allclose(centres(result), centres(truth), atol=1e-3)
 
 
+@pytest.mark.parametrize("dense_columns", [900, 1])
+def test_known_distances_set_the_scale(dense_columns):
+    """Of two that differ the sharper one counts more; the system is solved dense and by its sparse pattern."""
+    truth = problem_of(make_scene("walk", views=30, points=300, seed=4).reconstruction)
+    gauge = np.zeros((30, 6), bool)
+    gauge[0] = True
+    at = 1.2 * centres(truth)
+    larger = replace(
+        truth,
+        points=1.2 * truth.points,
+        translations=-np.einsum("vij,vj->vi", truth.rotations, at),
+        constant_pose=gauge,
+    )
+    pairs = np.array([[29, 0], [3, 9]])
+    known = np.linalg.norm(centres(truth)[pairs[:, 0]] - centres(truth)[pairs[:, 1]], axis=1) * [1.0, 1.02]
+    priors = BundlePriors(
+        distance_views=pairs, distances=known, distance_sigmas=np.array([1e-3, 1.0]) * known
+    )
+    pose, params, point = free_parameters(replace(larger, priors=priors), NO_LENS)
+    with Workers(1) as workers:
+        reduced = ReducedOptions(dense_columns=dense_columns, max_dense_columns=dense_columns)
+        system = BundleSystem(
+            replace(larger, priors=priors), RobustLoss(), pose, params, point, workers, reduced
+        )
+        result = levenberg_marquardt(system, LMOptions(max_iterations=100, function_tolerance=1e-14))
+    assert result.cost < 1e-3
+    found = -np.einsum("vji,vj->vi", system.rotations, system.translations)
+    lengths = np.linalg.norm(found[pairs[:, 0]] - found[pairs[:, 1]], axis=1)
+    np.testing.assert_allclose(lengths / known, [1.0, 1 / 1.02], rtol=1e-4)
+
+
 def test_a_wrong_position_is_borne_by_its_loss():
     truth = problem_of(make_scene("orbit", views=8, points=80, noise_px=0.5, seed=2).reconstruction)
     gps = centres(truth) + np.random.default_rng(0).normal(0, 0.02, (8, 3))
@@ -280,6 +320,13 @@ def test_sigma_is_that_of_the_observations():
         assert (centre_sd < 0.1) == (sigma < 1)
 
 
+def distance(pairs, lengths) -> BundlePriors:
+    lengths = np.array(lengths)
+    return BundlePriors(
+        distance_views=np.array(pairs), distances=lengths, distance_sigmas=np.ones(len(lengths))
+    )
+
+
 def test_bad_priors_are_named():
     p = problem_of(make_scene("orbit", views=4, points=20, seed=0).reconstruction)
     good, ones = centres(p), np.ones((4, 3))
@@ -295,6 +342,11 @@ def test_bad_priors_are_named():
             r"camera_params\[0\] must have",
         ),
         (BundlePriors(camera_params=[None]), "camera_params and camera_sigmas"),
+        (BundlePriors(distances=np.ones(1)), "distances and distance_sigmas must be given together"),
+        (distance([[0, 4]], [1.0]), "different rows of 0 to 3"),
+        (distance([[1, 1]], [1.0]), "different rows"),
+        (distance([[0, 1]], [0.0]), "distances must be positive"),
+        (distance([[0, 1]], [1.0, 2.0]), "distances must have shape"),
         (BundlePriors(down=2 * ones, down_sigmas=np.ones(4)), "unit vectors"),
         (BundlePriors(down=ones, down_sigmas=ones), "down_sigmas must have shape"),
     ):

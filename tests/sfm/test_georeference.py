@@ -569,6 +569,24 @@ def test_rigs_move_with_the_world():
     assert np.array_equal(model.frames[1].rig_from_world.matrix4(), (inside.inverse() @ second).matrix4())
 
 
+def test_a_measured_distance_weighs_in_the_adjustment_by_its_deviation(block):
+    """GPS that is one per cent too wide, and a tape between two cameras."""
+    names = [block.views[i].name for i in block.registered()]
+    centres = block.centres()
+    wide = centres.mean(axis=0) + 1.01 * (centres - centres.mean(axis=0))
+    true = float(np.linalg.norm(centres[0] - centres[-1]))
+    stretched = []
+    for relative in (1e-4, 0.1):
+        bundle = GeoreferencedBundle(
+            positions=dict(zip(names, wide)),
+            position_std=dict.fromkeys(names, np.full(3, 0.5)),
+            distances=[(names[0], names[-1], true, relative * true)],
+        )
+        adjusted = adjust_georeferenced(block, bundle).model.centres()
+        stretched.append(np.linalg.norm(adjusted[0] - adjusted[-1]) / true - 1)
+    assert abs(stretched[0]) < 5e-4 and stretched[1] > 5e-3
+
+
 def test_what_neither_photos_nor_rtk_determine_stays_with_what_exif_says():
     """Straight down onto a plane from one height, focal length and height are one."""
     flat = make_scene("grid", views=16, points=600, camera=CAMERA, seed=8).reconstruction
