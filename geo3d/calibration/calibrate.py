@@ -171,7 +171,7 @@ def calibrate(
         fit.state.rotations,
         fit.state.translations,
         fit.state.shape,
-        params_std(fit, kept, errors),
+        params_std(fit, errors),
         {names[v]: errors[kept.view == i] for i, v in enumerate(good)},
         left_out,
         int(len(kept.ids) - used.sum()),
@@ -267,13 +267,12 @@ def fit_robustly(
     return fit_board(observations.keep(used).select(good), state, free, loss), used
 
 
-def params_std(fit: BoardFit, observations: Observations, errors: np.ndarray) -> np.ndarray:
+def params_std(fit: BoardFit, errors: np.ndarray) -> np.ndarray:
     """Standard deviations of the camera's parameters, the poses and the board's shape being unknown too.
 
     Parameters
     ----------
     fit : BoardFit
-    observations : Observations
     errors : (M,) float
         Pixels; their median gives the noise.
 

@@ -3,18 +3,20 @@
 Half of the photos give the camera and the board's shape; in each photo of the other half only the pose is fitted, and
 all its corners count. Twice two halves: every photo is held out twice. Of the models whose mean squared error lies
 within one standard error of the best (Breiman et al., "Classification and Regression Trees", 1984, 3.4.3; of the
-differences photo by photo) the one with the fewest parameters is taken.
+differences photo by photo) the one with the fewest parameters is taken, unless it does not hold over the image: where
+no corner was, a polynomial may turn back or a fraction have a pole.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from geo3d.calibration.board_fit import BoardState, Free, Observations, fit_board, residuals_of
-from geo3d.calibration.calibrate import fit_robustly, start_lenses
+from geo3d.calibration.calibrate import fit_robustly, params_std, start_lenses
 from geo3d.calibration.start import place_boards, start_board
+from geo3d.cameras import MODELS, Camera
 from geo3d.optim import RobustLoss
 
 CANDIDATES = (
@@ -30,6 +32,7 @@ CANDIDATES = (
     "THIN_PRISM_FISHEYE",
 )
 _REPEATS = 2
+_MOST_FOCAL_STD = 0.05  # of the focal length
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,8 @@ class HeldOut:
         Of each photo, over its corners and repeats; infinite where the camera found from others cannot see a corner.
     rms_px : float
         Over all corners.
+    refused : str
+        Why the model cannot be taken all the same; empty if it can.
     """
 
     model: str
@@ -53,6 +58,7 @@ class HeldOut:
     params: int
     mean_squared_px: np.ndarray
     rms_px: float
+    refused: str = ""
 
 
 def held_out(
@@ -87,7 +93,37 @@ def held_out(
     counts = np.bincount(observations.view, minlength=observations.views)
     with np.errstate(invalid="ignore"):
         photos = np.bincount(observations.view, corners, observations.views) / counts
-    return HeldOut(model, shape_terms, len(lens.camera.params), photos, float(np.sqrt(corners.mean())))
+    rms = float(np.sqrt(corners.mean()))
+    refused = "" if np.isfinite(rms) else "found from some photos, it does not see what others show"
+    return HeldOut(model, shape_terms, len(lens.camera.params), photos, rms, refused)
+
+
+def why_not_over_image(camera: Camera, observations: Observations) -> str:
+    """Why a camera does not hold over the image, or nothing.
+
+    It has to see the whole image, or, as the image of a fisheye lens may be a circle in it, as far from the principal
+    point as the corners and a tenth more, one to one: pixel to ray and back is the same pixel.
+
+    Parameters
+    ----------
+    camera : Camera
+    observations : Observations
+
+    Returns
+    -------
+    str
+    """
+    x, y = np.meshgrid(np.linspace(0, camera.width, 41), np.linspace(0, camera.height, 31))
+    pixels = np.column_stack([x.ravel(), y.ravel()])
+    reach = 1.1 * np.linalg.norm(observations.pixels - camera.principal_point, axis=1).max()
+    pixels = pixels[np.linalg.norm(pixels - camera.principal_point, axis=1) <= reach]
+    rays = camera.unproject(pixels)
+    back = np.linalg.norm(camera.project(rays) - pixels, axis=1)
+    bad = pixels[~(back < 0.01)]
+    if not len(bad):
+        return ""
+    at = bad[np.argmin(np.linalg.norm(bad - camera.principal_point, axis=1))]
+    return f"its distortion turns back or has a pole at ({at[0]:.0f}, {at[1]:.0f}), where few corners are"
 
 
 def choose_model(
@@ -127,10 +163,14 @@ def choose_model(
     tried = []
     for model in candidates:
         try:
-            tried.append(held_out(observations, start, model, shape_terms))
+            entry = held_out(observations, start, model, shape_terms)
+            refused = entry.refused or _why_not(
+                observations, start_lenses(observations, start, model)[0], shape_terms
+            )
         except ValueError:  # it does not see as wide as the photos show
             continue
-    able = [entry for entry in tried if np.isfinite(entry.rms_px)]
+        tried.append(replace(entry, refused=refused))
+    able = [entry for entry in tried if not entry.refused]
     if not able:
         raise ValueError(f"none of the lens models {', '.join(candidates)} explains the photos")
     best = min(able, key=lambda entry: entry.mean_squared_px.mean())
@@ -139,6 +179,17 @@ def choose_model(
         if worse.mean() <= worse.std(ddof=1) / np.sqrt(len(worse)):
             return entry, tried
     return best, tried
+
+
+def _why_not(observations: Observations, lens: BoardState, shape_terms: int) -> str:
+    """Why the camera found from all photos cannot be taken, or nothing."""
+    fit, _ = fit_robustly(observations, lens, shape_terms)
+    camera = fit.state.camera
+    deviations = params_std(fit, np.linalg.norm(fit.residuals, axis=1))
+    focal = deviations[list(MODELS[camera.model].focal_params)].max() / camera.mean_focal
+    if focal > _MOST_FOCAL_STD:
+        return "its parameters stand for each other: these photos leave the focal length open"
+    return why_not_over_image(camera, observations)
 
 
 def _errors_of(

@@ -109,10 +109,9 @@ def _say_result(
         session.say("lens models on photos held out:")
         for entry in sorted(tried, key=lambda entry: entry.params):
             mark = "  <- taken: the simplest that is as good as any" if entry is chosen else ""
-            error = (
-                f"{entry.rms_px:.3f} px" if entry.rms_px < float("inf") else "does not hold for other photos"
-            )
-            session.say(f"  {entry.model:<26} {entry.params:>2} parameters  {error}{mark}")
+            mark = f"  refused: {entry.refused}" if entry.refused else mark
+            error = f"{entry.rms_px:.3f} px" if entry.rms_px < float("inf") else "-"
+            session.say(f"  {entry.model:<18} {entry.params:>2} parameters  {error:>8}{mark}")
     camera = done.camera
     session.say(f"camera: {camera.model}, {camera.width}x{camera.height} pixels")
     for name, value, deviation in zip(camera.param_names, camera.params, done.params_std):
