@@ -52,8 +52,11 @@ def match_grid(found: dict[tuple[int, int], int], grid: np.ndarray) -> list[np.n
     Returns
     -------
     list of (M,) int
-        Rows of the points, -1 for one that was not found. Empty if less than 70 % of the grid is there.
+        Rows of the points, -1 for one that was not found. Empty if less than 70 % of the grid is there, or
+        the lattice is more than twice as large.
     """
+    if len(found) > 2 * len(grid) + 10:
+        return []  # some other pattern
     known = np.array(list(found), int).reshape(-1, 2)
     rows = np.array(list(found.values()), int)
     most, ways = int(np.ceil(_LEAST_SHARE * len(grid))), {}

@@ -23,7 +23,8 @@ _DETECT_AT_PX = 1600  # larger photos are made smaller for the search
 _LEAST_AREA_PX = 12.0
 _LEAST_CONTRAST = 12.0  # grey levels
 _MOST_MISFIT = 0.06  # of the distance between neighbours: another order of the discs does not fit the grid
-_LEAST_SHARE = 0.7  # of the discs
+_LEAST_SHARE, _LEAST_DISCS = 0.7, 12  # of the discs; a smaller grid has to be whole
+_MOST_SQUARE = 0.08
 _OUTLINE = 64
 
 
@@ -38,8 +39,8 @@ def find_circles(image: np.ndarray, target: CircleGrid) -> Detection | None:
     Returns
     -------
     Detection or None
-        Centroids of the discs, at least 70 % of them. Of the orders that look the same, the one whose first disc is
-        nearest to the top left.
+        Centroids of the discs, at least 70 % of them and at least 12 or all. Of the orders that look the same, the one
+        whose first disc is nearest to the top left.
 
     Raises
     ------
@@ -54,7 +55,8 @@ def find_circles(image: np.ndarray, target: CircleGrid) -> Detection | None:
         return None
     for _ in range(3):
         pixels = _centroids(image, target, pixels, near.affine(target.points[:, :2]))
-    return detection(pixels, math.ceil(_LEAST_SHARE * len(pixels)))
+    least = max(math.ceil(_LEAST_SHARE * len(pixels)), min(len(pixels), _LEAST_DISCS))
+    return detection(pixels, least)
 
 
 def disc_centroids(camera: Camera, cam_from_board: SE3, points: np.ndarray, diameter_m: float) -> np.ndarray:
@@ -160,6 +162,13 @@ def _centroids(image: np.ndarray, target: CircleGrid, pixels: np.ndarray, affine
             continue
         dark = np.where(inside, (white - grey) / np.maximum(white - black, 1.0), 0.0)
         area = dark.sum() * (2 * reach / count) ** 2 / (np.pi * disc**2)
-        if 0.4 < area < 2.5:
+        if 0.4 < area < 2.5 and _squareness(u, dark, disc * np.sqrt(area)) < _MOST_SQUARE:
             found[k] = pixels[k] + affine[k] @ (np.sum(u * dark[..., None], axis=(0, 1)) / dark.sum())
     return found
+
+
+def _squareness(u: np.ndarray, dark: np.ndarray, radius: float) -> float:
+    """How much the rim of a dark spot goes by quarter turns: 0 for an ellipse."""
+    away, angle = np.hypot(u[..., 0], u[..., 1]), np.arctan2(u[..., 1], u[..., 0])
+    rim = (away > 0.8 * radius) & (away < 1.25 * radius)
+    return float(abs(np.sum(dark[rim] * np.exp(4j * angle[rim]))) / max(np.sum(dark[rim]), 1e-9))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geo3d.calibration import CircleGrid, disc_centroids, find_circles
+from geo3d.calibration import Checkerboard, CircleGrid, disc_centroids, find_circles
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, SO3
 from tests.calibration.photograph import FISHEYE, PINHOLE, board_pose, photograph, plain_photo
@@ -76,5 +76,10 @@ def test_hidden_discs_are_left_out_and_a_grid_without_a_side_is_not_placed():
 def test_nothing_is_found_where_no_grid_is():
     assert find_circles(plain_photo(), SYMMETRIC) is None
     assert find_circles(plain_photo(), ASYMMETRIC) is None
+    checkerboard = Checkerboard(9, 6, 0.03)
+    pose = board_pose(PINHOLE, checkerboard, (320, 240), 0.7, 10, (10, 10))
+    image, _ = photograph(PINHOLE, checkerboard, pose)
+    assert find_circles(image, CircleGrid(5, 5, 0.03, 0.02, asymmetric=True)) is None
+    assert find_circles(image, CircleGrid(5, 5, 0.03, 0.02)) is None
     with pytest.raises(ValueError, match="uint8"):
         find_circles(np.zeros((4, 4)), SYMMETRIC)
