@@ -108,7 +108,9 @@ def test_heavy_modules_are_seen() -> None:
     assert "matplotlib" in loaded_after("import matplotlib")
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in ("reconstruct", "board", "inspect", "demo", "doctor"))])
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in ("reconstruct", "board", "inspect", "demo", "doctor"))]
+)
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     run = f"from geo3d.cli.app import run\nassert run({[*command, '--help']!r}) == 0"
     assert loaded_after(run) == set()
