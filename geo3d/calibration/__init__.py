@@ -7,6 +7,8 @@ from geo3d.calibration.detect_circles import disc_centroids, find_circles
 from geo3d.calibration.detection import Detection
 from geo3d.calibration.find_boards import FoundBoards, find_boards, guess_size
 from geo3d.calibration.find_checkerboard import find_checkerboard, find_lattice
+from geo3d.calibration.find_target import find_target
+from geo3d.calibration.guess_markers import guess_marker_board
 from geo3d.calibration.held_out import HeldOut, choose_model
 from geo3d.calibration.printing import Page, lay_out, write_board
 from geo3d.calibration.targets import AprilGrid, CharucoBoard, Checkerboard, CircleGrid, Target
@@ -32,6 +34,8 @@ __all__ = [
     "find_checkerboard",
     "find_circles",
     "find_lattice",
+    "find_target",
+    "guess_marker_board",
     "guess_size",
     "lay_out",
     "observe",
