@@ -3,7 +3,7 @@
 from geo3d.calibration.calibrate import CalibrateOptions, Calibration, calibrate, observe
 from geo3d.calibration.detect_aprilgrid import find_aprilgrid
 from geo3d.calibration.detect_charuco import find_charuco
-from geo3d.calibration.detect_circles import disc_centroids, find_circles
+from geo3d.calibration.detect_circles import disc_centres, disc_centroids, find_circles
 from geo3d.calibration.detection import Detection
 from geo3d.calibration.find_boards import FoundBoards, find_boards, guess_size
 from geo3d.calibration.find_checkerboard import find_checkerboard, find_lattice
@@ -27,6 +27,7 @@ __all__ = [
     "Target",
     "calibrate",
     "choose_model",
+    "disc_centres",
     "disc_centroids",
     "find_aprilgrid",
     "find_boards",

@@ -2,7 +2,7 @@
 
 What a photo shows of a disc is nearly an ellipse, and its centroid is not the image of the disc's centre: the two lie
 apart by about f (r / z)^2 tan(tilt) pixels, more with distortion (Heikkila 2000). A `Detection` holds the centroids;
-`disc_centroids` says where a camera shows them.
+`disc_centroids` says where a camera shows them, and `disc_centres` corrects a detection by that.
 """
 
 from __future__ import annotations
@@ -87,6 +87,30 @@ def disc_centroids(camera: Camera, cam_from_board: SE3, points: np.ndarray, diam
     b = np.roll(a, -1, axis=1)
     cross = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
     return middle[:, 0] + np.sum((a + b) * cross[..., None], axis=1) / (3 * cross.sum(axis=1)[:, None])
+
+
+def disc_centres(found: Detection, target: CircleGrid, camera: Camera, cam_from_board: SE3) -> Detection:
+    """The images of the discs' centres instead of the centroids that were found, once the camera is known roughly.
+
+    A calibration from the result gives a better camera, from which to correct the centroids again.
+
+    Parameters
+    ----------
+    found : Detection
+        Of `find_circles`.
+    target : CircleGrid
+    camera : Camera
+    cam_from_board : SE3
+        Metres.
+
+    Returns
+    -------
+    Detection
+    """
+    points = target.points[found.ids]
+    off = disc_centroids(camera, cam_from_board, points, target.diameter_m)
+    off -= camera.project(cam_from_board.act(points))
+    return Detection(found.ids, found.pixels - off)
 
 
 def _blobs(image: np.ndarray, target: CircleGrid) -> np.ndarray:

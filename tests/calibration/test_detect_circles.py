@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geo3d.calibration import Checkerboard, CircleGrid, disc_centroids, find_circles
+from geo3d.calibration import Checkerboard, CircleGrid, disc_centres, disc_centroids, find_circles
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, SO3
 from tests.calibration.photograph import FISHEYE, PINHOLE, board_pose, photograph, plain_photo
@@ -33,6 +33,9 @@ def test_centroids_of_discs(target, camera, turn, tilt):
     assert np.median(off) < 0.03 and off.max() < 0.08
     bias = np.linalg.norm(found.pixels - centres, axis=1)
     assert np.median(bias) > 2 * np.median(off)
+    corrected = disc_centres(found, target, camera, pose)
+    assert (corrected.ids == found.ids).all()
+    assert np.linalg.norm(corrected.pixels - centres, axis=1).max() < 0.08
 
 
 def test_the_bias_is_that_of_the_conic_of_a_disc():
