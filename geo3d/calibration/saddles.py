@@ -17,7 +17,7 @@ from geo3d.calibration.board_map import BoardMap, fit_board_map
 from geo3d.util.require import require
 
 _WINDOW = 0.7  # half side of the window, of the clear distance: its corners stay inside
-_LEAST_CLEAR_PX = 3.5
+_LEAST_CLEAR_PX = 4.0
 _LOOK = 0.42  # where the four fields are looked at, of the clear distance along both axes of the board
 _LEAST_CONTRAST = 12.0  # grey levels between dark and bright fields
 _LEAST_SHARE = 0.35  # of the usual contrast

@@ -17,10 +17,15 @@ def find(image, target):
     return find_aprilgrid(image, target) if isinstance(target, AprilGrid) else find_charuco(image, target)
 
 
-@pytest.mark.parametrize("target", [CHARUCO, LEGACY, APRIL], ids=lambda t: t.label[:16])
 @pytest.mark.parametrize(
-    ("camera", "turn", "tilt"),
-    [(PINHOLE, 0, (35, 0)), (PINHOLE, 160, (0, -40)), (FISHEYE, 60, (20, 25))],
+    ("target", "camera", "turn", "tilt"),
+    [
+        (CHARUCO, PINHOLE, 0, (35, 0)),
+        (CHARUCO, FISHEYE, 60, (20, 25)),
+        (LEGACY, PINHOLE, 160, (0, -40)),
+        (APRIL, PINHOLE, 160, (0, -40)),
+        (APRIL, FISHEYE, 60, (20, 25)),
+    ],
 )
 def test_boards_are_found_with_their_ids(target, camera, turn, tilt):
     pose = board_pose(camera, target, (330, 230), 0.7, turn, tilt)
