@@ -8,6 +8,7 @@ from geo3d.calibration.detection import Detection
 from geo3d.calibration.find_boards import FoundBoards, find_boards, guess_size
 from geo3d.calibration.find_checkerboard import find_checkerboard, find_lattice
 from geo3d.calibration.find_target import find_target
+from geo3d.calibration.guess_circles import guess_circle_grid
 from geo3d.calibration.guess_markers import guess_marker_board
 from geo3d.calibration.held_out import HeldOut, choose_model
 from geo3d.calibration.printing import Page, lay_out, write_board
@@ -36,6 +37,7 @@ __all__ = [
     "find_circles",
     "find_lattice",
     "find_target",
+    "guess_circle_grid",
     "guess_marker_board",
     "guess_size",
     "lay_out",

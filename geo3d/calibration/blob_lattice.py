@@ -15,7 +15,7 @@ import numpy as np
 _NEAR = 0.3  # of a step: how far a point may lie from where the last step leads
 _SEEDS = 8
 _LEAST_SHARE = 0.7  # of the grid's points that have to be there
-_CHANGES = [
+CHANGES_OF_AXES = [
     np.reshape(m, (2, 2))
     for m in product((-1, 0, 1), repeat=4)
     if abs(m[0] * m[3] - m[1] * m[2]) == 1  # all changes of axes between short vectors of a lattice
@@ -60,7 +60,7 @@ def match_grid(found: dict[tuple[int, int], int], grid: np.ndarray) -> list[np.n
     known = np.array(list(found), int).reshape(-1, 2)
     rows = np.array(list(found.values()), int)
     most, ways = int(np.ceil(_LEAST_SHARE * len(grid))), {}
-    for change in _CHANGES:
+    for change in CHANGES_OF_AXES:
         moved = known @ change
         where = {(int(x), int(y)): int(row) for (x, y), row in zip(moved, rows)}
         for shift in {(int(x), int(y)) for x, y in (moved[:, None] - _rim(grid)[None]).reshape(-1, 2)}:

@@ -48,8 +48,8 @@ def find_circles(image: np.ndarray, target: CircleGrid) -> Detection | None:
         If the image is not (H, W) uint8.
     """
     check_image(image)
-    blobs = _blobs(image, target)
-    orders = match_grid(follow_lattice(blobs), _lattice_coordinates(target))
+    blobs, _ = dark_blobs(image, len(target.points))
+    orders = match_grid(follow_lattice(blobs), lattice_coordinates(target))
     pixels, near = _chosen(blobs, orders, target, image.shape)
     if near is None:
         return None
@@ -113,23 +113,23 @@ def disc_centres(found: Detection, target: CircleGrid, camera: Camera, cam_from_
     return Detection(found.ids, found.pixels - off)
 
 
-def _blobs(image: np.ndarray, target: CircleGrid) -> np.ndarray:
-    """(N, 2) centres of dark blobs."""
+def dark_blobs(image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 2) centres and (N,) diameters of dark blobs, of which `count` fit into the image."""
     cv2 = require("cv2")
     scale = min(1.0, _DETECT_AT_PX / max(image.shape))
     small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     parameters = cv2.SimpleBlobDetector_Params()
     parameters.minThreshold, parameters.maxThreshold, parameters.thresholdStep = 10, 240, 10
     parameters.minArea = _LEAST_AREA_PX
-    parameters.maxArea = small.size / (target.columns * target.rows)
+    parameters.maxArea = small.size / count
     parameters.minDistBetweenBlobs = 4
     parameters.minConvexity = 0.85
     found = cv2.SimpleBlobDetector_create(parameters).detect(small)
     centres = np.array([blob.pt for blob in found], np.float64).reshape(-1, 2)
-    return (centres + 0.5) / scale - 0.5
+    return (centres + 0.5) / scale - 0.5, np.array([blob.size for blob in found]) / scale
 
 
-def _lattice_coordinates(target: CircleGrid) -> np.ndarray:
+def lattice_coordinates(target: CircleGrid) -> np.ndarray:
     """(N, 2) integers: of an asymmetric grid along its diagonals, on which neighbours lie."""
     grid = np.rint(target.points[:, :2] / target.spacing_m).astype(int)
     if not target.asymmetric:

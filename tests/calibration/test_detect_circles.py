@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from geo3d.calibration import Checkerboard, CircleGrid, disc_centres, disc_centroids, find_circles
+from geo3d.calibration import (
+    Checkerboard,
+    CircleGrid,
+    disc_centres,
+    disc_centroids,
+    find_circles,
+    guess_circle_grid,
+)
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, SO3
 from tests.calibration.photograph import FISHEYE, PINHOLE, board_pose, photograph, plain_photo
@@ -61,6 +68,16 @@ def test_orders_that_look_the_same_begin_at_the_top_left():
         assert np.abs(found.pixels - expected).max() < 1
 
 
+@pytest.mark.parametrize(("target", "turn"), [(SYMMETRIC, 75), (ASYMMETRIC, 80)])
+def test_grids_are_recognized(target, turn):
+    pose = board_pose(FISHEYE, target, (320, 240), 0.35, turn, (15, 20))
+    image, _ = photograph(FISHEYE, target, pose)
+    guess = guess_circle_grid([plain_photo(), image])
+    assert guess is not None
+    assert (guess.columns, guess.rows, guess.asymmetric) == (target.columns, target.rows, target.asymmetric)
+    assert guess.diameter_m == pytest.approx(target.diameter_m / target.spacing_m, rel=0.06)
+
+
 def test_hidden_discs_are_left_out_and_a_grid_without_a_side_is_not_placed():
     pose = board_pose(PINHOLE, ASYMMETRIC, (320, 240), 0.35, 0, (20, 10))
     image, centres = photograph(PINHOLE, ASYMMETRIC, pose)
@@ -84,5 +101,6 @@ def test_nothing_is_found_where_no_grid_is():
     image, _ = photograph(PINHOLE, checkerboard, pose)
     assert find_circles(image, CircleGrid(5, 5, 0.03, 0.02, asymmetric=True)) is None
     assert find_circles(image, CircleGrid(5, 5, 0.03, 0.02)) is None
+    assert guess_circle_grid([image, plain_photo()]) is None
     with pytest.raises(ValueError, match="uint8"):
         find_circles(np.zeros((4, 4)), SYMMETRIC)
