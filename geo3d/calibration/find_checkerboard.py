@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from geo3d.calibration.detection import Detection
+from geo3d.calibration.detection import Detection, check_image
 from geo3d.calibration.lattice import contrasts, grow_lattice, predict, refine_lattice, trim
 from geo3d.calibration.targets import Checkerboard
 
@@ -39,7 +39,7 @@ def find_checkerboard(image: np.ndarray, target: Checkerboard) -> Detection | No
     ValueError
         If the image is not (H, W) uint8.
     """
-    _check(image)
+    check_image(image)
     best: Detection | None = None
     for seed in _seeds(image, (target.columns, target.rows)):
         lattice = refine_lattice(image, seed)
@@ -69,7 +69,7 @@ def find_lattice(image: np.ndarray) -> np.ndarray | None:
     ValueError
         If the image is not (H, W) uint8.
     """
-    _check(image)
+    check_image(image)
     best = None
     for seed in _parts(image):
         lattice = grow_lattice(image, refine_lattice(image, seed))
@@ -163,8 +163,3 @@ def _neighbours_in_view(image: np.ndarray, lattice: np.ndarray) -> tuple[int, in
     inside = np.all((predicted > margin) & (predicted < [width, height] - margin), axis=2)
     above, below, left, right = (int(s.sum()) for s in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
     return above, below, left, right
-
-
-def _check(image: np.ndarray) -> None:
-    if image.ndim != 2 or image.dtype != np.uint8:
-        raise ValueError(f"image: expected (H, W) uint8, got {image.shape} {image.dtype}")
