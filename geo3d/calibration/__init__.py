@@ -5,7 +5,7 @@ from geo3d.calibration.detect_aprilgrid import find_aprilgrid
 from geo3d.calibration.detect_charuco import find_charuco
 from geo3d.calibration.detect_circles import disc_centres, disc_centroids, find_circles
 from geo3d.calibration.detection import Detection
-from geo3d.calibration.find_boards import FoundBoards, find_boards, guess_size
+from geo3d.calibration.find_boards import FoundBoards, find_boards, guess_board, guess_size
 from geo3d.calibration.find_checkerboard import find_checkerboard, find_lattice
 from geo3d.calibration.find_target import find_target
 from geo3d.calibration.guess_circles import guess_circle_grid
@@ -37,6 +37,7 @@ __all__ = [
     "find_circles",
     "find_lattice",
     "find_target",
+    "guess_board",
     "guess_circle_grid",
     "guess_marker_board",
     "guess_size",

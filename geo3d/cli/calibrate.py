@@ -1,10 +1,10 @@
-"""`geo3d calibrate PHOTOS`: the camera, from photos of a checkerboard."""
+"""`geo3d calibrate PHOTOS`: the camera, from photos of a board."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import arg
@@ -12,28 +12,36 @@ from tyro.conf import arg
 from geo3d.cli.common import (
     Common,
     OptionalGridSize,
-    OptionalLength,
     Session,
     UsageError,
     existing_folder,
 )
+from geo3d.cli.targets import Kind, TargetFlags, kind_of, make_target, with_lengths, with_unit
 
 if TYPE_CHECKING:
-    from geo3d.calibration import Calibration, FoundBoards, HeldOut
+    from geo3d.calibration import Calibration, FoundBoards, HeldOut, Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Common):
-    """The camera that took a folder of photos of a checkerboard: OUT/camera.json, for `--calib` of other commands."""
+class Options(TargetFlags, Common):
+    """The camera that took a folder of photos of a board: OUT/camera.json, for `--calib` of other commands.
+
+    geo3d calibrate photos/ -o calib/
+
+    geo3d calibrate photos/ --board 9x6 --square 25mm
+
+    geo3d calibrate photos/ --kind charuco --board 8x5 --square 30mm
+    """
 
     photos: Annotated[Path, tyro.conf.Positional, arg(metavar="PHOTOS")]
     """Folder of photos of one camera: ten or more, the board tilted to all sides, near and far, into the corners."""
 
-    board: Annotated[OptionalGridSize, arg(help_behavior_hint="(default: what most photos show)")] = None
-    """Inner corners of the checkerboard as 9x6, columns and rows: one less than squares."""
+    kind: Annotated[Literal["auto", Kind], arg(metavar="KIND")] = "auto"
+    """checkerboard, charuco, aprilgrid, circles or asymmetric-circles; auto: what the photos show."""
 
-    square: Annotated[OptionalLength, arg(help_behavior_hint="")] = None
-    """Edge of a square as 25mm; without it lengths are in squares, which makes no difference to the camera."""
+    board: Annotated[OptionalGridSize, arg(help_behavior_hint="(default: what the photos show)")] = None
+    """Columns and rows as 9x6: inner corners of a checkerboard (one less than squares), squares of a charuco board,
+    tags, or discs."""
 
     model: Annotated[str, arg(metavar="MODEL")] = "auto"
     """Lens model, as OPENCV or OPENCV_FISHEYE; auto: the simplest that is as good as any on photos held out."""
@@ -54,7 +62,7 @@ def run(options: Options, session: Session) -> int:
     if options.model != "auto" and options.model not in MODELS:
         raise UsageError(f"--model {options.model}: expected auto or one of {', '.join(MODELS)}")
     with session.progress.stage("detect", total=0) as stage:
-        found = find_boards(options.photos, options.board, options.square or 1.0, progress=stage.update)
+        found = find_boards(options.photos, _target(options), progress=stage.update)
         stage.summary = f"{len(found.detections)} photos show the board"
     _say_board(found, options, session)
     model, chosen, tried = options.model, None, []
@@ -79,7 +87,7 @@ def run(options: Options, session: Session) -> int:
         params_std=dict(zip(done.camera.param_names, done.params_std.tolist())),
         width=found.width,
         height=found.height,
-        board=f"{found.target.columns}x{found.target.rows}",
+        board=found.target.label,
         photos=len(done.names),
         rms_px=done.rms_px,
         held_out_rms_px=None if chosen is None else chosen.rms_px,
@@ -89,15 +97,27 @@ def run(options: Options, session: Session) -> int:
     return 0
 
 
+def _target(options: Options) -> Target:
+    """The target given, or the one that the photos show with the lengths given."""
+    from geo3d.calibration import guess_board
+
+    kind = options.kind
+    if options.board is not None:
+        kind = "checkerboard" if kind == "auto" else kind
+        return make_target(with_unit(options, kind), kind, options.board)
+    guessed = guess_board(options.photos)
+    if kind not in ("auto", kind_of(guessed)):
+        raise UsageError(
+            f"the photos show a {guessed.label.split(',')[0]}, not {kind}; say --board with its columns and rows"
+        )
+    return with_lengths(guessed, options)
+
+
 def _say_board(found: FoundBoards, options: Options, session: Session) -> None:
-    columns, rows = found.target.columns, found.target.rows
-    guessed = "found in the photos; --board says otherwise" if found.guessed else "as given"
-    length = (
-        f", squares of {1000 * options.square:g} mm"
-        if options.square
-        else ", squares of 1 (no --square given)"
-    )
-    session.say(f"board: checkerboard, {columns}x{rows} inner corners ({guessed}){length}")
+    how = "found in the photos; --board says otherwise" if options.board is None else "as given"
+    known = any((options.square, options.tag, options.spacing))
+    label = found.target.label if known else found.target.label.split(",")[0]
+    session.say(f"board: {label} ({how})" + ("" if known else "; its lengths are not given"))
     for name, reason in found.skipped.items():
         session.say(f"  {name} is not used: {reason}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
@@ -89,6 +89,49 @@ def make_target(flags: TargetFlags, kind: Kind, size: tuple[int, int]) -> Target
         nearest = flags.spacing * (2**0.5 if asymmetric else 1)
         diameter = flags.diameter or round(_DISC * nearest, 4)
         return CircleGrid(columns, rows, flags.spacing, diameter, asymmetric)
+    except ValueError as error:
+        raise UsageError(_in_flags(str(error))) from None
+
+
+def with_unit(flags: TargetFlags, kind: Kind) -> TargetFlags:
+    """The flags with the length that the kind needs, 1 m where it is not given."""
+    (needed,) = _FLAGS[kind][0]
+    found = flags if getattr(flags, needed) is not None else replace(flags, **{needed: 1.0})
+    check_flags(found, kind)
+    return found
+
+
+def kind_of(target: Target) -> Kind:
+    """By what commands call it."""
+    from geo3d.calibration import AprilGrid, CharucoBoard, CircleGrid
+
+    if isinstance(target, CharucoBoard):
+        return "charuco"
+    if isinstance(target, AprilGrid):
+        return "aprilgrid"
+    if isinstance(target, CircleGrid):
+        return "asymmetric-circles" if target.asymmetric else "circles"
+    return "checkerboard"
+
+
+def with_lengths(target: Target, flags: TargetFlags) -> Target:
+    """A target that was guessed, of squares, tags or a spacing of 1 m, with the lengths given."""
+    from geo3d.calibration import AprilGrid, CharucoBoard, Checkerboard, CircleGrid
+
+    check_flags(with_unit(flags, kind_of(target)), kind_of(target))
+    try:
+        if isinstance(target, Checkerboard):
+            return replace(target, square_m=flags.square or 1.0)
+        if isinstance(target, CharucoBoard):
+            square = flags.square or 1.0
+            return replace(target, square_m=square, marker_m=flags.marker or square * target.marker_m)
+        if isinstance(target, AprilGrid):
+            return replace(
+                target, tag_m=flags.tag or 1.0, spacing=target.spacing if flags.gap is None else flags.gap
+            )
+        assert isinstance(target, CircleGrid)
+        spacing = flags.spacing or 1.0
+        return replace(target, spacing_m=spacing, diameter_m=flags.diameter or spacing * target.diameter_m)
     except ValueError as error:
         raise UsageError(_in_flags(str(error))) from None
 

@@ -1,16 +1,19 @@
 """Folders of photos of a board: the size guessed, bad input answered."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from geo3d.calibration import find_boards, guess_size
+from geo3d.calibration import CharucoBoard, Checkerboard, CircleGrid, find_boards, guess_size
 from geo3d.cli.app import run
 from geo3d.io import read_calibration
 from geo3d.synthetic import BoardOptions, board_poses, render_board
 
 from .common import LENSES, TARGET
+from .photograph import PINHOLE, board_pose, photograph
 
 CAMERA = LENSES["OPENCV"]
 
@@ -29,40 +32,41 @@ def photos(tmp_path_factory):
 
 def test_the_board_is_guessed_and_found_and_the_rest_is_named(photos):
     found = find_boards(photos)
-    assert (found.target.columns, found.target.rows) == (9, 6) and found.guessed
+    assert (found.target.columns, found.target.rows) == (9, 6)
     assert (found.width, found.height) == (640, 480)
     assert sorted(found.detections) == [f"{i}.png" for i in range(8)]
-    assert set(found.skipped) == {"plain.png", "torn.jpg"} and "no checkerboard" in found.skipped["plain.png"]
-    one = find_boards(photos, (9, 6), threads=1)
-    assert not one.guessed
+    assert set(found.skipped) == {"plain.png", "torn.jpg"} and "no such board" in found.skipped["plain.png"]
+    one = find_boards(photos, Checkerboard(9, 6), threads=1)
     for name, detection in found.detections.items():
         np.testing.assert_array_equal(one.detections[name].pixels, detection.pixels)
 
 
 def test_a_wrong_size_is_answered_with_the_right_one(photos):
-    with pytest.raises(ValueError, match=r"0 of 10 photos .* 8x5 .*use --board 9x6"):
-        find_boards(photos, (8, 5))
+    with pytest.raises(ValueError, match=r"0 of 10 photos .* 8x5; .*use --board 9x6"):
+        find_boards(photos, Checkerboard(8, 5))
 
 
 def test_photos_without_a_board_of_two_sizes_or_none_at_all(photos, tmp_path):
     with pytest.raises(ValueError, match="no photos"):
         find_boards(tmp_path)
     Image.fromarray(np.full((480, 640), 120, np.uint8)).save(tmp_path / "plain.png")
-    with pytest.raises(ValueError, match="shows a checkerboard"):
+    with pytest.raises(ValueError, match="no board is found"):
         find_boards(tmp_path)
-    assert guess_size([tmp_path / "plain.png"]) is None
+    assert guess_size([np.full((480, 640), 120, np.uint8)]) is None
     for i in range(2):
         image = cv2.imread(str(photos / f"{i}.png"), 0)
         cv2.imwrite(str(tmp_path / f"{i}.png"), cv2.resize(image, (800, 600)) if i else image)
     with pytest.raises(ValueError, match=r"several sizes.* 1 of 640x480 .* 1 of 800x600"):
-        find_boards(tmp_path, (9, 6))
+        find_boards(tmp_path, Checkerboard(9, 6))
 
 
 def test_the_command_writes_a_camera_that_other_commands_read(photos, tmp_path, capsys):
     line = ["calibrate", str(photos), "--square", "30mm", "--model", "OPENCV", "-o", str(tmp_path / "out")]
     assert run(line) == 0
     said = capsys.readouterr().out
-    assert "9x6 inner corners (found in the photos" in said and "plain.png is not used" in said
+    assert (
+        "checkerboard 9x6, squares of 30 mm (found in the photos" in said and "plain.png is not used" in said
+    )
     camera = read_calibration(tmp_path / "out" / "camera.json")
     assert camera.model == "OPENCV"
     grid = np.stack(np.meshgrid(np.linspace(60, 580, 6), np.linspace(60, 420, 5)), axis=-1)
@@ -82,3 +86,30 @@ def test_the_command_refuses(extra, hint, photos, tmp_path, capsys):
     assert run(["calibrate", str(photos), "-o", str(tmp_path / "out"), *extra]) == 2
     assert hint in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+TURNS = [(0, 0, 0), (25, 5, 10), (-25, 10, 80), (5, 30, 20), (10, -28, -60), (-20, -20, 5)]
+
+
+@pytest.mark.parametrize(
+    ("target", "flags", "label"),
+    [
+        (CharucoBoard(8, 5, 0.03, 0.0225), ["--square", "30mm", "--marker", "22.5mm"], "ChArUco 8x5"),
+        (CircleGrid(4, 9, 0.02, 0.017, True), ["--spacing", "2cm", "--diameter", "17mm"], "asymmetric circle grid 4x9"),
+    ],
+)  # fmt: skip
+def test_boards_of_other_kinds_are_guessed_and_calibrated(target, flags, label, tmp_path, capsys):
+    truth = PINHOLE
+    for i, (x, y, turn) in enumerate(TURNS):
+        middle = [320 + 60 * np.sin(2 * i), 240 + 40 * np.cos(3 * i)]
+        pose = board_pose(truth, target, middle, 0.5, turn, (x, y))
+        Image.fromarray(photograph(truth, target, pose, i)[0]).save(tmp_path / f"{i}.png")
+    line = ["calibrate", str(tmp_path), *flags, "--model", "OPENCV", "-o", str(tmp_path / "out"), "--json"]
+    assert run(line) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["board"].startswith(label) and result["photos"] == len(TURNS)
+    camera = read_calibration(tmp_path / "out" / "camera.json")
+    np.testing.assert_allclose(camera.params[:4], truth.params[:4], atol=4)
+    if isinstance(target, CharucoBoard):
+        assert run(["calibrate", str(tmp_path), "--kind", "aprilgrid"]) == 2
+        assert "the photos show a ChArUco 8x5, not aprilgrid" in capsys.readouterr().err
