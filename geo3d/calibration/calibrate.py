@@ -1,8 +1,8 @@
 """Calibrate one camera from the corners of a board in its photos.
 
 Start (`start`), fit with a robust loss whose scale follows the corners' own noise (`board_fit`), leave out what no
-noise explains, and fit again. What is left out acts on the fit only: every figure of how good the calibration is counts
-all corners, at best poses for the camera found.
+noise explains, and fit again. Corners that are left out act on the fit only: the errors count all corners of the photos
+that are used. How good the camera is for others is for photos held out to say (`held_out`), where all count.
 """
 
 from __future__ import annotations
@@ -214,6 +214,8 @@ def _near(
             raise ValueError(f"a lens of the model {model} does not see as wide as the photos show")
 
         def misfit(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            if not (np.isfinite(x).all() and (x[list(info.focal_params)] > 0).all()):  # the step is refused
+                return np.full_like(observations.pixels, np.nan), np.full((len(rays), 2, len(x)), np.nan)
             seen = Camera(model, old.width, old.height, x).project_with_jacobians(rays)
             return seen.pixels - observations.pixels, seen.d_params
 

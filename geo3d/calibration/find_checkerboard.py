@@ -17,6 +17,7 @@ from geo3d.calibration.targets import Checkerboard
 
 _SEEDS = ((4, 4), (3, 3))
 LEAST_CORNERS = 12
+_MOST_MISSED = 0.6  # of a row of corners: what glare or a hand may cover
 
 
 def find_checkerboard(image: np.ndarray, target: Checkerboard) -> Detection | None:
@@ -136,7 +137,9 @@ def _identify(image: np.ndarray, lattice: np.ndarray, target: Checkerboard) -> D
                 places.append((wrong_colour, missed, -right[0], quarter, row, column))
     if not places:
         return None
-    _, _, _, quarter, row, column = min(places)
+    _, missed, _, quarter, row, column = min(places)
+    if missed > _MOST_MISSED * max(lattice.shape[:2]):  # a row that is not there although it would be in view
+        return None
     turned = np.rot90(lattice, quarter)
     rows, columns = np.nonzero(np.isfinite(turned[..., 0]))
     ids = (rows + row) * target.columns + columns + column

@@ -61,17 +61,15 @@ class HeldOut:
     refused: str = ""
 
 
-def held_out(
-    observations: Observations, start: BoardState, model: str, shape_terms: int, seed: int = 0
-) -> HeldOut:
+def held_out(observations: Observations, lens: BoardState, shape_terms: int, seed: int = 0) -> HeldOut:
     """Errors of each photo by cameras from other photos.
 
     Parameters
     ----------
     observations : Observations
         Of at least six photos.
-    start : BoardState
-    model : str
+    lens : BoardState
+        Start of every fit, of the model in question; see `start_lenses`.
     shape_terms : int
     seed : int
         Of the halves.
@@ -79,10 +77,14 @@ def held_out(
     Returns
     -------
     HeldOut
+
+    Raises
+    ------
+    ValueError
+        If the photos of a half do not agree on a camera.
     """
     rng = np.random.default_rng(seed)
     squared = np.zeros((_REPEATS, len(observations.ids)))
-    lens = start_lenses(observations, start, model)[0]
     for repeat in range(_REPEATS):
         order = rng.permutation(observations.views)
         for half in (0, 1):
@@ -95,7 +97,7 @@ def held_out(
         photos = np.bincount(observations.view, corners, observations.views) / counts
     rms = float(np.sqrt(corners.mean()))
     refused = "" if np.isfinite(rms) else "found from some photos, it does not see what others show"
-    return HeldOut(model, shape_terms, len(lens.camera.params), photos, rms, refused)
+    return HeldOut(lens.camera.model, shape_terms, len(lens.camera.params), photos, rms, refused)
 
 
 def why_not_over_image(camera: Camera, observations: Observations) -> str:
@@ -147,7 +149,7 @@ def choose_model(
     -------
     chosen : HeldOut
     tried : list of HeldOut
-        All that could be fitted, in the order of the candidates.
+        One for each candidate, in their order.
 
     Raises
     ------
@@ -163,13 +165,13 @@ def choose_model(
     tried = []
     for model in candidates:
         try:
-            entry = held_out(observations, start, model, shape_terms)
-            refused = entry.refused or _why_not(
-                observations, start_lenses(observations, start, model)[0], shape_terms
-            )
-        except ValueError:  # it does not see as wide as the photos show
-            continue
-        tried.append(replace(entry, refused=refused))
+            lens = start_lenses(observations, start, model)[0]
+            entry = held_out(observations, lens, shape_terms)
+            entry = replace(entry, refused=entry.refused or _why_not(observations, lens, shape_terms))
+        except ValueError as error:
+            errors = np.full(observations.views, np.inf)
+            entry = HeldOut(model, shape_terms, len(MODELS[model].param_names), errors, np.inf, str(error))
+        tried.append(entry)
     able = [entry for entry in tried if not entry.refused]
     if not able:
         raise ValueError(f"none of the lens models {', '.join(candidates)} explains the photos")

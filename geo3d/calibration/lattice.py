@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import KDTree
 
+from geo3d.calibration.subpixel import refine_corners
+
 _WINDOW = 0.35  # half side of the window of refinement, of the distance to the nearest corner
 _WIDE_WINDOW = 0.45
 _LARGEST_HALF = 15  # pixels: in larger windows a lens bends the edges
@@ -25,32 +27,9 @@ _LEAST_SADDLE = 0.1  # of the strongest
 _SAMPLES = np.array([(s * a, t * a) for a in (0.15, 0.25) for s in (-1, 1) for t in (-1, 1)])
 
 
-def refine_corners(
-    image: np.ndarray, corners: np.ndarray, spacing: np.ndarray, window: float = _WINDOW
-) -> np.ndarray:
-    """Corners to sub-pixel, by the gradients in a window that follows the local spacing.
-
-    Parameters
-    ----------
-    image : (H, W) uint8
-    corners : (N, 2) float
-    spacing : (N,) float
-        Pixels to the nearest other corner.
-
-    Returns
-    -------
-    (N, 2) float64
-    """
-    import cv2
-
-    refined = np.array(corners, np.float64)
-    half = np.clip(np.floor(window * spacing), 2, _LARGEST_HALF).astype(int)
-    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 60, 1e-3)
-    for size in np.unique(half):
-        rows = np.flatnonzero(half == size)
-        points = np.ascontiguousarray(refined[rows, None], np.float32)
-        refined[rows] = cv2.cornerSubPix(image, points, (int(size), int(size)), (-1, -1), stop)[:, 0]
-    return refined
+def _window(spacing: np.ndarray, share: float = _WINDOW) -> np.ndarray:
+    """(N,) half sides of the windows of corners whose nearest neighbours are so far away."""
+    return np.clip(np.floor(share * spacing), 2, _LARGEST_HALF).astype(int)
 
 
 def find_saddles(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -99,8 +78,8 @@ def refine_lattice(image: np.ndarray, lattice: np.ndarray) -> np.ndarray:
     known = np.isfinite(spacing)
     refined = np.full_like(lattice, np.nan)
     # OpenCV's older detector is off by pixels, more than the window of small squares reaches.
-    rough = refine_corners(image, lattice[known], spacing[known], _WIDE_WINDOW)
-    refined[known] = refine_corners(image, rough, spacing[known])
+    rough = refine_corners(image, lattice[known], _window(spacing[known], _WIDE_WINDOW))
+    refined[known] = refine_corners(image, rough, _window(spacing[known]))
     moved = np.linalg.norm(refined - lattice, axis=2)
     refined[~(moved <= _MOST_MOVED * spacing)] = np.nan
     return refined
@@ -225,7 +204,7 @@ def _step(image: np.ndarray, lattice: np.ndarray, saddles: KDTree, strengths: np
     new &= room >= 4
     if not new.any():
         return lattice
-    refined = refine_corners(image, start[new], np.minimum(spacing[new], room[new] / _WINDOW))
+    refined = refine_corners(image, start[new], _window(np.minimum(spacing[new], room[new] / _WINDOW)))
     kept = np.linalg.norm(refined - start[new], axis=1) <= np.maximum(3.0, 0.1 * spacing[new])
     grown = lattice.copy()
     grown[new] = np.where(kept[:, None], refined, np.nan)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.calibration.board_map import BoardMap, fit_board_map
+from geo3d.calibration.subpixel import refine_corners
 from geo3d.util.require import require
 
 _WINDOW = 0.7  # half side of the window, of the clear distance: its corners stay inside
@@ -96,18 +97,13 @@ def _refined(
     usual: float | None,
 ) -> np.ndarray:
     """(M, 2) corners to sub-pixel, NaN for what is none; `usual` is the contrast of the corners that are known."""
-    cv2 = require("cv2")
     clear = grid.clear_m * near.least_scale(grid.places[ids])
     height, width = image.shape
     half = np.clip(np.floor(_WINDOW * clear), 2, 40).astype(int)
     inside = np.all((pixels >= half[:, None]) & (pixels <= [width - 1, height - 1] - half[:, None]), axis=1)
     usable = inside & (clear >= _LEAST_CLEAR_PX)
     refined = np.full((len(ids), 2), np.nan)
-    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 60, 1e-3)
-    for size in np.unique(half[usable]):
-        rows = np.flatnonzero(usable & (half == size))
-        points = np.ascontiguousarray(pixels[rows, None], np.float32)
-        refined[rows] = cv2.cornerSubPix(image, points, (int(size), int(size)), (-1, -1), stop)[:, 0]
+    refined[usable] = refine_corners(image, pixels[usable], half[usable])
     with np.errstate(invalid="ignore"):
         moved = np.linalg.norm(refined - pixels, axis=1) > np.maximum(clear, 2)
         contrast = _contrast(image, grid, ids, refined, near)
@@ -142,7 +138,7 @@ def _agreeing(image: np.ndarray, grid: SaddleGrid, found: np.ndarray) -> np.ndar
 def _contrast(
     image: np.ndarray, grid: SaddleGrid, ids: np.ndarray, corners: np.ndarray, near: BoardMap
 ) -> np.ndarray:
-    """(M,) grey levels by which the fields that are white in print are brighter; zero where not by turns."""
+    """(M,) grey levels between the fields that are white in print and the black ones, at their nearest; 0 if not by turns."""
     cv2 = require("cv2")
     signs = np.array([(1, 1), (-1, -1), (1, -1), (-1, 1)], np.float64)
     steps = _LOOK * grid.clear_m * near.affine(grid.places[ids])
@@ -150,6 +146,6 @@ def _contrast(
     flat = np.nan_to_num(places, nan=-1e4).astype(np.float32)
     grey = cv2.remap(image, flat, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
     a, b = grey[:, :2], grey[:, 2:]
-    gap = np.maximum(a.min(1) - b.max(1), b.min(1) - a.max(1))
-    found = np.where(gap > 0, a.mean(1) - b.mean(1), 0.0) * np.where(grid.falling[ids], -1.0, 1.0)
+    gap = np.maximum(a.min(1) - b.max(1), 0) - np.maximum(b.min(1) - a.max(1), 0)
+    found = gap * np.where(grid.falling[ids], -1.0, 1.0)
     return np.where(np.isfinite(places).all(axis=(1, 2)), found, np.nan)

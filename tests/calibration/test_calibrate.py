@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from geo3d.calibration import CalibrateOptions, Detection, calibrate, choose_model
 from geo3d.calibration.board_fit import BoardState, Free, fit_board, linearize, residuals_of
 from geo3d.calibration.board_shape import shape_terms
-from geo3d.calibration.calibrate import observe
+from geo3d.calibration.calibrate import observe, start_lenses
 from geo3d.calibration.held_out import held_out
 from geo3d.calibration.start import place_boards, plane_pose, start_board, zhang_focal
 from geo3d.cameras import Camera
@@ -176,7 +176,8 @@ def test_the_simplest_model_that_is_as_good_is_chosen():
     chosen, tried = choose_model(observations, 640, 480, candidates)
     assert chosen.model == "OPENCV" and [entry.model for entry in tried] == list(candidates)
     assert chosen.rms_px == pytest.approx(0.2 * np.sqrt(2), rel=0.2) and tried[0].rms_px > 2 * chosen.rms_px
-    flat = held_out(observations, start_board(observations, 640, 480), "OPENCV", 0)
+    lens = start_lenses(observations, start_board(observations, 640, 480), "OPENCV")[0]
+    flat = held_out(observations, lens, 0)
     assert flat.rms_px > 1.1 * chosen.rms_px  # the bow is there
     with pytest.raises(ValueError, match="too few"):
         choose_model(observations.select(np.arange(5)), 640, 480)

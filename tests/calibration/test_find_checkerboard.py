@@ -52,8 +52,7 @@ def test_the_size_of_a_board_is_found(photos):
 
 def test_another_board_is_not_taken_for_the_one_asked_for(photos):
     for columns, rows in ((8, 6), (9, 5), (7, 5), (10, 7)):
-        found = find_checkerboard(photos[0].image, Checkerboard(columns, rows))
-        assert found is None or columns * rows > 54
+        assert find_checkerboard(photos[0].image, Checkerboard(columns, rows)) is None
 
 
 @pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
