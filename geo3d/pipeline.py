@@ -659,8 +659,8 @@ def _map(
 
     def run(graph: MatchGraph) -> MappingResult:
         key = f"{geo3d.__version__} {mapping_key(graph, options)}"
-        show = lambda done, text: stage.update(done, len(graph), text)  # noqa: E731
-        return map_views(graph, options, show, Snapshots(job.snapshots, key))
+        snapshots = Snapshots(job.snapshots, key)
+        return map_views(graph, options, lambda done, text: stage.update(done, len(graph), text), snapshots)
 
     result = run(graph)
     odd = find_odd_lenses(result.models, options.max_error_px, options.seed)

@@ -424,6 +424,16 @@ def test_what_was_lost_is_made_again(habitat, finished, tmp_path, lost):
     assert digest(scene) == digest(finished[0]) and len(report.components[0].registered()) == 8
 
 
+def _counted(function, calls):
+    """The function, which also notes its arguments."""
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return counted
+
+
 @pytest.fixture
 def work(monkeypatch):
     """Counts what is done: photos extracted, pairs matched, pairs verified."""
@@ -432,8 +442,7 @@ def work(monkeypatch):
     for kind, place in {**places, "verify": "match_stage.verify_pair"}.items():
         module, name = place.split(".")
         function = getattr(import_module(f"geo3d.features.{module}"), name)
-        counted = lambda *a, f=function, kind=kind: (done[kind].append(a), f(*a))[1]  # noqa: E731
-        monkeypatch.setattr(f"geo3d.features.{place}", counted)
+        monkeypatch.setattr(f"geo3d.features.{place}", _counted(function, done[kind]))
 
     def counts():
         found = {kind: len(calls) for kind, calls in done.items()}

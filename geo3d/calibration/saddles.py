@@ -138,7 +138,7 @@ def _agreeing(image: np.ndarray, grid: SaddleGrid, found: np.ndarray) -> np.ndar
 def _contrast(
     image: np.ndarray, grid: SaddleGrid, ids: np.ndarray, corners: np.ndarray, near: BoardMap
 ) -> np.ndarray:
-    """(M,) grey levels between the fields that are white in print and the black ones, at their nearest; 0 if not by turns."""
+    """(M,) grey levels from the black fields of print up to the white ones, at their nearest; 0 if not by turns."""
     cv2 = require("cv2")
     signs = np.array([(1, 1), (-1, -1), (1, -1), (-1, 1)], np.float64)
     steps = _LOOK * grid.clear_m * near.affine(grid.places[ids])

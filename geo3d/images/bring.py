@@ -49,7 +49,10 @@ def bring_photos(folder: Path, photos: list[ScannedPhoto], images: Path, record:
     if images.exists() and images.samefile(folder):
         return
     wanted = {photo.name: photo for photo in photos}
-    same = lambda name, target: _same(folder / wanted[name].source, target)  # noqa: E731
+
+    def same(name: str, target: Path) -> bool:
+        return _same(folder / wanted[name].source, target)
+
     ours = _claim(images, wanted, record, same, str(folder))
     for name, photo in wanted.items():
         source, target = folder / photo.source, images / name

@@ -22,6 +22,7 @@ from geo3d.sfm.incremental import (
     MapperOptions,
     MappingResult,
     Report,
+    counting_from,
     finish,
     grow,
     largest_first,
@@ -84,7 +85,7 @@ def map_globally(
             break  # the largest come first
         part = snapshots.within(f"component-{number}")
         done = sum(int(model.registered.sum()) for model in models)
-        report = lambda n, text, done=done: progress(done + n, text)  # noqa: E731
+        report = counting_from(done, progress)
         models += _rigid_models(_place(graph, oriented, members, options, report, part), options)
     models = merge_models(models, options)
     free = np.ones(len(graph), bool)
@@ -93,7 +94,7 @@ def map_globally(
     done = 0
     for number, model in enumerate(models):
         part = snapshots.within(f"model-{number}")
-        report = lambda n, text, done=done: progress(done + n, text)  # noqa: E731
+        report = counting_from(done, progress)
         grow(model, free, options, report, snapshots=part)
         finish(model, options, free, progress=report, snapshots=part)
         free &= ~model.registered

@@ -153,7 +153,7 @@ def map_incrementally(
         model = _resumed(graph, tracks, part) or _start(graph, tracks, startable, options)
         if model is None:
             break
-        report = lambda n, text, done=done: progress(done + n, text)  # noqa: E731
+        report = counting_from(done, progress)
         grow(model, free, options, report, snapshots=part)
         finish(model, options, free, progress=report, snapshots=part)
         number += 1
@@ -167,6 +167,11 @@ def map_incrementally(
         free[members] = False
         done += len(members)
     return MappingResult(largest_first(models), unregistered_reasons(graph, free, small))
+
+
+def counting_from(done: int, progress: Report) -> Report:
+    """`progress` for a part of the work, when so many photos were placed before."""
+    return lambda placed, text: progress(done + placed, text)
 
 
 def largest_first(models: list[WorkingModel]) -> list[WorkingModel]:

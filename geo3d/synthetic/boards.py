@@ -14,7 +14,7 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, SO3
-from geo3d.synthetic.rays import row_rays
+from geo3d.synthetic.rays import expose
 from geo3d.synthetic.scenes import random_direction
 
 
@@ -96,18 +96,17 @@ def render_board(
             f"a board has at least 2 x 2 inner corners and squares of positive size; got {options.columns} x "
             f"{options.rows} of {options.square_m} m"
         )
-    import cv2
-
-    rng = np.random.default_rng(seed)
-    image = np.empty((camera.height, camera.width))
-    for row in range(camera.height):
-        image[row] = _light(row_rays(camera, row, options.samples), cam_from_board, options).mean(axis=1)
-    if options.blur_px > 0:
-        image = cv2.GaussianBlur(image, (0, 0), options.blur_px)
-    image = 255 * image + options.noise * rng.standard_normal(image.shape)
+    board, rng = options, np.random.default_rng(seed)
+    image = expose(
+        camera,
+        lambda rays: _light(rays, cam_from_board, board),
+        board.samples,
+        board.blur_px,
+        board.noise,
+        rng,
+    )
     points = board_points(options)
-    corners = camera.project(cam_from_board.act(points))
-    return BoardPhoto(np.clip(image + 0.5, 0, 255).astype(np.uint8), corners, points, cam_from_board)
+    return BoardPhoto(image, camera.project(cam_from_board.act(points)), points, cam_from_board)
 
 
 def board_poses(

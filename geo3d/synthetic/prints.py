@@ -12,7 +12,7 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
-from geo3d.synthetic.rays import row_rays
+from geo3d.synthetic.rays import expose
 
 _BLACK, _WHITE = 0.07, 0.86
 
@@ -67,18 +67,18 @@ def render_print(
     -------
     (H, W) uint8
     """
-    import cv2
-
     options = options or PrintOptions()
     ink = _Ink(np.asarray(rectangles, np.float64), np.asarray(discs, np.float64))
-    image = np.empty((camera.height, camera.width))
-    for row in range(camera.height):
-        rays = row_rays(camera, row, options.samples)
-        image[row] = _light(rays, cam_from_board, ink, np.asarray(paper, np.float64)).mean(axis=1)
-    if options.blur_px > 0:
-        image = cv2.GaussianBlur(image, (0, 0), options.blur_px)
-    image = 255 * image + options.noise * np.random.default_rng(seed).standard_normal(image.shape)
-    return np.clip(image + 0.5, 0, 255).astype(np.uint8)
+    sheet = np.asarray(paper, np.float64)
+    rng = np.random.default_rng(seed)
+    return expose(
+        camera,
+        lambda rays: _light(rays, cam_from_board, ink, sheet),
+        options.samples,
+        options.blur_px,
+        options.noise,
+        rng,
+    )
 
 
 class _Ink:
