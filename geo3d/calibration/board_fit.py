@@ -19,6 +19,7 @@ from geo3d.calibration.board_shape import shape_terms
 from geo3d.cameras import MODELS, Camera
 from geo3d.geometry import SE3, SO3, skew
 from geo3d.optim import ArrowProblem, ArrowSystem, LMOptions, LMResult, RobustLoss, levenberg_marquardt
+from geo3d.util.threads import single_threaded_blas
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,11 +209,14 @@ def fit_board(
         lambda state, shared, poses: _retract(state, free, shared, poses),
         start,
     )
-    summary = levenberg_marquardt(problem, options or LMOptions(max_iterations=100, function_tolerance=1e-9))
-    state = problem.state
-    return BoardFit(
-        state, residuals_of(observations, state), summary, linearize(observations, state, free, loss)
-    )
+    with single_threaded_blas():
+        summary = levenberg_marquardt(
+            problem, options or LMOptions(max_iterations=100, function_tolerance=1e-9)
+        )
+        state = problem.state
+        return BoardFit(
+            state, residuals_of(observations, state), summary, linearize(observations, state, free, loss)
+        )
 
 
 def linearize(observations: Observations, state: BoardState, free: Free, loss: RobustLoss) -> ArrowSystem:

@@ -13,6 +13,8 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from geo3d.geometry import SE3, SO3
+
 # OpenCV's dictionaries of markers and how many each has
 MARKERS = {
     **{f"DICT_{bits}X{bits}_{count}": count for bits in (4, 5, 6, 7) for count in (50, 100, 250, 1000)},
@@ -43,6 +45,38 @@ class Target(ABC):
     @abstractmethod
     def label(self) -> str:
         """A few words, as `checkerboard 9x6, squares of 25 mm`."""
+
+    @property
+    def quarters(self) -> tuple[int, ...]:
+        """By how many quarter turns it can be turned and look the same; 0 always."""
+        return (0,)
+
+    def turned(self, quarters: int) -> SE3:
+        """The motion of the board by quarter turns about its middle, from x towards y.
+
+        Parameters
+        ----------
+        quarters : int
+        """
+        turn = SO3.exp([0.0, 0.0, 0.5 * np.pi * quarters]).matrix.round()
+        middle = 0.5 * (self.points.min(axis=0) + self.points.max(axis=0))
+        return SE3(turn, middle - turn @ middle)
+
+    def ids_turned(self, ids: np.ndarray, quarters: int) -> np.ndarray:
+        """What the points are called if the board was taken to be turned by so many quarter turns from how it was.
+
+        Parameters
+        ----------
+        ids : (N,) int
+        quarters : int
+            One of `quarters`.
+
+        Returns
+        -------
+        (N,) int64
+        """
+        places = self.turned(quarters).inverse().act(self.points)[ids]
+        return np.argmin(np.linalg.norm(places[:, None] - self.points, axis=2), axis=1).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -79,6 +113,13 @@ class Checkerboard(Target):
     def label(self) -> str:
         """A few words."""
         return f"checkerboard {self.columns}x{self.rows}, squares of {1000 * self.square_m:g} mm"
+
+    @property
+    def quarters(self) -> tuple[int, ...]:
+        """By how many quarter turns it can be turned and look the same; 0 always."""
+        if (self.columns + self.rows) % 2:
+            return (0,)
+        return (0, 1, 2, 3) if self.columns == self.rows and self.columns % 2 == 0 else (0, 2)
 
 
 @dataclass(frozen=True)
@@ -262,6 +303,13 @@ class CircleGrid(Target):
             f"{kind} {self.columns}x{self.rows}, spacing {1000 * self.spacing_m:g} mm, discs of "
             f"{1000 * self.diameter_m:g} mm"
         )
+
+    @property
+    def quarters(self) -> tuple[int, ...]:
+        """By how many quarter turns it can be turned and look the same; 0 always."""
+        if self.asymmetric:
+            return (0,) if self.rows % 2 else (0, 2)
+        return (0, 1, 2, 3) if self.columns == self.rows else (0, 2)
 
 
 def _grid(columns: int, rows: int) -> np.ndarray:

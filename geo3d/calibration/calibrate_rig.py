@@ -1,0 +1,229 @@
+"""Calibrate a rig: cameras that are fixed to each other, from photos of a board that several of them see at once.
+
+Each camera alone first (`calibrate`), then how they stand to each other and which photos were taken together
+(`rig_moments`), then all of it in one adjustment (`board_fit`): lenses, poses in the rig, one pose of the board a
+moment and the board's shape. A pair that was not taken at the same moment shows there: with poses of their own its
+photos fit as well as any, with one pose they do not. Such photos stay in the adjustment, as moments of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from geo3d.calibration.board_fit import (
+    BoardFit,
+    BoardState,
+    Free,
+    Mounted,
+    Observations,
+    fit_board,
+    residuals_of,
+)
+from geo3d.calibration.calibrate import Calibration
+from geo3d.calibration.detection import Detection
+from geo3d.calibration.rig_moments import Photo, RigStart, pose_alone, start_rig
+from geo3d.calibration.targets import Target
+from geo3d.cameras import Camera
+from geo3d.geometry import SE3
+from geo3d.optim import RobustLoss
+
+_LOSS_MEDIANS = 3.0
+_LEAST_SCALE_PX = 0.05
+_CORNER_MEDIANS = 8.0
+_MOVED_MEDIANS = 3.5  # a moment whose photos disagree by more than so many times what is usual was none
+_ROUNDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class RigCalibration:
+    """A calibrated rig.
+
+    Attributes
+    ----------
+    cameras : list of Camera
+    cam_from_first : list of SE3
+        Metres; that of the first is the identity.
+    moments : list of tuple of (int, str)
+        Photos (camera, name) of each moment.
+    rotations, translations : (V, 3, 3), (V, 3) float64
+        `cam_from_board` of the first camera at each moment, metres.
+    shape : (B,) float64
+        Coefficients of the board's shape, metres.
+    errors_px : dict of (int, str) to (N,) float64
+        Distance between seen and projected of every corner of a photo, whether it was used in the fit or not.
+    apart : dict of tuple of (int, str) to float
+        Photos that should be of one moment and are not, and by how many pixels they disagree.
+    by_name : bool
+        Names told which photos belong together; otherwise it was found out from what they show.
+    corners_left_out : int
+        That the fit did not use.
+    fit : BoardFit
+        The adjustment.
+    """
+
+    cameras: list[Camera]
+    cam_from_first: list[SE3]
+    moments: list[tuple[Photo, ...]]
+    rotations: np.ndarray
+    translations: np.ndarray
+    shape: np.ndarray
+    errors_px: dict[Photo, np.ndarray]
+    apart: dict[tuple[Photo, ...], float]
+    by_name: bool
+    corners_left_out: int
+    fit: BoardFit
+
+    @property
+    def rms_px(self) -> float:
+        """Root mean square distance over all corners."""
+        return float(np.sqrt(np.mean(np.concatenate(list(self.errors_px.values())) ** 2)))
+
+    @property
+    def shared_moments(self) -> list[tuple[Photo, ...]]:
+        """Those that several cameras saw."""
+        return [photos for photos in self.moments if len(photos) > 1]
+
+
+def calibrate_rig(
+    alone: Sequence[Calibration],
+    detections: Sequence[Mapping[str, Detection]],
+    target: Target,
+    names: Sequence[str] | None = None,
+) -> RigCalibration:
+    """Find how cameras that saw the same board stand to each other, and their lenses anew with that.
+
+    Parameters
+    ----------
+    alone : sequence of Calibration
+        Each camera on its own; their lens models are kept. The first is the rig's frame.
+    detections : sequence of mapping of str to Detection
+        Of each camera, by name of the photo.
+    target : Target
+    names : sequence of str, optional
+        Of the cameras, for messages.
+
+    Returns
+    -------
+    RigCalibration
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two cameras, or one shares fewer than three moments with the others.
+    """
+    if len(alone) < 2:
+        raise ValueError(f"a rig has at least two cameras, got {len(alone)}; calibrate one with calibrate()")
+    names = list(names) if names is not None else [f"camera {c + 1}" for c in range(len(alone))]
+    start = start_rig(alone, target, names)
+    moments, apart = list(start.moments), dict(start.apart)
+    for _ in range(_ROUNDS):
+        observations = _observe(detections, target, moments, start)
+        fit, used = _fit(observations, _begin(alone, moments, start), alone)
+        squared = np.sum(fit.residuals**2, axis=1)
+        moved = _moved(moments, observations, squared, alone)
+        if not moved:
+            break
+        for v in sorted(moved, reverse=True):
+            photo, px = moved[v]
+            apart[moments[v]] = px
+            rest = tuple(p for p in moments[v] if p != photo)
+            moments[v : v + 1] = [rest, (photo,)]
+    errors = np.sqrt(squared)
+    state = fit.state
+    return RigCalibration(
+        list(state.cameras),
+        [SE3.identity(), *(m.cam_from_first for m in state.mounted)],
+        moments,
+        state.rotations,
+        state.translations,
+        state.shape,
+        {
+            photo: errors[(observations.view == v) & (observations.camera == photo[0])]
+            for v, photos in enumerate(moments)
+            for photo in photos
+        },
+        apart,
+        start.by_name,
+        int(len(used) - used.sum()),
+        fit,
+    )
+
+
+def _observe(
+    detections: Sequence[Mapping[str, Detection]],
+    target: Target,
+    moments: list[tuple[Photo, ...]],
+    start: RigStart,
+) -> Observations:
+    """Corners moment by moment, photo by photo."""
+    photos = [(v, photo) for v, of in enumerate(moments) for photo in of]
+    found = [detections[c][name] for _, (c, name) in photos]
+    counts = [len(d) for d in found]
+    ids = [target.ids_turned(d.ids, start.turned.get(photo, 0)) for d, (_, photo) in zip(found, photos)]
+    return Observations(
+        target.points,
+        np.repeat([v for v, _ in photos], counts),
+        np.concatenate(ids),
+        np.concatenate([d.pixels for d in found]),
+        len(moments),
+        np.repeat([c for _, (c, _) in photos], counts),
+    )
+
+
+def _begin(alone: Sequence[Calibration], moments: list[tuple[Photo, ...]], start: RigStart) -> BoardState:
+    """The state to start from: each moment's pose is that of its first photo."""
+    target_poses = [
+        start.cam_from_first[photos[0][0]].inverse() @ pose_alone(alone, photos[0]) for photos in moments
+    ]
+    return BoardState(
+        alone[0].camera,
+        np.stack([pose.rotation for pose in target_poses]),
+        np.stack([pose.translation for pose in target_poses]),
+        alone[0].shape,
+        tuple(Mounted(one.camera, pose) for one, pose in zip(alone[1:], start.cam_from_first[1:])),
+    )
+
+
+def _fit(
+    observations: Observations, begin: BoardState, alone: Sequence[Calibration]
+) -> tuple[BoardFit, np.ndarray]:
+    """Fit, leave out corners that no noise explains, fit the rest; residuals are of all."""
+    free = Free(np.ones(sum(len(camera.params) for camera in begin.cameras), bool), len(begin.shape) > 0)
+    usual = float(np.median(np.concatenate([e for one in alone for e in one.errors_px.values()])))
+    loss = RobustLoss("soft_l1", max(_LOSS_MEDIANS * usual, _LEAST_SCALE_PX))
+    fit = fit_board(observations, begin, free, loss)
+    error = np.linalg.norm(fit.residuals, axis=1)
+    used = error <= max(_CORNER_MEDIANS * float(np.median(error)), _LEAST_SCALE_PX)
+    if not used.all():
+        fit = fit_board(observations.keep(used), fit.state, free, loss)
+    return replace(fit, residuals=residuals_of(observations, fit.state)), used
+
+
+def _moved(
+    moments: list[tuple[Photo, ...]],
+    observations: Observations,
+    squared: np.ndarray,
+    alone: Sequence[Calibration],
+) -> dict[int, tuple[Photo, float]]:
+    """Moments of which a photo shows the board elsewhere: the photo, and by how many pixels.
+
+    By so much (root mean square) its corners are farther off than with a pose of the photo's own, over what the
+    photos of the other moments are.
+    """
+    excess: dict[tuple[int, Photo], float] = {}
+    for v, photos in enumerate(moments):
+        for photo in photos if len(photos) > 1 else ():
+            rows = (observations.view == v) & (observations.camera == photo[0])
+            own = np.mean(alone[photo[0]].errors_px[photo[1]] ** 2)
+            excess[v, photo] = float(np.sqrt(max(squared[rows].mean() - own, 0.0)))
+    if not excess:
+        return {}
+    usual = max(float(np.median(list(excess.values()))), _LEAST_SCALE_PX)
+    found: dict[int, tuple[Photo, float]] = {}
+    for (v, photo), px in excess.items():
+        if px > _MOVED_MEDIANS * usual and px > found.get(v, (photo, 0.0))[1]:
+            found[v] = photo, px
+    return found
