@@ -8,7 +8,7 @@ that are used. How good the camera is for others is for photos held out to say (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from geo3d.calibration.board_shape import MOST_TERMS
 from geo3d.calibration.detection import Detection
 from geo3d.calibration.start import place_boards, start_board
 from geo3d.calibration.targets import Target
+from geo3d.calibration.uncertainty import noise_of, params_std
 from geo3d.cameras import MODELS, Camera
-from geo3d.optim import DenseProblem, LMOptions, RobustLoss, covariance, levenberg_marquardt, reduce_arrow
+from geo3d.optim import DenseProblem, LMOptions, RobustLoss, levenberg_marquardt
 
 LEAST_PHOTOS = 3
 _LOSS_MEDIANS = 3.0  # scale of the loss, of the median error
@@ -72,6 +73,10 @@ class Calibration:
         Photo to why it was not used.
     corners_left_out : int
         Corners of used photos that were not.
+    fit : BoardFit
+        The adjustment, of the photos that are used.
+    noise_px : float
+        Of one coordinate of a corner, standard deviation.
     """
 
     camera: Camera
@@ -81,8 +86,10 @@ class Calibration:
     shape: np.ndarray
     params_std: np.ndarray
     errors_px: dict[str, np.ndarray]
-    left_out: dict[str, str] = field(default_factory=dict)
-    corners_left_out: int = 0
+    left_out: dict[str, str]
+    corners_left_out: int
+    fit: BoardFit
+    noise_px: float
 
     @property
     def rms_px(self) -> float:
@@ -165,16 +172,19 @@ def calibrate(
     }
     kept = observations.select(good)
     errors = np.linalg.norm(residuals_of(kept, fit.state), axis=1)
+    noise = noise_of(errors, fit)
     return Calibration(
         fit.state.camera,
         [names[v] for v in good],
         fit.state.rotations,
         fit.state.translations,
         fit.state.shape,
-        params_std(fit, errors),
+        params_std(fit, noise),
         {names[v]: errors[kept.view == i] for i, v in enumerate(good)},
         left_out,
         int(len(kept.ids) - used.sum()),
+        fit,
+        noise,
     )
 
 
@@ -267,34 +277,3 @@ def fit_robustly(
     state = BoardState(state.camera, state.rotations[good], state.translations[good], state.shape)
     loss = RobustLoss("soft_l1", _LOSS_MEDIANS * usual)
     return fit_board(observations.keep(used).select(good), state, free, loss), used
-
-
-def params_std(fit: BoardFit, errors: np.ndarray) -> np.ndarray:
-    """Standard deviations of the camera's parameters, the poses and the board's shape being unknown too.
-
-    Parameters
-    ----------
-    fit : BoardFit
-    errors : (M,) float
-        Pixels; their median gives the noise.
-
-    Returns
-    -------
-    (P,) float64
-
-    Raises
-    ------
-    ValueError
-        If the photos do not determine the parameters.
-    """
-    system = fit.system
-    reduced, _ = reduce_arrow(system, np.linalg.inv(system.groups))
-    noise = float(np.median(errors)) / 1.1774  # of one coordinate: the median of a Rayleigh distribution
-    try:
-        spread = covariance(reduced, noise**2)
-    except ValueError as error:
-        raise ValueError(
-            "the photos do not determine the camera: focal length and distance look alike while the board is seen "
-            "straight on. Tilt it by 30 to 45 degrees to all four sides"
-        ) from error
-    return np.sqrt(np.diag(spread))[: len(fit.state.camera.params)]

@@ -48,7 +48,7 @@ def epipolar_distances(
 
 
 def _by_pixel(camera: Camera, bearings: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """(N,) length of the derivative by the pixel of `normals . bearings`; a pixel moves its bearing by J^T (J J^T)^-1."""
+    """(N,) length of the derivative by the pixel of `normals . bearings`: a pixel moves it by J^T (J J^T)^-1."""
     J = camera.project_with_jacobians(bearings).d_point
     square = J @ np.swapaxes(J, 1, 2)
     along = np.einsum("nki,ni->nk", J, normals)

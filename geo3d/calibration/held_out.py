@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from geo3d.calibration.board_fit import BoardState, Free, Observations, fit_board, residuals_of
-from geo3d.calibration.calibrate import fit_robustly, params_std, start_lenses
+from geo3d.calibration.calibrate import fit_robustly, start_lenses
 from geo3d.calibration.start import place_boards, start_board
+from geo3d.calibration.uncertainty import noise_of, params_std
 from geo3d.cameras import MODELS, Camera
 from geo3d.optim import RobustLoss
 
@@ -187,7 +188,7 @@ def _why_not(observations: Observations, lens: BoardState, shape_terms: int) -> 
     """Why the camera found from all photos cannot be taken, or nothing."""
     fit, _ = fit_robustly(observations, lens, shape_terms)
     camera = fit.state.camera
-    deviations = params_std(fit, np.linalg.norm(fit.residuals, axis=1))
+    deviations = params_std(fit, noise_of(np.linalg.norm(fit.residuals, axis=1), fit))
     focal = deviations[list(MODELS[camera.model].focal_params)].max() / camera.mean_focal
     if focal > _MOST_FOCAL_STD:
         return "its parameters stand for each other: these photos leave the focal length open"
