@@ -1,10 +1,12 @@
 """Camera calibration from photos of a board: boards, detection, estimation, choice of the lens model."""
 
 from geo3d.calibration.calibrate import CalibrateOptions, Calibration, calibrate, observe
+from geo3d.calibration.calibrate_rig import RigCalibration, calibrate_rig
 from geo3d.calibration.detect_aprilgrid import find_aprilgrid
 from geo3d.calibration.detect_charuco import find_charuco
 from geo3d.calibration.detect_circles import disc_centres, disc_centroids, find_circles
 from geo3d.calibration.detection import Detection
+from geo3d.calibration.epipolar import epipolar_distances, sampson_distances
 from geo3d.calibration.find_boards import FoundBoards, find_boards, guess_board, guess_size
 from geo3d.calibration.find_checkerboard import find_checkerboard, find_lattice
 from geo3d.calibration.find_target import find_target
@@ -12,7 +14,9 @@ from geo3d.calibration.guess_circles import guess_circle_grid
 from geo3d.calibration.guess_markers import guess_marker_board
 from geo3d.calibration.held_out import HeldOut, choose_model
 from geo3d.calibration.printing import Page, lay_out, write_board
+from geo3d.calibration.rig_moments import moments_by_name
 from geo3d.calibration.targets import AprilGrid, CharucoBoard, Checkerboard, CircleGrid, Target
+from geo3d.calibration.uncertainty import ProjectionUncertainty, image_grid, projection_uncertainty
 
 __all__ = [
     "AprilGrid",
@@ -25,11 +29,15 @@ __all__ = [
     "FoundBoards",
     "HeldOut",
     "Page",
+    "ProjectionUncertainty",
+    "RigCalibration",
     "Target",
     "calibrate",
+    "calibrate_rig",
     "choose_model",
     "disc_centres",
     "disc_centroids",
+    "epipolar_distances",
     "find_aprilgrid",
     "find_boards",
     "find_charuco",
@@ -41,7 +49,11 @@ __all__ = [
     "guess_circle_grid",
     "guess_marker_board",
     "guess_size",
+    "image_grid",
     "lay_out",
+    "moments_by_name",
     "observe",
+    "projection_uncertainty",
+    "sampson_distances",
     "write_board",
 ]

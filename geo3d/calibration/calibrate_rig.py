@@ -31,6 +31,7 @@ from geo3d.calibration.detection import Detection
 from geo3d.calibration.find_checkerboard import LEAST_CORNERS
 from geo3d.calibration.rig_moments import Photo, RigStart, pose_alone, start_rig
 from geo3d.calibration.targets import Target
+from geo3d.calibration.uncertainty import noise_of, shared_covariance
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.optim import RobustLoss
@@ -66,8 +67,16 @@ class RigCalibration:
         Names told which photos belong together; otherwise it was found out from what they show.
     corners_left_out : int
         That the fit did not use.
+    params_std : list of (P,) float64
+        Standard deviations of the cameras' parameters.
+    pose_std : list of (6,) float64
+        Of their poses: rotation about the axes of each, radians, and translation, metres. Zeros for the first.
+    baselines_m, baselines_std_m : (C,) float64
+        Distance of each camera from the first, and its standard deviation.
     fit : BoardFit
         The adjustment.
+    noise_px : float
+        Of one coordinate of a corner, standard deviation.
     """
 
     cameras: list[Camera]
@@ -80,7 +89,12 @@ class RigCalibration:
     apart: dict[tuple[Photo, ...], float]
     by_name: bool
     corners_left_out: int
+    params_std: list[np.ndarray]
+    pose_std: list[np.ndarray]
+    baselines_m: np.ndarray
+    baselines_std_m: np.ndarray
     fit: BoardFit
+    noise_px: float
 
     @property
     def rms_px(self) -> float:
@@ -127,7 +141,7 @@ def calibrate_rig(
     moments, apart = list(start.moments), dict(start.apart)
     while True:
         observations = _observe(detections, target, moments, start)
-        fit, used = _fit(observations, _begin(alone, moments, start), noise_of(alone))
+        fit, used = _fit(observations, _begin(alone, moments, start), alone)
         errors = np.linalg.norm(fit.residuals, axis=1)
         elsewhere = _elsewhere(moments, observations, errors, alone)
         if not elsewhere:
@@ -138,6 +152,8 @@ def calibrate_rig(
             rest = tuple(p for p in moments[v] if p != photo)
             moments[v : v + 1] = [rest, (photo,)]
     state = fit.state
+    noise = noise_of(errors, fit)
+    params_std, pose_std, baselines, baselines_std = _spread(fit, noise)
     return RigCalibration(
         list(state.cameras),
         [SE3.identity(), *(m.cam_from_first for m in state.mounted)],
@@ -153,7 +169,12 @@ def calibrate_rig(
         apart,
         start.by_name,
         int(len(used) - used.sum()),
+        params_std,
+        pose_std,
+        baselines,
+        baselines_std,
         fit,
+        noise,
     )
 
 
@@ -192,9 +213,12 @@ def _begin(alone: Sequence[Calibration], moments: list[tuple[Photo, ...]], start
     )
 
 
-def _fit(observations: Observations, begin: BoardState, noise_px: float) -> tuple[BoardFit, np.ndarray]:
+def _fit(
+    observations: Observations, begin: BoardState, alone: Sequence[Calibration]
+) -> tuple[BoardFit, np.ndarray]:
     """Fit, leave out corners that no noise explains, fit the rest; residuals are of all."""
     free = Free(np.ones(sum(len(camera.params) for camera in begin.cameras), bool), len(begin.shape) > 0)
+    noise_px = max(float(np.median([one.noise_px for one in alone])), _LEAST_PX)
     loss = RobustLoss("soft_l1", _LOSS_NOISES * noise_px)
     fit = fit_board(observations, begin, free, loss)
     used = np.linalg.norm(fit.residuals, axis=1) <= _CORNER_NOISES * noise_px
@@ -205,15 +229,26 @@ def _fit(observations: Observations, begin: BoardState, noise_px: float) -> tupl
     return replace(fit, residuals=residuals_of(observations, fit.state)), used
 
 
-def noise_of(alone: Sequence[Calibration]) -> float:
-    """Standard deviation of one coordinate of a corner, from cameras that were calibrated alone. Pixels.
-
-    Parameters
-    ----------
-    alone : sequence of Calibration
-    """
-    errors = np.concatenate([e for one in alone for e in one.errors_px.values()])
-    return max(float(np.median(errors)), _LEAST_PX) / 1.1774  # the median of a Rayleigh distribution
+def _spread(
+    fit: BoardFit, noise_px: float
+) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray, np.ndarray]:
+    """Deviations of the parameters and of the poses, the baselines, and their deviations."""
+    C = shared_covariance(fit, noise_px)
+    std, params, begin = np.sqrt(np.diag(C)), [], 0
+    for camera in fit.state.cameras:
+        params.append(std[begin : begin + len(camera.params)])
+        begin += len(camera.params)
+    begin += len(fit.state.shape)
+    poses, lengths, deviations = [np.zeros(6)], [0.0], [0.0]
+    for mounted in fit.state.mounted:
+        t, block = mounted.cam_from_first.translation, slice(begin, begin + 6)
+        length = float(np.linalg.norm(t))
+        along = t / max(length, 1e-300)
+        poses.append(std[block])
+        lengths.append(length)
+        deviations.append(float(np.sqrt(along @ C[block, block][3:, 3:] @ along)))
+        begin += 6
+    return params, poses, np.array(lengths), np.array(deviations)
 
 
 def _elsewhere(

@@ -47,6 +47,23 @@ def epipolar_distances(
     return e[:, None] / np.stack(slopes, axis=1)
 
 
+def sampson_distances(distances: np.ndarray) -> np.ndarray:
+    """The least movement of both pixels, together, that makes their rays meet (Sampson, to first order).
+
+    Parameters
+    ----------
+    distances : (N, 2) float
+        Of `epipolar_distances`.
+
+    Returns
+    -------
+    (N,) float64
+        Pixels: `1 / d^2 = 1 / d_first^2 + 1 / d_second^2`.
+    """
+    length = np.linalg.norm(distances, axis=1)
+    return distances.prod(axis=1) / np.where(length > 0, length, 1.0)
+
+
 def _by_pixel(camera: Camera, bearings: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """(N,) length of the derivative by the pixel of `normals . bearings`: a pixel moves it by J^T (J J^T)^-1."""
     J = camera.project_with_jacobians(bearings).d_point

@@ -96,12 +96,13 @@ def start_rig(alone: Sequence[Calibration], target: Target, names: Sequence[str]
         If a camera shares fewer than three moments with the others.
     """
     keyed = moments_by_name([c.names for c in alone])
-    mountings: dict[tuple[int, int], Mounting] = {}
-    for a, b in combinations(range(len(alone)), 2):
-        pairs = None if keyed is None else [(n, keyed[b][k]) for k, n in keyed[a].items() if k in keyed[b]]
-        found = mount(alone[a], alone[b], target, pairs)
-        if found is not None:
-            mountings[a, b] = found
+    mountings = {} if keyed is None else _mountings(alone, target, keyed)
+    named = 0 if keyed is None else sum(len(set(p) & set(q)) for p, q in combinations(keyed, 2))
+    agreed = sum(len(found.together) for found in mountings.values())
+    if agreed < 0.5 * named or keyed is None:  # numbers that two cameras counted for themselves tell nothing
+        unnamed = _mountings(alone, target, None)
+        if keyed is None or sum(len(found.together) for found in unnamed.values()) > 2 * agreed:
+            keyed, mountings = None, unnamed
     poses = {0: SE3.identity()}
     tree: list[tuple[int, int]] = []
     while len(poses) < len(alone):
@@ -133,6 +134,19 @@ def start_rig(alone: Sequence[Calibration], target: Target, names: Sequence[str]
             turned |= {photo: quarters for photo, quarters in agreed.items() if quarters}
             group = [photo for photo in group if photo not in agreed]
     return RigStart(cam_from_first, moments, turned, apart, keyed is not None)
+
+
+def _mountings(
+    alone: Sequence[Calibration], target: Target, keyed: list[dict[str, str]] | None
+) -> dict[tuple[int, int], Mounting]:
+    """Of all pairs of cameras that share moments."""
+    mountings = {}
+    for a, b in combinations(range(len(alone)), 2):
+        pairs = None if keyed is None else [(n, keyed[b][k]) for k, n in keyed[a].items() if k in keyed[b]]
+        found = mount(alone[a], alone[b], target, pairs)
+        if found is not None:
+            mountings[a, b] = found
+    return mountings
 
 
 def _named(keyed: list[dict[str, str]]) -> list[list[Photo]]:

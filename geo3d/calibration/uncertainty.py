@@ -6,8 +6,8 @@ give the covariance of everything that was estimated, `s^2 H^-1`: lenses, poses,
 Parameters alone tell little, since they can stand for each other, and since the camera's frame is not fixed to anything
 that could be seen. So the question is: where would a point that stands still among the boards be projected, had the
 corners had other noise? (Kogan, "mrcal: camera calibration and SFM", projection uncertainty.) The boards move a little
-in the frame of the other camera, each by a motion of its own; the one rigid motion e that fits these best, each weighted
-by how well the pose of its board is known, takes the point along, and the other lens projects it:
+in the frame of the other camera, each by a motion of its own; the one rigid motion e that fits these best, each
+weighted by how well the pose of its board is known, takes the point along, and the other lens projects it:
 
     dx = J_params dparams + J_point (w x p + v),    e = (w, v) = (sum B_i^-T V_i B_i^-1)^-1 sum B_i^-T V_i dpose_i
 
