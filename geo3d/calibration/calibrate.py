@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from geo3d.calibration.board_fit import BoardFit, BoardState, Free, Observations, fit_board, residuals_of
-from geo3d.calibration.board_shape import MOST_TERMS
+from geo3d.calibration.board_shape import MOST_TERMS, shapes_told
 from geo3d.calibration.detection import Detection
 from geo3d.calibration.start import place_boards, start_board
 from geo3d.calibration.targets import Target
@@ -38,7 +38,7 @@ class CalibrateOptions:
     model : str
         Of the lens, a key of `geo3d.cameras.MODELS`.
     shape_terms : int
-        Of the board's shape, 0 (flat) to 5.
+        Of the board's shape, 0 (flat) to 12.
     """
 
     model: str = "OPENCV"
@@ -47,6 +47,10 @@ class CalibrateOptions:
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise ValueError(f"model must be one of {', '.join(MODELS)}; got {self.model!r}")
+        if not MODELS[self.model].focal_params:
+            raise ValueError(
+                f"model {self.model!r} has nothing to calibrate: it is fixed by the size of the photos"
+            )
         if not 0 <= self.shape_terms <= MOST_TERMS:
             raise ValueError(f"shape_terms must be 0 to {MOST_TERMS}, got {self.shape_terms}")
 
@@ -147,16 +151,19 @@ def calibrate(
     Raises
     ------
     ValueError
-        If there are fewer than three photos, or no camera of this model explains them, or they do not determine it.
+        If there are fewer than three photos, or no camera of this model explains them, or they do not determine it, or
+        the board has too few corners for that many terms of its shape.
     """
     options = options or CalibrateOptions()
     names, observations = observe(detections, target)
+    told = shapes_told(target.points, np.unique(observations.ids))
+    if options.shape_terms > max(told):
+        raise ValueError(
+            f"shape_terms is {options.shape_terms}, but the corners seen of this board tell no more than {max(told)} "
+            "terms of its shape; set it to that or to 0"
+        )
     start = start_board(observations, width, height)
-    fits = [
-        fit_robustly(observations, lens, options.shape_terms)
-        for lens in start_lenses(observations, start, options.model)
-    ]
-    fit, used = min(fits, key=lambda found: found[0].summary.cost / found[1].sum())
+    fit, used = fit_model(observations, start, options.model, options.shape_terms)
     good = np.unique(observations.view[used])
     left_out = {
         name: "its corners fit no pose of the board as well as those of the other photos do"
@@ -176,6 +183,41 @@ def calibrate(
         left_out,
         int(len(kept.ids) - used.sum()),
     )
+
+
+def fit_model(
+    observations: Observations, start: BoardState, model: str, shape_terms: int
+) -> tuple[BoardFit, np.ndarray]:
+    """Fit a lens model, from each of its starts, and take the best.
+
+    Parameters
+    ----------
+    observations : Observations
+    start : BoardState
+        See `start_board`.
+    model : str
+    shape_terms : int
+
+    Returns
+    -------
+    fit : BoardFit
+    used : (M,) bool
+        See `fit_robustly`.
+
+    Raises
+    ------
+    ValueError
+        If it fails from all of them.
+    """
+    fits, failure = [], None
+    for lens in start_lenses(observations, start, model):
+        try:
+            fits.append(fit_robustly(observations, lens, shape_terms))
+        except ValueError as error:
+            failure = error
+    if failure is not None and not fits:
+        raise failure
+    return min(fits, key=lambda found: found[0].summary.cost / found[1].sum())
 
 
 def start_lenses(observations: Observations, start: BoardState, model: str) -> list[BoardState]:
