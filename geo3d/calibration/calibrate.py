@@ -26,6 +26,7 @@ _LEAST_SCALE_PX = 0.05
 _CORNER_MEDIANS = 8.0  # a corner farther off than this is left out
 # Distortion to begin with, where none at all leads to other minima; of several the best end is taken.
 _BEGIN = {"EUCM": ((0.5, 1.0),), "DOUBLE_SPHERE": ((0.0, 0.5), (-0.3, 0.6), (0.3, 0.6))}
+_ROUGHLY = LMOptions(max_iterations=50, function_tolerance=1e-5)  # enough to tell what fits not at all
 _PHOTO_MEDIANS = 4.0  # a photo whose own median is this much larger is left out
 
 
@@ -186,7 +187,11 @@ def calibrate(
 
 
 def fit_model(
-    observations: Observations, start: BoardState, model: str, shape_terms: int
+    observations: Observations,
+    start: BoardState,
+    model: str,
+    shape_terms: int,
+    options: LMOptions | None = None,
 ) -> tuple[BoardFit, np.ndarray]:
     """Fit a lens model, from each of its starts, and take the best.
 
@@ -197,6 +202,7 @@ def fit_model(
         See `start_board`.
     model : str
     shape_terms : int
+    options : LMOptions, optional
 
     Returns
     -------
@@ -212,7 +218,7 @@ def fit_model(
     fits, failure = [], None
     for lens in start_lenses(observations, start, model):
         try:
-            fits.append(fit_robustly(observations, lens, shape_terms))
+            fits.append(fit_robustly(observations, lens, shape_terms, options))
         except ValueError as error:
             failure = error
     if failure is not None and not fits:
@@ -271,7 +277,7 @@ def _near(
 
 
 def fit_robustly(
-    observations: Observations, start: BoardState, shape_terms: int
+    observations: Observations, start: BoardState, shape_terms: int, options: LMOptions | None = None
 ) -> tuple[BoardFit, np.ndarray]:
     """Fit, leave out what no noise explains, and fit the rest.
 
@@ -280,6 +286,8 @@ def fit_robustly(
     observations : Observations
     start : BoardState
     shape_terms : int
+    options : LMOptions, optional
+        Of the last fit.
 
     Returns
     -------
@@ -295,7 +303,7 @@ def fit_robustly(
     """
     free = Free(np.ones(len(start.camera.params), bool), shape_terms > 0)
     state = BoardState(start.camera, start.rotations, start.translations, np.zeros(shape_terms))
-    fit = fit_board(observations, state, free, RobustLoss("soft_l1", 1.0))
+    fit = fit_board(observations, state, free, RobustLoss("soft_l1", 1.0), _ROUGHLY)
     error = np.linalg.norm(fit.residuals, axis=1)
     usual = max(float(np.median(error)), _LEAST_SCALE_PX / _LOSS_MEDIANS)
     medians = np.array([np.median(error[observations.view == v]) for v in range(observations.views)])
@@ -308,7 +316,7 @@ def fit_robustly(
     state = fit.state
     state = BoardState(state.camera, state.rotations[good], state.translations[good], state.shape)
     loss = RobustLoss("soft_l1", _LOSS_MEDIANS * usual)
-    return fit_board(observations.keep(used).select(good), state, free, loss), used
+    return fit_board(observations.keep(used).select(good), state, free, loss, options), used
 
 
 def params_std(fit: BoardFit, errors: np.ndarray) -> np.ndarray:

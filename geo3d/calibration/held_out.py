@@ -17,7 +17,7 @@ speak of the shape; one too few goes into the lens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from geo3d.calibration.board_shape import shapes_told
 from geo3d.calibration.calibrate import fit_model, fit_robustly, params_std
 from geo3d.calibration.start import place_boards, start_board
 from geo3d.cameras import MODELS, Camera
-from geo3d.optim import RobustLoss
+from geo3d.optim import LMOptions, RobustLoss
 
 CANDIDATES = (
     "PINHOLE",
@@ -42,7 +42,8 @@ CANDIDATES = (
 )
 _REPEATS = 2
 _MOST_FOCAL_STD = 0.05  # of the focal length
-_HOPELESS = 2.0  # error on the photos fitted to, by the best error on photos held out
+_HOPELESS = 1.5  # error on the photos fitted to, by the best error on photos held out
+_TO_COMPARE = LMOptions(max_iterations=50, function_tolerance=1e-6)
 _SAME = 0.02  # of the error
 _NOISE_PX = 0.01  # below this errors are equal
 
@@ -58,11 +59,12 @@ class HeldOut:
     params : int
         How many the model has.
     mean_squared_px : (V,) float64
-        Of each photo, over its corners and repeats; infinite where the camera found from others cannot see a corner.
+        Of each photo, over its corners and repeats; infinite where the camera found from others cannot see a corner,
+        and where the model is refused.
     rms_px : float
         Over all corners.
     refused : str
-        Why the model cannot be taken all the same; empty if it can.
+        Why the model cannot be taken; empty if it can.
     """
 
     model: str
@@ -186,7 +188,7 @@ def choose_model(
     fits: dict[str, BoardFit | ValueError] = {}
     for model in candidates:
         try:
-            fits[model] = fit_model(observations, start, model, shapes[-1])[0]
+            fits[model] = fit_model(observations, start, model, shapes[-1], _TO_COMPARE)[0]
         except ValueError as error:
             fits[model] = error
     tried, ceiling = {}, np.inf
@@ -233,21 +235,18 @@ def _mean_log(entry: HeldOut) -> float:
 def _try(
     observations: Observations, model: str, fit: BoardFit | ValueError, shape_terms: int, ceiling: float
 ) -> HeldOut:
-    """A lens model on photos held out, unless it is worse than `ceiling` (px) even on those that it was fitted to."""
-    params = len(MODELS[model].param_names)
-    if isinstance(fit, ValueError):
-        errors = np.full(observations.views, np.inf)
-        return HeldOut(model, shape_terms, params, errors, np.inf, str(fit))
-    if _rms(fit) > ceiling:
-        errors = np.full(observations.views, _rms(fit) ** 2)
-        why = f"it is {_rms(fit):.2g} px off even in the photos that it was fitted to"
-        return HeldOut(model, shape_terms, params, errors, _rms(fit), why)
+    """A lens model on photos held out, unless it is refused or further off than `ceiling` (px) where it was fitted."""
     try:
-        entry = held_out(observations, _begin(observations, fit), shape_terms)
-        return replace(entry, refused=entry.refused or _why_not(observations, fit))
+        if isinstance(fit, ValueError):
+            raise fit
+        if _rms(fit) > ceiling:
+            raise ValueError(f"it is {_rms(fit):.2g} px off even in the photos that it was fitted to")
+        if why := _why_not(observations, fit):
+            raise ValueError(why)
+        return held_out(observations, _begin(observations, fit), shape_terms)
     except ValueError as error:
         errors = np.full(observations.views, np.inf)
-        return HeldOut(model, shape_terms, params, errors, np.inf, str(error))
+        return HeldOut(model, shape_terms, len(MODELS[model].param_names), errors, np.inf, str(error))
 
 
 def _begin(observations: Observations, fit: BoardFit) -> BoardState:
@@ -281,7 +280,7 @@ def _errors_of(
     """Squared errors of the corners of some photos by a camera from others; infinite where it cannot see one."""
     chosen = observations.select(seen)
     begun = BoardState(lens.camera, lens.rotations[seen], lens.translations[seen], lens.shape)
-    fit, _ = fit_robustly(chosen, begun, shape_terms)
+    fit, _ = fit_robustly(chosen, begun, shape_terms, _TO_COMPARE)
     others = observations.select(unseen)
     placed = place_boards(others, fit.state.camera)
     if placed is None:
