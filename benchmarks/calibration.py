@@ -1,4 +1,4 @@
-"""Calibration side by side: geo3d and OpenCV on the corners of the same photos, in the same run.
+"""Calibration side by side: geo3d, OpenCV and mrcal on the corners of the same photos, in the same run.
 
     python benchmarks/calibration.py --data FOLDER [--json FILE] [--quick]
 
@@ -7,10 +7,16 @@ camera is a case of its own, SET or SET/left and SET/right. Photos named test...
 guessed, its corners are found once by geo3d (`detect_s`, seconds) and given to all.
 
 `heldout_rms_px`: calibrated on half of the photos, in each photo of the other half only the pose is fitted, root mean
-square distance over all corners; two halves, twice. geo3d holds the lens model that it chose, and the board's shape as
-found from the first half. `rms_px` is over all photos, calibrated on all. A `nan` is a failure.
+square distance over all corners, none left out; two halves, twice. geo3d and mrcal hold the board's shape as found from
+the first half; geo3d's lens model, and how many terms its shape has, are chosen from all photos. `rms_px` is over all
+photos, calibrated on all, in `seconds`; `frames_used` of `frames_found`; `total_s` is geo3d's whole job: detection,
+choice and calibration. mrcal (Debian: `apt install python3-mrcal`) runs in a process of its own, where it is installed.
+An implementation without figures failed.
 """
 
+import os
+import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,9 +26,9 @@ from pathlib import Path
 import numpy as np
 from common import make_parser, print_machine, write_figures
 
-from geo3d.calibration import FoundBoards, choose_model, find_boards, observe
+from geo3d.calibration import CalibrateOptions, FoundBoards, calibrate, choose_model, find_boards, observe
 from geo3d.calibration.board_fit import BoardState, Free, Observations, fit_board, residuals_of
-from geo3d.calibration.calibrate import fit_robustly, start_lenses
+from geo3d.calibration.calibrate import fit_model
 from geo3d.calibration.start import place_boards, start_board
 
 REPEATS = 2
@@ -47,11 +53,11 @@ def cases_of(data: Path, scratch: Path) -> dict[str, Path]:
 
 
 def by_geo3d(boards: FoundBoards, model: str, shape_terms: int) -> Fit:
-    """The model that was chosen."""
+    """A lens model, and a shape of the board of so many terms."""
 
     def fit(observations: Observations) -> Score:
         start = start_board(observations, boards.width, boards.height)
-        state = fit_robustly(observations, start_lenses(observations, start, model)[0], shape_terms)[0].state
+        state = fit_model(observations, start, model, shape_terms)[0].state
         return lambda others: errors(others, state)
 
     return fit
@@ -117,6 +123,15 @@ def parts_of(observations: Observations) -> tuple[list[np.ndarray], list[np.ndar
     return points, [(observations.pixels[p] - 0.5).astype(np.float32) for p in parts]
 
 
+def halves(views: int) -> list[np.ndarray]:
+    """(V,) bool each: the photos to calibrate on."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(REPEATS):
+        order = rng.permutation(views)
+        found += [np.isin(np.arange(views), order[half::2]) for half in (0, 1)]
+    return found
+
+
 def measure(observations: Observations, fit: Fit) -> dict[str, float]:
     """Figures of one implementation; none where it fails, on all photos or on a half."""
     import cv2
@@ -125,12 +140,10 @@ def measure(observations: Observations, fit: Fit) -> dict[str, float]:
     try:
         rms = float(np.sqrt(fit(observations)(observations).mean()))
         seconds = time.perf_counter() - begin
-        rng, squared = np.random.default_rng(0), []
-        for _ in range(REPEATS):
-            order = rng.permutation(observations.views)
-            for half in (0, 1):
-                seen, unseen = np.sort(order[half::2]), np.sort(order[1 - half :: 2])
-                squared.append(fit(observations.select(seen))(observations.select(unseen)))
+        squared = [
+            fit(observations.select(np.flatnonzero(seen)))(observations.select(np.flatnonzero(~seen)))
+            for seen in halves(observations.views)
+        ]
     except (cv2.error, ValueError) as error:
         print(f"  failed: {str(error).strip().splitlines()[-1][:110]}")
         return {}
@@ -138,7 +151,51 @@ def measure(observations: Observations, fit: Fit) -> dict[str, float]:
     return {"heldout_rms_px": held_out, "rms_px": rms, "seconds": seconds}
 
 
+def python_of_mrcal() -> str | None:
+    """An interpreter that has mrcal; distributions install it for their own."""
+    for python in ("/usr/bin/python3", shutil.which("python3")):
+        if python and subprocess.run([python, "-c", "import mrcal"], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+def measure_mrcal(observations: Observations, boards: FoundBoards) -> dict[str, float]:
+    """Figures of mrcal; none where it is not installed or fails."""
+    python = python_of_mrcal()
+    if python is None:
+        return {}
+    columns, rows = boards.target.columns, boards.target.rows
+    pixels = np.full((observations.views, rows * columns, 2), np.nan)
+    pixels[observations.view, observations.ids] = observations.pixels - 0.5
+    seen = [np.ones(observations.views, bool), *halves(observations.views)]
+    with tempfile.TemporaryDirectory() as scratch:
+        given, found = Path(scratch) / "in.npz", Path(scratch) / "out.npz"
+        np.savez(
+            given,
+            pixels=pixels.reshape(-1, rows, columns, 2),
+            seen=np.array(seen),
+            square=boards.target.square_m,
+            width=boards.width,
+            height=boards.height,
+        )
+        script = Path(__file__).with_name("calibration_mrcal.py")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        done = subprocess.run([python, script, given, found], env=clean, capture_output=True, text=True)
+        if done.returncode:
+            print(f"  mrcal failed: {done.stderr.strip().splitlines()[-1][:110]}")
+            return {}
+        with np.load(found) as result:
+            squared, seconds = result["squared"], float(result["seconds"][0])
+    held_out = np.concatenate([s[~part].ravel() for s, part in zip(squared[1:], seen[1:])])
+    return {
+        "heldout_rms_px": float(np.sqrt(np.nanmean(held_out))),
+        "rms_px": float(np.sqrt(np.nanmean(squared[0]))),
+        "seconds": seconds,
+    }
+
+
 def run_case(folder: Path) -> dict[str, dict[str, float]]:
+    """The figures of one camera, by implementation."""
     begin = time.perf_counter()
     boards = find_boards(folder)
     detect_s = time.perf_counter() - begin
@@ -146,17 +203,28 @@ def run_case(folder: Path) -> dict[str, dict[str, float]]:
     begin = time.perf_counter()
     chosen, _ = choose_model(observations, boards.width, boards.height)
     choose_s = time.perf_counter() - begin
+    begin = time.perf_counter()
+    options = CalibrateOptions(chosen.model, chosen.shape_terms)
+    done = calibrate(boards.detections, boards.target, boards.width, boards.height, options)
+    fit_s = time.perf_counter() - begin
     print(
         f"  {len(boards.detections)} photos, {len(observations.ids)} corners of {boards.target.columns}x"
-        f"{boards.target.rows}; geo3d chose {chosen.model}"
+        f"{boards.target.rows}; geo3d chose {chosen.model} and {chosen.shape_terms} terms of the board's shape"
     )
     rows = {
-        "geo3d": measure(observations, by_geo3d(boards, chosen.model, 3)),
-        "geo3d, 5 shape terms": measure(observations, by_geo3d(boards, chosen.model, 5)),
+        "geo3d": measure(observations, by_geo3d(boards, chosen.model, chosen.shape_terms)),
+        "geo3d, 3 shape terms": measure(observations, by_geo3d(boards, chosen.model, 3)),
         "opencv": measure(observations, by_opencv(boards, False)),
         "opencv-fisheye": measure(observations, by_opencv(boards, True)),
+        "mrcal": measure_mrcal(observations, boards),
     }
-    rows["geo3d"] |= {"frames_used": len(boards.detections), "detect_s": detect_s, "choose_s": choose_s}
+    rows["geo3d"] |= {
+        "frames_found": len(boards.detections),
+        "frames_used": len(done.names),
+        "detect_s": detect_s,
+        "choose_s": choose_s,
+        "total_s": detect_s + choose_s + fit_s,
+    }
     return rows
 
 
@@ -165,11 +233,14 @@ def show(rows: dict[str, dict[str, float]]) -> None:
     print(f"  {'':<22}" + "".join(f"{name:>16}" for name in columns))
     for name, row in rows.items():
         print(f"  {name:<22}" + "".join(f"{row[c]:>16.4f}" if c in row else f"{'-':>16}" for c in columns))
-    best = min(row["heldout_rms_px"] for name, row in rows.items() if "opencv" in name and row)
-    own = rows["geo3d"]
+    own, peers = rows["geo3d"], [row for name, row in rows.items() if "geo3d" not in name and row]
+    ratio = (
+        own.get("heldout_rms_px", np.nan) / min(row["heldout_rms_px"] for row in peers) if peers else np.nan
+    )
     print(
-        f"  held out, geo3d to the better of OpenCV: {own['heldout_rms_px'] / best:.2f}; detection "
-        f"{own['detect_s']:.1f} s, choice of model {own['choose_s']:.1f} s",
+        f"  held out, geo3d to the best peer: {ratio:.2f}; {own['frames_used']} of {own['frames_found']} photos used; "
+        f"in all {own['total_s']:.1f} s, of it detection {own['detect_s']:.1f} s, choice of model "
+        f"{own['choose_s']:.1f} s",
         flush=True,
     )
 

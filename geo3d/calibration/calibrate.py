@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.calibration.board_fit import BoardFit, BoardState, Free, Observations, fit_board, residuals_of
-from geo3d.calibration.board_shape import MOST_TERMS
+from geo3d.calibration.board_shape import MOST_TERMS, shapes_told
 from geo3d.calibration.detection import Detection
 from geo3d.calibration.start import place_boards, start_board
 from geo3d.calibration.targets import Target
@@ -27,6 +27,7 @@ _LEAST_SCALE_PX = 0.05
 _CORNER_MEDIANS = 8.0  # a corner farther off than this is left out
 # Distortion to begin with, where none at all leads to other minima; of several the best end is taken.
 _BEGIN = {"EUCM": ((0.5, 1.0),), "DOUBLE_SPHERE": ((0.0, 0.5), (-0.3, 0.6), (0.3, 0.6))}
+_ROUGHLY = LMOptions(max_iterations=50, function_tolerance=1e-5)  # enough to tell what fits not at all
 _PHOTO_MEDIANS = 4.0  # a photo whose own median is this much larger is left out
 
 
@@ -39,7 +40,7 @@ class CalibrateOptions:
     model : str
         Of the lens, a key of `geo3d.cameras.MODELS`.
     shape_terms : int
-        Of the board's shape, 0 (flat) to 5.
+        Of the board's shape, 0 (flat) to 12.
     """
 
     model: str = "OPENCV"
@@ -48,6 +49,10 @@ class CalibrateOptions:
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise ValueError(f"model must be one of {', '.join(MODELS)}; got {self.model!r}")
+        if not MODELS[self.model].focal_params:
+            raise ValueError(
+                f"model {self.model!r} has nothing to calibrate: it is fixed by the size of the photos"
+            )
         if not 0 <= self.shape_terms <= MOST_TERMS:
             raise ValueError(f"shape_terms must be 0 to {MOST_TERMS}, got {self.shape_terms}")
 
@@ -154,16 +159,19 @@ def calibrate(
     Raises
     ------
     ValueError
-        If there are fewer than three photos, or no camera of this model explains them, or they do not determine it.
+        If there are fewer than three photos, or no camera of this model explains them, or they do not determine it, or
+        the board has too few corners for that many terms of its shape.
     """
     options = options or CalibrateOptions()
     names, observations = observe(detections, target)
+    told = shapes_told(target.points, np.unique(observations.ids))
+    if options.shape_terms > max(told):
+        raise ValueError(
+            f"shape_terms is {options.shape_terms}, but the corners seen of this board tell no more than {max(told)} "
+            "terms of its shape; set it to that or to 0"
+        )
     start = start_board(observations, width, height)
-    fits = [
-        fit_robustly(observations, lens, options.shape_terms)
-        for lens in start_lenses(observations, start, options.model)
-    ]
-    fit, used = min(fits, key=lambda found: found[0].summary.cost / found[1].sum())
+    fit, used = fit_model(observations, start, options.model, options.shape_terms)
     good = np.unique(observations.view[used])
     left_out = {
         name: "its corners fit no pose of the board as well as those of the other photos do"
@@ -186,6 +194,46 @@ def calibrate(
         fit,
         noise,
     )
+
+
+def fit_model(
+    observations: Observations,
+    start: BoardState,
+    model: str,
+    shape_terms: int,
+    options: LMOptions | None = None,
+) -> tuple[BoardFit, np.ndarray]:
+    """Fit a lens model, from each of its starts, and take the best.
+
+    Parameters
+    ----------
+    observations : Observations
+    start : BoardState
+        See `start_board`.
+    model : str
+    shape_terms : int
+    options : LMOptions, optional
+
+    Returns
+    -------
+    fit : BoardFit
+    used : (M,) bool
+        See `fit_robustly`.
+
+    Raises
+    ------
+    ValueError
+        If it fails from all of them.
+    """
+    fits, failure = [], None
+    for lens in start_lenses(observations, start, model):
+        try:
+            fits.append(fit_robustly(observations, lens, shape_terms, options))
+        except ValueError as error:
+            failure = error
+    if failure is not None and not fits:
+        raise failure
+    return min(fits, key=lambda found: found[0].summary.cost / found[1].sum())
 
 
 def start_lenses(observations: Observations, start: BoardState, model: str) -> list[BoardState]:
@@ -239,7 +287,7 @@ def _near(
 
 
 def fit_robustly(
-    observations: Observations, start: BoardState, shape_terms: int
+    observations: Observations, start: BoardState, shape_terms: int, options: LMOptions | None = None
 ) -> tuple[BoardFit, np.ndarray]:
     """Fit, leave out what no noise explains, and fit the rest.
 
@@ -248,6 +296,8 @@ def fit_robustly(
     observations : Observations
     start : BoardState
     shape_terms : int
+    options : LMOptions, optional
+        Of the last fit.
 
     Returns
     -------
@@ -263,7 +313,7 @@ def fit_robustly(
     """
     free = Free(np.ones(len(start.camera.params), bool), shape_terms > 0)
     state = BoardState(start.camera, start.rotations, start.translations, np.zeros(shape_terms))
-    fit = fit_board(observations, state, free, RobustLoss("soft_l1", 1.0))
+    fit = fit_board(observations, state, free, RobustLoss("soft_l1", 1.0), _ROUGHLY)
     error = np.linalg.norm(fit.residuals, axis=1)
     usual = max(float(np.median(error)), _LEAST_SCALE_PX / _LOSS_MEDIANS)
     medians = np.array([np.median(error[observations.view == v]) for v in range(observations.views)])
@@ -276,4 +326,4 @@ def fit_robustly(
     state = fit.state
     state = BoardState(state.camera, state.rotations[good], state.translations[good], state.shape)
     loss = RobustLoss("soft_l1", _LOSS_MEDIANS * usual)
-    return fit_board(observations.keep(used).select(good), state, free, loss), used
+    return fit_board(observations.keep(used).select(good), state, free, loss, options), used
