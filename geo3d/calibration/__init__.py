@@ -15,6 +15,7 @@ from geo3d.calibration.guess_board import guess_board, guess_size
 from geo3d.calibration.guess_circles import guess_circle_grid
 from geo3d.calibration.guess_markers import guess_marker_board
 from geo3d.calibration.held_out import HeldOut, choose_model
+from geo3d.calibration.mixed_cameras import MixedCameras, mixed_cameras
 from geo3d.calibration.printing import Page, lay_out, write_board
 from geo3d.calibration.targets import AprilGrid, CharucoBoard, Checkerboard, CircleGrid, Target
 
@@ -29,6 +30,7 @@ __all__ = [
     "Detection",
     "FoundBoards",
     "HeldOut",
+    "MixedCameras",
     "Page",
     "PhotoFiles",
     "Target",
@@ -51,6 +53,7 @@ __all__ = [
     "guess_marker_board",
     "guess_size",
     "lay_out",
+    "mixed_cameras",
     "observe",
     "write_board",
 ]
