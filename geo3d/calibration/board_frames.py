@@ -15,9 +15,9 @@ import numpy as np
 from geo3d.calibration.board_photos import VideoFrames, frame_name
 from geo3d.calibration.choose_views import choose_views
 from geo3d.calibration.detection import Detection
-from geo3d.calibration.find_checkerboard import find_checkerboard
+from geo3d.calibration.find_checkerboard import Look, find_checkerboard
 from geo3d.calibration.find_target import find_target
-from geo3d.calibration.guess_board import guess_target, guessed_or_refused, spaced, why_not
+from geo3d.calibration.guess_board import FEW, guessed_or_refused, refuse_other_board, spaced
 from geo3d.calibration.look_through import look_through
 from geo3d.calibration.targets import Checkerboard, Target
 from geo3d.images import blur_px
@@ -62,10 +62,16 @@ def choose_board_frames(
     images = looked.images
     board = target or guessed_or_refused(spaced(images), str(video), threads)
     found = _find_quickly(images, board, threads)
-    if not found:
-        other = guess_target(spaced(images), threads)
-        fits = len(_find_quickly(images, other, threads)) if other else 0
-        raise ValueError(why_not(board, 0, len(images), f"frames of {video}", other, fits))
+    if target is not None and len(found) < FEW * len(images):
+        refuse_other_board(
+            target,
+            len(found),
+            len(images),
+            f"frames of {video}",
+            spaced(images),
+            lambda other: len(_find_quickly(images, other, threads)),
+            threads,
+        )
     rows = sorted(found)
     height, width = images[0].shape
     shake = np.array([_shake_px(images[row], row, found, looked.step, len(board.points)) for row in rows])
@@ -75,18 +81,19 @@ def choose_board_frames(
 
 
 def _find_quickly(images: list[np.ndarray], board: Target, threads: int | None) -> dict[int, Detection]:
-    """Row of an image to what was found in it; parts of a board are found in some of the images only."""
+    """Row of an image to what was found in it; parts of a checkerboard are looked for in some of the images only."""
 
-    def whole(image: np.ndarray) -> Detection | None:
+    def find(row: int, look: Look) -> Detection | None:
         if isinstance(board, Checkerboard):
-            return find_checkerboard(image, board, parts=False)
-        return find_target(image, board)
+            return find_checkerboard(images[row], board, look=look)
+        return find_target(images[row], board)
 
-    seen = dict(enumerate(map_threads(whole, images, threads)))
+    rows = range(len(images))
+    seen = dict(zip(rows, map_threads(lambda row: find(row, "whole"), rows, threads)))
     if isinstance(board, Checkerboard):
-        left = [row for row, found in seen.items() if found is None]
+        left = [row for row in rows if seen[row] is None]
         left = left[:: max(1, -(-len(left) // _PARTS_IN))]
-        seen |= zip(left, map_threads(lambda row: find_target(images[row], board), left, threads))
+        seen |= zip(left, map_threads(lambda row: find(row, "quick"), left, threads))
     return {row: found for row, found in seen.items() if found is not None}
 
 

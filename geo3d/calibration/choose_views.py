@@ -19,6 +19,7 @@ from geo3d.cameras import Camera
 
 _FOCAL = 1.2  # of the longer side
 _DEPTH = 0.35  # weights against shifts by the longer side: of twice the distance
+_STEADY = 0.25  # share of the views that shake less than what is called steady
 _FACING = 0.7  # of the unit normal: a tilt by 30 degrees counts as a shift by a third of the image
 
 
@@ -31,11 +32,12 @@ class ChoiceOptions:
     most, least : int
         Views.
     apart : float
-        Past `least` no view is chosen that is nearer than this to one chosen, in shares of the image's longer side.
+        Past `least` no view is chosen that is nearer than this to one chosen, in shares of the image's longer side;
+        twice as near if it does not shake at all, farther if it shakes more than the steady ones.
     """
 
     most: int = 40
-    least: int = 20
+    least: int = 12
     apart: float = 0.05
 
 
@@ -69,13 +71,13 @@ def choose_views(
         return []
     camera = Camera.from_focal("SIMPLE_PINHOLE", width, height, _FOCAL * max(width, height))
     places = np.array([describe_view(found, target, camera) for found in detections])
-    usual = max(float(np.median(shake_px)), 1e-9)
-    worth = 1 / (1 + (shake_px / usual) ** 2)
+    steady = max(float(np.quantile(shake_px, _STEADY)), 1e-9)
+    worth = 2 / (1 + (shake_px / steady) ** 2)
     chosen = [int(np.argmax(worth))]
     away = np.linalg.norm(places - places[chosen[0]], axis=1)
     while len(chosen) < min(options.most, len(places)):
         best = int(np.argmax(away * worth))
-        if away[best] == 0 or (len(chosen) >= options.least and away[best] < options.apart):
+        if away[best] == 0 or (len(chosen) >= options.least and away[best] * worth[best] < options.apart):
             break
         chosen.append(best)
         away = np.minimum(away, np.linalg.norm(places - places[best], axis=1))

@@ -13,7 +13,7 @@ from geo3d.calibration.board_photos import GivenPhotos, PhotoFiles, VideoFrames,
 from geo3d.calibration.detect_circles import disc_centres
 from geo3d.calibration.detection import Detection
 from geo3d.calibration.find_target import find_target
-from geo3d.calibration.guess_board import guess_target, guessed_or_refused, sample_of, why_not, words_for
+from geo3d.calibration.guess_board import FEW, guessed_or_refused, refuse_other_board, sample_of
 from geo3d.calibration.start import start_board
 from geo3d.calibration.targets import CircleGrid, Target
 from geo3d.geometry import SE3
@@ -22,8 +22,6 @@ Progress = Callable[[int, int, str], None]
 
 _NOT_SEEN = "no such board is to be seen in it"
 _DISC_ROUNDS = 2  # of camera, correction, camera
-_FEW = 0.5  # of the photos: where a board that was given is seen in less, another may fit better
-_MUCH_BETTER = 2  # times as many photos
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +102,8 @@ def find_boards(
         report(
             done, len(source.names), f"{name}: {len(detections[name]) if name in detections else 'no'} points"
         )
-    if len(detections) < _FEW * len(source.names):
-        _refuse_other_board(source, board, len(detections), skipped, threads)
+    if len(detections) < FEW * len(source.names):
+        _check_board(source, board, len(detections), skipped, threads)
     width, height = _one_size(sizes)
     if isinstance(board, CircleGrid) and len(detections) > 1:
         detections = _centres(detections, board, width, height)
@@ -118,21 +116,21 @@ def _find(pixels: np.ndarray, board: Target) -> tuple[tuple[int, int], Detection
     return None if found is None else ((pixels.shape[1], pixels.shape[0]), found)
 
 
-def _refuse_other_board(
+def _check_board(
     source: PhotoFiles | VideoFrames, board: Target, found: int, skipped: dict[str, str], threads: int | None
 ) -> None:
-    """Say so where no photo shows the board, or many more show another."""
+    """Say so where no photo can be read or shows the board, or many more show another."""
     total, what = len(source.names), f"photos in {source.given}"
     unread = [name for name, reason in skipped.items() if reason != _NOT_SEEN]
     if len(unread) == total:
         raise ValueError(f"none of the {total} {what} can be read; the first: {skipped[unread[0]]}")
-    images = sample_of(source, threads)
-    other, fits = guess_target(images, threads), 0
-    if other is not None and words_for(other) != words_for(board):
-        seen = source.each(lambda p: _find(p, other), threads=threads)
-        fits = sum(isinstance(found, tuple) for _, found in seen)
-    if not found or fits >= _MUCH_BETTER * found:
-        raise ValueError(why_not(board, found, total, what, other if fits else None, fits))
+
+    def count(other: Target) -> int:
+        return sum(
+            isinstance(seen, tuple) for _, seen in source.each(lambda p: _find(p, other), threads=threads)
+        )
+
+    refuse_other_board(board, found, total, what, sample_of(source, threads), count, threads)
 
 
 def _centres(

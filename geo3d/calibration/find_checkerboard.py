@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
 from geo3d.calibration.detection import Detection, check_image, detection
 from geo3d.calibration.lattice import contrasts, grow_lattice, predict, refine_lattice, trim
 from geo3d.calibration.targets import Checkerboard
+
+Look = Literal["whole", "quick", "fine"]
 
 _SEEDS = ((4, 4), (3, 3))
 _SEED_SIDE, _GROW_SIDE = (
@@ -26,15 +29,16 @@ LEAST_CORNERS = 12
 _MOST_MISSED = 0.6  # of a row of corners: what glare or a hand may cover
 
 
-def find_checkerboard(image: np.ndarray, target: Checkerboard, *, parts: bool = True) -> Detection | None:
+def find_checkerboard(image: np.ndarray, target: Checkerboard, *, look: Look = "fine") -> Detection | None:
     """Find the inner corners of a checkerboard of known size.
 
     Parameters
     ----------
     image : (H, W) uint8
     target : Checkerboard
-    parts : bool
-        Where the whole board is not found, look for any part of it, which takes ten times as long.
+    look : "whole", "quick" or "fine"
+        For the whole board alone; for any part of it too; and once more finely where nothing was found. Where there is
+        no board they take about 0.1, 0.3 and 1 s.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def find_checkerboard(image: np.ndarray, target: Checkerboard, *, parts: bool = 
     size = target.columns, target.rows
     small = _reduced(image, _GROW_SIDE)
     best: Detection | None = None
-    for seed in _seeds(small, size, parts):
+    for seed in _seeds(small, size, look):
         lattice = grow_lattice(small, refine_lattice(small, seed), size)
         found = _identify(small, lattice, target)
         if found is not None and (best is None or len(found) > len(best)):
@@ -87,7 +91,7 @@ def find_lattice(image: np.ndarray) -> np.ndarray | None:
     check_image(image)
     small = _reduced(image, _GROW_SIDE)
     best = None
-    for seed in _seeds(small, None, True):
+    for seed in _seeds(small, None, "fine"):
         lattice = grow_lattice(small, refine_lattice(small, seed))
         count = np.isfinite(lattice[..., 0]).sum()
         if count >= LEAST_CORNERS and (best is None or count > np.isfinite(best[..., 0]).sum()):
@@ -113,41 +117,45 @@ def _ratio(image: np.ndarray, small: np.ndarray) -> np.ndarray:
     return np.array(image.shape[::-1]) / np.array(small.shape[::-1])
 
 
-def _seeds(image: np.ndarray, size: tuple[int, int] | None, parts: bool) -> Iterator[np.ndarray]:
-    """Lattices to grow from: the whole board, if its size is known, and parts. A smaller image comes first."""
+def _seeds(image: np.ndarray, size: tuple[int, int] | None, look: Look) -> Iterator[np.ndarray]:
+    """Lattices to grow from: the whole board, if its size is known, and parts; those of a quick look or of a fine one.
+
+    The fine look is at the image itself where the quick one was at a smaller one, else at one that OpenCV makes larger.
+    """
+    import cv2
+
     small = _reduced(image, _SEED_SIDE)
-    for looked_at in [image] if small is image else [small, image]:
+    looks = [(small, 0), (image, cv2.CALIB_CB_ACCURACY if small is image else 0)]
+    for looked_at, flags in looks if look == "fine" else looks[:1]:
         none = True
-        whole = _whole(looked_at, size) if size else ()
-        for corners in itertools.chain(whole, _parts(looked_at) if parts else ()):
+        whole = _whole(looked_at, size, flags) if size else ()
+        for corners in itertools.chain(whole, () if look == "whole" else _parts(looked_at, flags)):
             none = False
             yield (corners + 0.5) * _ratio(image, looked_at) - 0.5
         if not none:
             return
 
 
-def _whole(image: np.ndarray, size: tuple[int, int]) -> Iterator[np.ndarray]:
+def _whole(image: np.ndarray, size: tuple[int, int], flags: int) -> Iterator[np.ndarray]:
     """The whole board, by either of OpenCV's detectors."""
     import cv2
 
     plain = cv2.CALIB_CB_ADAPTIVE_THRESH | cv2.CALIB_CB_NORMALIZE_IMAGE
-    for flags in (plain | cv2.CALIB_CB_FAST_CHECK, plain):
-        found, corners = cv2.findChessboardCorners(image, size, flags=flags)
-        if found:
-            yield corners.reshape(size[1], size[0], 2).astype(np.float64)
-            break
-    found, corners = cv2.findChessboardCornersSB(image, size, flags=cv2.CALIB_CB_ACCURACY)
+    found, corners = cv2.findChessboardCorners(image, size, flags=plain)
+    if found:
+        yield corners.reshape(size[1], size[0], 2).astype(np.float64)
+    found, corners = cv2.findChessboardCornersSB(image, size, flags=flags)
     if found:
         yield corners.reshape(size[1], size[0], 2).astype(np.float64)
 
 
-def _parts(image: np.ndarray) -> Iterator[np.ndarray]:
+def _parts(image: np.ndarray, flags: int) -> Iterator[np.ndarray]:
     """Parts of a board, of whatever size."""
     import cv2
 
     for size in _SEEDS:
         found, corners, meta = cv2.findChessboardCornersSBWithMeta(
-            image, size, flags=cv2.CALIB_CB_LARGER | cv2.CALIB_CB_ACCURACY
+            image, size, flags=flags | cv2.CALIB_CB_LARGER
         )
         if found:
             yield corners.reshape(*meta.shape, 2).astype(np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from geo3d.calibration.look_through import look_through
 from geo3d.calibration.targets import Checkerboard, Target
 from geo3d.util.threads import map_threads
 
+FEW = 0.5  # of the photos: where a board that was given is seen in less, another may fit better
 _GUESSED_FROM = 12  # photos
-_FEW = 4  # of them, for kinds that take seconds to guess
+_KINDS_FROM = 4  # of them, for kinds that take seconds to guess
+_MUCH_BETTER = 2  # times as many photos
 _AHEAD = 3  # votes more than any other size has are enough
 
 
@@ -92,7 +95,7 @@ def guess_target(images: list[np.ndarray], threads: int | None = None) -> Target
     size = guess_size(images, threads)
     if size is not None:
         return Checkerboard(*size)
-    few = images[:: max(1, len(images) // _FEW)]
+    few = images[:: max(1, len(images) // _KINDS_FROM)]
     return guess_marker_board(few) or guess_circle_grid(few)
 
 
@@ -124,8 +127,16 @@ def guess_size(images: list[np.ndarray], threads: int | None = None) -> tuple[in
     return size if count >= min(2, len(images)) else None
 
 
-def why_not(board: Target, found: int, total: int, what: str, other: Target | None, fits: int) -> str:
-    """What to say of photos of which too few show a board.
+def refuse_other_board(
+    board: Target,
+    found: int,
+    total: int,
+    what: str,
+    images: list[np.ndarray],
+    count: Callable[[Target], int],
+    threads: int | None = None,
+) -> None:
+    """Say so where no photo shows a board, or many more show another.
 
     Parameters
     ----------
@@ -135,18 +146,30 @@ def why_not(board: Target, found: int, total: int, what: str, other: Target | No
         Photos that show it, and all.
     what : str
         As "photos in DIR".
-    other : Target or None
-        What they show instead.
-    fits : int
-        Photos that show that.
+    images : list of (H, W) uint8
+        A few of them.
+    count : callable
+        How many of all show a target.
+    threads : int, optional
+
+    Raises
+    ------
+    ValueError
+        Naming the board that fits, if any.
     """
+    other = guess_target(images, threads)
+    fits = count(other) if other is not None and words_for(other) != words_for(board) else 0
+    if found and fits < _MUCH_BETTER * found:
+        return
     text = f"{found} of {total} {what} show a {words_for(board)}"
-    if other is None:
-        return f"{text}, and no other board is seen either: are they of a board, sharp and with all of its rim in view?"
+    if other is None or not fits:
+        raise ValueError(
+            f"{text}, and no other board is seen either: are they of a board, sharp and with all of its rim in view?"
+        )
     text += f"; a {words_for(other)} fits {fits} of them"
     if isinstance(board, Checkerboard) and isinstance(other, Checkerboard):
-        return f"{text}: use --board {other.columns}x{other.rows}"
-    return f"{text}: leave the board's size and kind out, and it is found by itself"
+        raise ValueError(f"{text}: use --board {other.columns}x{other.rows}")
+    raise ValueError(f"{text}: leave the board's size and kind out, and it is found by itself")
 
 
 def words_for(board: Target) -> str:
