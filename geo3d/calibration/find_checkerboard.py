@@ -2,31 +2,43 @@
 
 Both of OpenCV's detectors look for the whole board; where neither finds it, the sector-based one looks for any part
 (Duda and Frese, "Accurate Detection and Localization of Checkerboard Corners for Calibration", 2018), from which the
-lattice is grown (`lattice`).
+lattice is grown (`lattice`). Large photos are made smaller for that, which takes a tenth of the time and less; the
+corners are then refined in the photo as it is.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
-from geo3d.calibration.detection import Detection, check_image
+from geo3d.calibration.detection import Detection, check_image, detection
 from geo3d.calibration.lattice import contrasts, grow_lattice, predict, refine_lattice, trim
 from geo3d.calibration.targets import Checkerboard
 
+Look = Literal["whole", "quick", "fine"]
+
 _SEEDS = ((4, 4), (3, 3))
+_SEED_SIDE, _GROW_SIDE = (
+    1000,
+    2000,
+)  # longer side of the image in which boards are looked for, lattices grown, pixels
 LEAST_CORNERS = 12
 _MOST_MISSED = 0.6  # of a row of corners: what glare or a hand may cover
 
 
-def find_checkerboard(image: np.ndarray, target: Checkerboard) -> Detection | None:
+def find_checkerboard(image: np.ndarray, target: Checkerboard, *, look: Look = "fine") -> Detection | None:
     """Find the inner corners of a checkerboard of known size.
 
     Parameters
     ----------
     image : (H, W) uint8
     target : Checkerboard
+    look : "whole", "quick" or "fine"
+        For the whole board alone; for any part of it too; and once more finely where nothing was found. Where there is
+        no board they take about 0.1, 0.3 and 1 s.
 
     Returns
     -------
@@ -41,16 +53,22 @@ def find_checkerboard(image: np.ndarray, target: Checkerboard) -> Detection | No
         If the image is not (H, W) uint8.
     """
     check_image(image)
+    size = target.columns, target.rows
+    small = _reduced(image, _GROW_SIDE)
     best: Detection | None = None
-    for seed in _seeds(image, (target.columns, target.rows)):
-        lattice = refine_lattice(image, seed)
-        lattice = grow_lattice(image, lattice, (target.columns, target.rows))
-        found = _identify(image, lattice, target)
+    for seed in _seeds(small, size, look):
+        lattice = grow_lattice(small, refine_lattice(small, seed), size)
+        found = _identify(small, lattice, target)
         if found is not None and (best is None or len(found) > len(best)):
             best = found
         if best is not None and len(best) == target.columns * target.rows:
             break
-    return best
+    if best is None or small is image:
+        return best
+    lattice = np.full((target.rows * target.columns, 2), np.nan)
+    lattice[best.ids] = best.pixels * _ratio(image, small) - 0.5
+    lattice = refine_lattice(image, lattice.reshape(target.rows, target.columns, 2))
+    return detection(lattice.reshape(-1, 2), LEAST_CORNERS)
 
 
 def find_lattice(image: np.ndarray) -> np.ndarray | None:
@@ -71,39 +89,73 @@ def find_lattice(image: np.ndarray) -> np.ndarray | None:
         If the image is not (H, W) uint8.
     """
     check_image(image)
+    small = _reduced(image, _GROW_SIDE)
     best = None
-    for seed in _parts(image):
-        lattice = grow_lattice(image, refine_lattice(image, seed))
+    for seed in _seeds(small, None, "fine"):
+        lattice = grow_lattice(small, refine_lattice(small, seed))
         count = np.isfinite(lattice[..., 0]).sum()
         if count >= LEAST_CORNERS and (best is None or count > np.isfinite(best[..., 0]).sum()):
             best = lattice
-    return None if best is None else best + 0.5
+    if best is None or small is image:
+        return None if best is None else best + 0.5
+    return refine_lattice(image, (best + 0.5) * _ratio(image, small) - 0.5) + 0.5
 
 
-def _seeds(image: np.ndarray, size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Lattices to grow from: the whole board by either detector, then parts of it."""
+def _reduced(image: np.ndarray, side: int) -> np.ndarray:
+    """The image, its longer side not above `side`."""
     import cv2
 
-    for flags in (
-        cv2.CALIB_CB_ADAPTIVE_THRESH | cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_FAST_CHECK,
-        cv2.CALIB_CB_ADAPTIVE_THRESH | cv2.CALIB_CB_NORMALIZE_IMAGE,
-    ):
-        found, corners = cv2.findChessboardCorners(image, size, flags=flags)
-        if found:
-            yield corners.reshape(size[1], size[0], 2).astype(np.float64)
-            break
-    found, corners = cv2.findChessboardCornersSB(image, size, flags=cv2.CALIB_CB_ACCURACY)
+    scale = side / max(image.shape)
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(n * scale)) for n in image.shape)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _ratio(image: np.ndarray, small: np.ndarray) -> np.ndarray:
+    """By what pixels of the small image are multiplied, counted from the corner of the corner pixel."""
+    return np.array(image.shape[::-1]) / np.array(small.shape[::-1])
+
+
+def _seeds(image: np.ndarray, size: tuple[int, int] | None, look: Look) -> Iterator[np.ndarray]:
+    """Lattices to grow from: the whole board, if its size is known, and parts; those of a quick look or of a fine one.
+
+    The fine look is at the image itself where the quick one was at a smaller one, else at one that OpenCV makes larger.
+    """
+    import cv2
+
+    small = _reduced(image, _SEED_SIDE)
+    looks = [(small, 0), (image, cv2.CALIB_CB_ACCURACY if small is image else 0)]
+    for looked_at, flags in looks if look == "fine" else looks[:1]:
+        none = True
+        whole = _whole(looked_at, size, flags) if size else ()
+        for corners in itertools.chain(whole, () if look == "whole" else _parts(looked_at, flags)):
+            none = False
+            yield (corners + 0.5) * _ratio(image, looked_at) - 0.5
+        if not none:
+            return
+
+
+def _whole(image: np.ndarray, size: tuple[int, int], flags: int) -> Iterator[np.ndarray]:
+    """The whole board, by either of OpenCV's detectors."""
+    import cv2
+
+    plain = cv2.CALIB_CB_ADAPTIVE_THRESH | cv2.CALIB_CB_NORMALIZE_IMAGE
+    found, corners = cv2.findChessboardCorners(image, size, flags=plain)
     if found:
         yield corners.reshape(size[1], size[0], 2).astype(np.float64)
-    yield from _parts(image)
+    found, corners = cv2.findChessboardCornersSB(image, size, flags=flags)
+    if found:
+        yield corners.reshape(size[1], size[0], 2).astype(np.float64)
 
 
-def _parts(image: np.ndarray) -> Iterator[np.ndarray]:
+def _parts(image: np.ndarray, flags: int) -> Iterator[np.ndarray]:
+    """Parts of a board, of whatever size."""
     import cv2
 
     for size in _SEEDS:
         found, corners, meta = cv2.findChessboardCornersSBWithMeta(
-            image, size, flags=cv2.CALIB_CB_LARGER | cv2.CALIB_CB_ACCURACY
+            image, size, flags=flags | cv2.CALIB_CB_LARGER
         )
         if found:
             yield corners.reshape(*meta.shape, 2).astype(np.float64)

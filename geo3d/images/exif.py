@@ -62,6 +62,7 @@ class Exif:
     make: str = ""
     model: str = ""
     lens: str = ""
+    serial: str = ""  # of the body
     focal_mm: float | None = None
     focal_35mm: float | None = None
     digital_zoom: float | None = None
@@ -76,7 +77,7 @@ class Exif:
 
 _MAKE, _MODEL, _ORIENTATION, _DATETIME, _EXIF_IFD, _GPS_IFD, _XMP = 271, 272, 274, 306, 0x8769, 0x8825, 700
 _ORIGINAL_TIME, _SUBSECONDS, _FOCAL, _ZOOM, _FOCAL_35 = 36867, 37521, 37386, 41988, 41989
-_PLANE_X, _PLANE_UNIT, _PIXEL_WIDTH, _PIXEL_HEIGHT, _LENS = 41486, 41488, 40962, 40963, 42036
+_PLANE_X, _PLANE_UNIT, _PIXEL_WIDTH, _PIXEL_HEIGHT, _LENS, _SERIAL = 41486, 41488, 40962, 40963, 42036, 42033
 _MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
 
@@ -114,6 +115,7 @@ def read_exif(path: str | os.PathLike) -> Exif:
         make=_text(main.get(_MAKE)),
         model=_text(main.get(_MODEL)),
         lens=_text(detail.get(_LENS)),
+        serial=_text(detail.get(_SERIAL)),
         focal_mm=_positive(detail.get(_FOCAL)),
         focal_35mm=_positive(detail.get(_FOCAL_35)),
         digital_zoom=_positive(detail.get(_ZOOM)),
