@@ -44,11 +44,9 @@ def ros_pair_texts(rig: CameraRig) -> list[str]:
         raise ValueError("rig: ROS's stereo camera_info needs two cameras at different places")
     cv2 = require("cv2")
     (K1, D1), (K2, D2) = (to_opencv(camera) for camera in (left, right))
-    size, R, t = (left.width, left.height), pose.rotation, pose.translation
+    size, R, t = (left.width, left.height), pose.rotation, pose.translation[:, None]
     if is_opencv_fisheye(left):
-        R1, R2, P1, P2, _ = cv2.fisheye.stereoRectify(
-            K1, D1, K2, D2, size, R, t, cv2.fisheye.CALIB_ZERO_DISPARITY
-        )
+        R1, R2, P1, P2, _ = cv2.fisheye.stereoRectify(K1, D1, K2, D2, size, R, t, cv2.CALIB_ZERO_DISPARITY)
     else:
         R1, R2, P1, P2, *_ = cv2.stereoRectify(K1, D1, K2, D2, size, R, t, alpha=0)
     parts = zip(rig.cameras, rig.names, (R1, R2), (P1, P2))

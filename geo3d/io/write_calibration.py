@@ -38,6 +38,7 @@ _NEAREST: dict[str, Sequence[str]] = {
     "mrcal": ("FULL_OPENCV", "BROWN_CONRADY_12"),
 }
 _MOST_COEFFICIENTS = {"opencv": 12, "ros": 8, "kalibr": 4, "mrcal": 12}  # of a perspective lens
+_USELESS = 0.02  # of the image: a fit that is farther off is not worth a word
 
 
 def write_calibration(
@@ -72,12 +73,12 @@ def write_calibration(
     """
     if format not in FORMATS:
         raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}")
-    cameras = calibration.cameras if isinstance(calibration, CameraRig) else (calibration,)
-    for camera in cameras:
-        _check_model(camera, format)
     if isinstance(calibration, CameraRig):
+        for camera, its_name in zip(calibration.cameras, calibration.names):
+            _check_model(camera, format, f"rig, {its_name}")
         _write_rig(Path(path), calibration, format)
     else:
+        _check_model(calibration, format, "camera")
         _write_camera(Path(path), calibration, format, name)
 
 
@@ -98,14 +99,14 @@ def holds(format: str, camera: Camera) -> bool:
     return len(np.trim_zeros(to_opencv(camera)[1], "b")) <= _MOST_COEFFICIENTS[format]
 
 
-def _check_model(camera: Camera, format: str) -> None:
+def _check_model(camera: Camera, format: str, source: str) -> None:
     """Raise where a format lacks the model, with what to do."""
     if holds(format, camera):
         return
     able = ", ".join(other for other in FORMATS if holds(other, camera))
-    message = f"camera: the format {format} has no model for this {camera.model} camera; {able} can hold it"
+    message = f"{source}: the format {format} has no model for this {camera.model} camera; {able} can hold it"
     fit = nearest_model(camera, _NEAREST[format])
-    if fit is not None and np.isfinite(fit.max_error_px):
+    if fit is not None and fit.max_error_px < _USELESS * max(camera.width, camera.height):
         message += (
             f". The nearest that {format} has is {fit.camera.model}, off by up to {fit.max_error_px:.2g} px: "
             f"geo3d.cameras.nearest_model(camera, {list(_NEAREST[format])}).camera"
