@@ -137,6 +137,49 @@ class Rig:
 
 
 @dataclass(frozen=True)
+class CameraRig:
+    """Calibrated cameras that are fixed to each other, by name: what a calibration of several cameras gives.
+
+    A `Rig` is how a `Reconstruction` refers to its cameras by id; this one stands alone.
+
+    Attributes
+    ----------
+    names : tuple of str
+        One for each camera, each once.
+    cameras : tuple of Camera
+        In the order of the names.
+    cam_from_rig : tuple of SE3
+        `x_cam = R @ x_rig + t`, metres; often the identity for the first.
+
+    Raises
+    ------
+    ValueError
+        If there is no camera, the lengths differ, or a name is empty or there twice.
+    """
+
+    names: tuple[str, ...]
+    cameras: tuple[Camera, ...]
+    cam_from_rig: tuple[SE3, ...]
+
+    def __post_init__(self) -> None:
+        for key in ("names", "cameras", "cam_from_rig"):
+            object.__setattr__(self, key, tuple(getattr(self, key)))
+        counts = len(self.names), len(self.cameras), len(self.cam_from_rig)
+        if not counts[0] or len(set(counts)) > 1:
+            raise ValueError(
+                "names, cameras, cam_from_rig: expected one of each for one camera or more, got "
+                f"{', '.join(map(str, counts))}"
+            )
+        if "" in self.names or len(set(self.names)) < len(self.names):
+            raise ValueError(f"names: expected a name of its own for each camera, got {list(self.names)}")
+
+    def cam_from_first(self) -> tuple[SE3, ...]:
+        """The poses with the rig's frame moved to the first camera, whose pose is then the identity."""
+        first = self.cam_from_rig[0].inverse()
+        return tuple(pose @ first for pose in self.cam_from_rig)
+
+
+@dataclass(frozen=True)
 class Frame:
     """What a rig took at one moment."""
 

@@ -31,6 +31,16 @@ _FISHEYE: dict[str, tuple[int, ...]] = {
 _BY_COUNT = {0: "PINHOLE", 4: "OPENCV", 5: "BROWN_CONRADY_5", 8: "FULL_OPENCV", 12: "BROWN_CONRADY_12"}
 
 
+def has_opencv(camera: Camera) -> bool:
+    """Whether OpenCV has the camera's model."""
+    return camera.model in _PERSPECTIVE or camera.model in _FISHEYE
+
+
+def is_opencv_fisheye(camera: Camera) -> bool:
+    """Whether the camera is one for `cv2.fisheye`."""
+    return camera.model in _FISHEYE
+
+
 def to_opencv(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """OpenCV's camera matrix and distortion coefficients.
 

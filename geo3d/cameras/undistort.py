@@ -15,6 +15,7 @@ from geo3d.util.require import require
 _WIDEST = np.radians(70.0)
 _EDGE_SAMPLES = 257
 _BLOCK = 1 << 18  # pixels a pass, to bound the memory
+_MOST_BLOCKS = 256  # a side, in which the largest valid rectangle is looked for
 
 
 def undistort_points(camera: Camera, pixels: Any) -> np.ndarray:
@@ -91,19 +92,120 @@ def undistort_image(image: np.ndarray, camera: Camera, target: Camera | None = N
             f"image: expected {camera.width} x {camera.height} as the camera has, got "
             f"{image.shape[1]} x {image.shape[0]}; use camera.rescaled(...)"
         )
+    return remap_image(image, undistort_map(camera, pinhole_for(camera) if target is None else target))
+
+
+def remap_image(image: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The image at other places, bilinear; black where a place is outside of it or NaN.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) uint8, uint16 or float
+    places : (h, w, 2) float32
+        For each pixel of the result the place in `image`, as `undistort_map` gives it: one map serves all photos of a
+        camera.
+
+    Returns
+    -------
+    (h, w) or (h, w, C), of the type of `image`
+    """
     cv2 = require("cv2")
-    source = undistort_map(camera, pinhole_for(camera) if target is None else target)
-    with np.errstate(invalid="ignore"):
-        inside = np.all((source >= 0.0) & (source <= [camera.width, camera.height]), axis=-1)
+    inside = _inside(places, image.shape[1], image.shape[0])
     # OpenCV puts the centre of the first pixel at 0; what lies in the outer half of a border pixel has its value.
-    at = np.where(inside[..., None], source - np.float32(0.5), np.float32(0.0))
+    at = np.where(inside[..., None], places - np.float32(0.5), np.float32(0.0))
     result = cv2.remap(image, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     result[~inside] = 0
     return result
 
 
-def pinhole_for(camera: Camera, blank: float = 0.0) -> Camera:
-    """A PINHOLE camera for the undistorted image, with the source's resolution at its centre.
+def _inside(places: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(h, w) bool, whether the place is in an image of that size."""
+    x, y = places[..., 0], places[..., 1]
+    with np.errstate(invalid="ignore"):
+        return (x >= 0.0) & (x <= width) & (y >= 0.0) & (y <= height)
+
+
+def valid_rectangle(places: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, width and height of a rectangle of pixels that all lie within the source image: the largest.
+
+    Where the map has more than 256 pixels a side it is the largest of whole blocks of pixels, grown as far as it goes.
+
+    Parameters
+    ----------
+    places : (h, w, 2)
+        Of `undistort_map`.
+    width, height : int
+        Size of the source image, pixels.
+
+    Raises
+    ------
+    ValueError
+        When no pixel, or no block of them, is inside.
+    """
+    inside = _inside(places, width, height)
+    block = -(-max(inside.shape) // _MOST_BLOCKS)
+    rows, columns = inside.shape[0] // block, inside.shape[1] // block
+    blocks = inside[: rows * block, : columns * block].reshape(rows, block, columns, block)
+    top, bottom, left, right = (block * edge for edge in _largest_rectangle(np.all(blocks, axis=(1, 3))))
+    if top == bottom:
+        raise ValueError("places: no pixel of the new image is seen by the source")
+    growing = True
+    while growing:
+        growing = False
+        if top > 0 and inside[top - 1, left:right].all():
+            top, growing = top - 1, True
+        if bottom < inside.shape[0] and inside[bottom, left:right].all():
+            bottom, growing = bottom + 1, True
+        if left > 0 and inside[top:bottom, left - 1].all():
+            left, growing = left - 1, True
+        if right < inside.shape[1] and inside[top:bottom, right].all():
+            right, growing = right + 1, True
+    return left, top, right - left, bottom - top
+
+
+def _largest_rectangle(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right (the ends excluded) of the largest rectangle of true cells; all 0 without any.
+
+    Over the pairs of top and bottom row: the longest run of columns that are true in between.
+    """
+    best, area = (0, 0, 0, 0), 0
+    for top in range(len(mask)):
+        column = np.ones(mask.shape[1], bool)
+        for bottom in range(top + 1, len(mask) + 1):
+            column = column & mask[bottom - 1]
+            if (len(mask) - top) * np.count_nonzero(column) <= area:
+                break  # not even with all rows below
+            ends = np.flatnonzero(np.diff(np.concatenate([[False], column, [False]])))
+            runs = ends[1::2] - ends[0::2]
+            longest = int(runs.argmax())
+            if (bottom - top) * runs[longest] > area:
+                area = (bottom - top) * int(runs[longest])
+                best = (top, bottom, int(ends[2 * longest]), int(ends[2 * longest + 1]))
+    return best
+
+
+def pinhole_like(camera: Camera) -> Camera:
+    """A PINHOLE camera of the same size, principal point and resolution at the centre: the K of a perspective camera.
+
+    Of a wide lens it shows the middle only, as much as fits.
+
+    Parameters
+    ----------
+    camera : Camera
+    """
+    fx, fy = _central_focal(camera)
+    params = [fx, fy, *camera.principal_point]
+    return Camera("PINHOLE", camera.width, camera.height, params, camera.prior_focal)
+
+
+def _central_focal(camera: Camera) -> tuple[float, float]:
+    """Pixels per unit of x / z and y / z on the axis."""
+    scale = camera.project_with_jacobians([0.0, 0.0, 1.0]).d_point
+    return float(scale[0, 0]), float(scale[1, 1])
+
+
+def pinhole_for(camera: Camera, blank: float = 0.0, size: tuple[int, int] | None = None) -> Camera:
+    """A PINHOLE camera for the undistorted image, with the source's resolution at its centre unless a size is given.
 
     Parameters
     ----------
@@ -111,16 +213,21 @@ def pinhole_for(camera: Camera, blank: float = 0.0) -> Camera:
     blank : float
         0: every pixel of the new image is seen by the source; 1: every pixel of the source is in the new image;
         between, the edges are interpolated. In either case at most 70 degrees to each side.
+    size : (width, height), optional
+        Of the new image, pixels. What it shows is cut (`blank` 0) or extended (1) to these proportions; the shape of
+        the pixels stays.
 
     Raises
     ------
     ValueError
-        When `blank` is not in [0, 1], or no part of the image looks forward.
+        When `blank` is not in [0, 1], a size is not positive, or no part of the image looks forward.
     """
     if not 0.0 <= blank <= 1.0:
         raise ValueError(
             f"blank: expected a number from 0 (no blank pixels) to 1 (all pixels kept), got {blank}"
         )
+    if size is not None and min(size) < 1:
+        raise ValueError(f"size: expected a positive width and height, got {size}")
     widest = np.tan(min(_WIDEST, camera.max_angle))
     inner, outer = _edges(camera, widest)
     if inner[0] >= inner[1] or inner[2] >= inner[3]:
@@ -129,11 +236,31 @@ def pinhole_for(camera: Camera, blank: float = 0.0) -> Camera:
         # Its corners, too, have to lie where the model is one to one.
         corner = np.hypot(np.abs(inner[:2]).max(), np.abs(inner[2:]).max())
         inner = inner * min(1.0, np.tan(camera.max_angle) / corner)
+    fx, fy = _central_focal(camera)
+    if size is not None:
+        inner, outer = (
+            _of_shape(edges, size[0] * fy / (size[1] * fx), cut)
+            for edges, cut in ((inner, True), (outer, False))
+        )
     left, right, top, bottom = (1.0 - blank) * inner + blank * outer
-    scale = camera.project_with_jacobians([0.0, 0.0, 1.0]).d_point
-    fx, fy = scale[0, 0], scale[1, 1]
-    width, height = max(1, round(fx * (right - left))), max(1, round(fy * (bottom - top)))
+    if size is not None:
+        zoom = size[0] / (fx * (right - left))
+        fx, fy, (width, height) = zoom * fx, zoom * fy, size
+    else:
+        width, height = max(1, round(fx * (right - left))), max(1, round(fy * (bottom - top)))
     return Camera("PINHOLE", width, height, [fx, fy, -fx * left, -fy * top], camera.prior_focal)
+
+
+def _of_shape(edges: np.ndarray, ratio: float, cut: bool) -> np.ndarray:
+    """The rectangle (left, right, top, bottom) cut or extended about its centre to a ratio of width to height."""
+    left, right, top, bottom = edges
+    width, height = right - left, bottom - top
+    if (width > ratio * height) == cut:
+        width = ratio * height
+    else:
+        height = width / ratio
+    x, y = 0.5 * (left + right), 0.5 * (top + bottom)
+    return np.array([x - 0.5 * width, x + 0.5 * width, y - 0.5 * height, y + 0.5 * height])
 
 
 def _edges(camera: Camera, widest: float) -> tuple[np.ndarray, np.ndarray]:

@@ -147,6 +147,13 @@ def _number(word: str) -> float:
         raise ValueError(f"expected a number, got {word!r}") from None
 
 
+def _size(word: str) -> tuple[int, int]:
+    try:
+        return parse_grid(word)
+    except ValueError:
+        raise ValueError(f"expected width and height in pixels as 1920x1080, got {word!r}") from None
+
+
 Whole = Annotated[int, _spec(_whole, "N")]
 OptionalWhole = Annotated[int | None, _spec(_whole, "N")]
 OptionalNumber = Annotated[float | None, _spec(_number, "X")]
@@ -155,6 +162,7 @@ OptionalStage = Annotated[str | None, _spec(str, "{" + ",".join(STAGES) + "}", S
 OptionalLength = Annotated[float | None, _spec(parse_length, "LENGTH")]  # metres; with its unit: 25mm
 GridSize = Annotated[tuple[int, int], _spec(parse_grid, "COLSxROWS")]
 OptionalGridSize = Annotated[tuple[int, int] | None, _spec(parse_grid, "COLSxROWS")]
+OptionalSize = Annotated[tuple[int, int] | None, _spec(_size, "WxH")]
 OptionalWord = Annotated[str | None, _spec(str, "NAME")]
 
 

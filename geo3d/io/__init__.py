@@ -1,12 +1,13 @@
 """Files in and out. Contents are untrusted: what does not fit is a ValueError that names the file."""
 
-from geo3d.io.calibration_file import read_calibration
+from geo3d.io.calibration_file import read_calibration, read_rig
 from geo3d.io.camera_json import NamedCamera, read_camera_json, write_camera_json
 from geo3d.io.colmap import colmap_format, read_colmap, write_colmap
 from geo3d.io.database import ColmapDatabase
 from geo3d.io.database_schema import DatabaseImage, PosePrior, TwoViewRecord, pair_id, pair_of
 from geo3d.io.hloc import HlocImport, import_hloc
 from geo3d.io.ply import PlyMesh, read_ply, write_ply
+from geo3d.io.rig_json import read_rig_json, write_rig_json
 from geo3d.io.scene_files import SCENE_FORMATS, read_scene, scene_images, write_points_ply, write_scene
 from geo3d.io.scene_folder import (
     GivenFiles,
@@ -21,9 +22,12 @@ from geo3d.io.scene_folder import (
 )
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
+from geo3d.io.write_calibration import FORMATS, CalibrationFormat, write_calibration
 
 __all__ = [
+    "FORMATS",
     "SCENE_FORMATS",
+    "CalibrationFormat",
     "ColmapDatabase",
     "DatabaseImage",
     "GivenFiles",
@@ -49,15 +53,19 @@ __all__ = [
     "read_components",
     "read_mapped",
     "read_ply",
+    "read_rig",
+    "read_rig_json",
     "read_scene",
     "read_transforms",
     "scene_images",
     "undistort_scene",
+    "write_calibration",
     "write_camera_json",
     "write_colmap",
     "write_components",
     "write_ply",
     "write_points_ply",
+    "write_rig_json",
     "write_scene",
     "write_transforms",
 ]

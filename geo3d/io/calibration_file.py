@@ -1,37 +1,48 @@
-"""The calibration of a camera from a file: geo3d's camera.json, COLMAP's cameras.txt, a 3x3 matrix, OpenCV's YAML,
-JSON and XML.
+"""Calibrations from files, of one camera and of several that are fixed to each other, in whatever format they are.
 
-A plain matrix (K.txt) and OpenCV's files put the centre of the top-left pixel at (0, 0): 0.5 is added to cx and cy.
+geo3d's camera.json and rig.json, COLMAP's models and cameras, Kalibr's camchain.yaml, ROS's camera_info, OpenCV's YAML,
+JSON and XML, mrcal's .cameramodel, a 3x3 matrix. All but geo3d's and COLMAP's put the centre of the top-left pixel at
+(0, 0): 0.5 is added to cx and cy.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from geo3d.cameras import Camera, from_opencv
-from geo3d.io.camera_json import read_camera_json
+from geo3d.cameras import Camera
+from geo3d.geometry import SE3
+from geo3d.io.camera_json import named_camera
+from geo3d.io.colmap import colmap_format, read_colmap
 from geo3d.io.colmap_binary import read_cameras as read_cameras_binary
 from geo3d.io.colmap_text import read_cameras as read_cameras_text
-from geo3d.io.json_file import read_json_object
-from geo3d.util.require import require
+from geo3d.io.kalibr_file import camchain_cameras, camchain_rig, is_camchain
+from geo3d.io.mrcal_file import SUFFIX as MRCAL_SUFFIX
+from geo3d.io.mrcal_file import read_cameramodel
+from geo3d.io.opencv_file import (
+    is_opencv_pair,
+    matrix_camera,
+    opencv_camera,
+    opencv_pair,
+    opencv_pair_cameras,
+)
+from geo3d.io.plain_file import read_plain, read_text
+from geo3d.io.rig_json import rig_from_content
+from geo3d.io.ros_file import read_ros_pair
+from geo3d.scene import CameraRig
 
-_MATRIX_KEYS = ("camera_matrix", "cameraMatrix", "K", "Camera_Matrix", "intrinsic_matrix")
-_DISTORTION_KEYS = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "D", "Distortion_Coefficients")
-_WIDTH_KEYS = ("image_width", "image_Width", "width")
-_HEIGHT_KEYS = ("image_height", "image_Height", "height")
-_COUNTS = (0, 4, 8, 12, 14)  # of distortion coefficients; 5 are FULL_OPENCV with zeros, which COLMAP has
-_FISHEYE_COUNTS = (4,)
-_FISHEYE = ("fisheye", "equidistant", "kannala_brandt")
+_YAML = (".yml", ".yaml")
+_PLAIN = (*_YAML, ".json", ".xml")
 
 
 def read_calibration(path: str | os.PathLike, size: tuple[int, int] | None = None) -> Camera:
     """Read the camera that a calibration file holds.
 
-    Which kind of file it is follows from its name and content: `.json` with a "model" is geo3d's; `cameras.txt` and
-    `cameras.bin` are COLMAP's; other `.txt` is a 3x3 matrix K in OpenCV's pixel convention; `.yml`, `.yaml`, `.xml`
-    and other `.json` are OpenCV's (`camera_matrix`, `distortion_coefficients`, `image_width`, `image_height`).
+    Which kind of file it is follows from its name and content: `.json` with a "model" is geo3d's camera, with
+    "cameras" geo3d's rig; `cameras.txt` and `cameras.bin` are COLMAP's; other `.txt` is a 3x3 matrix K in OpenCV's
+    pixel convention; `.yaml` with "cam0" is Kalibr's; other `.yml`, `.yaml`, `.json` and `.xml` are OpenCV's or ROS's
+    (`camera_matrix`, `distortion_coefficients`, `image_width`, `image_height`); `.cameramodel` is mrcal's.
 
     Parameters
     ----------
@@ -50,7 +61,8 @@ def read_calibration(path: str | os.PathLike, size: tuple[int, int] | None = Non
     FileNotFoundError
         If it is missing.
     ValueError
-        If the file is none of these, is corrupt, or tells no size where none is given.
+        If the file is none of these, is corrupt, tells no size where none is given, or holds several cameras of which
+        not just one has the size.
     """
     path = Path(path)
     if not path.is_file():
@@ -58,98 +70,121 @@ def read_calibration(path: str | os.PathLike, size: tuple[int, int] | None = Non
     suffix = path.suffix.lower()
     if suffix == ".bin":
         return _choose(read_cameras_binary(path), size, path)
-    if suffix == ".json" and "model" in read_json_object(path):
-        return read_camera_json(path).camera
-    if suffix in (".yml", ".yaml", ".json", ".xml"):
-        return _read_opencv(path, size)
+    if suffix == MRCAL_SUFFIX:
+        return read_cameramodel(path)[0]
+    if suffix in _PLAIN:
+        return _plain_camera(path, size)
     if suffix != ".txt":
         raise ValueError(
-            f"{path}: expected a calibration as .json, .txt, .bin, .yml, .yaml or .xml, found {suffix!r}"
+            f"{path}: expected a calibration as .json, .txt, .bin, .yml, .yaml, .xml or {MRCAL_SUFFIX}, found "
+            f"{suffix!r}"
         )
     try:
-        matrix = np.array(
-            [line.split() for line in path.read_text().splitlines() if line.strip()], np.float64
-        )
+        matrix = np.array([line.split() for line in read_text(path).splitlines() if line.strip()], np.float64)
     except ValueError:
         return _choose(read_cameras_text(path), size, path)
-    return _from_opencv(matrix, np.zeros(0), size, False, path)
+    return matrix_camera(matrix.ravel().tolist(), [], size, False, path)
 
 
-def _choose(cameras: dict[int, Camera], size: tuple[int, int] | None, path: Path) -> Camera:
+def _plain_camera(path: Path, size: tuple[int, int] | None) -> Camera:
+    content = read_plain(path)
+    if path.suffix.lower() == ".json" and "model" in content:
+        return named_camera(content, path).camera
+    if path.suffix.lower() == ".json" and "cameras" in content:
+        rig = rig_from_content(content, path)
+        return _choose(dict(zip(rig.names, rig.cameras)), size, path)
+    if is_camchain(content):
+        return _choose(camchain_cameras(content, path), size, path)
+    if is_opencv_pair(content):
+        return _choose(dict(zip(("left", "right"), opencv_pair_cameras(content, size, path))), size, path)
+    return opencv_camera(content, size, path)
+
+
+def _choose(
+    cameras: Mapping[int, Camera] | Mapping[str, Camera], size: tuple[int, int] | None, path: Path
+) -> Camera:
     fitting = [c for c in cameras.values() if size is None or (c.width, c.height) == size]
     candidates = fitting or list(cameras.values())
     if len(candidates) != 1:
+        listed = ", ".join(f"{name} of {c.width}x{c.height}" for name, c in list(cameras.items())[:6])
         raise ValueError(
             f"{path}: expected one camera{'' if size is None else f' of {size[0]}x{size[1]}'}, found "
-            f"{len(candidates)}; keep the one that is meant"
+            f"{len(candidates)}{f' ({listed})' if listed else ''}; keep the one that is meant. From Python: "
+            "geo3d.io.read_rig(...).cameras[0], and write_camera_json"
         )
     return candidates[0]
 
 
-def _read_opencv(path: Path, size: tuple[int, int] | None) -> Camera:
-    cv2 = require("cv2")
-    try:
-        storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
-        root = storage.root()
-        found = {key: root.getNode(key) for key in root.keys()} if root.isMap() else {}  # noqa: SIM118
-        matrix = _first_matrix(found, _MATRIX_KEYS)
-        distortion = _first_matrix(found, _DISTORTION_KEYS)
-        width, height = _first_number(found, _WIDTH_KEYS), _first_number(found, _HEIGHT_KEYS)
-        model = found["distortion_model"].string().lower() if "distortion_model" in found else ""
-        storage.release()
-    except (cv2.error, SystemError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected a file of OpenCV's FileStorage, found {error}") from error
-    if matrix is None:
-        raise ValueError(f"{path}: expected the key {_MATRIX_KEYS[0]}, found {', '.join(found) or 'nothing'}")
-    if width is not None and height is not None:
-        size = (int(width), int(height))
-    distortion = np.zeros(0) if distortion is None else distortion.reshape(-1)
-    return _from_opencv(matrix, distortion, size, model in _FISHEYE, path)
+def read_rig(path: str | os.PathLike, size: tuple[int, int] | None = None) -> CameraRig:
+    """Read cameras that are fixed to each other, with their poses.
+
+    Parameters
+    ----------
+    path : path-like
+        File: geo3d's rig.json, Kalibr's camchain.yaml, OpenCV's stereo YAML (M1, D1, M2, D2 with R, T in it or in
+        `extrinsics.yml` beside `intrinsics.yml`). Folder: a COLMAP model of one rig, mrcal's .cameramodel files, or two
+        camera_info files of a rectified ROS pair.
+    size : (width, height), optional
+        Of the photos. Needed where an OpenCV file does not tell it.
+
+    Returns
+    -------
+    CameraRig
+        With the names of the file: "cam0", "left", COLMAP's ids, the names of the files in a folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing.
+    ValueError
+        If it is none of these, or corrupt.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _rig_of_folder(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no calibration file at {path}")
+    if path.suffix.lower() in _PLAIN:
+        content = read_plain(path)
+        if path.suffix.lower() == ".json" and "cameras" in content:
+            return rig_from_content(content, path)
+        if is_camchain(content):
+            return camchain_rig(content, path)
+        if is_opencv_pair(content):
+            return opencv_pair(content, size, path)
+    raise ValueError(
+        f"{path}: expected a rig: geo3d's rig.json, Kalibr's camchain.yaml, OpenCV's stereo YAML (M1, D1, M2, D2, R, "
+        "T), or a folder of a COLMAP model, of mrcal's .cameramodel files, or of a ROS pair"
+    )
 
 
-def _first_matrix(found: dict[str, Any], keys: tuple[str, ...]) -> np.ndarray | None:
-    for key in keys:
-        node = found.get(key)
-        if node is None:
-            continue
-        if (
-            node.isMap() and not node.getNode("data").empty() and node.getNode("dt").empty()
-        ):  # as ROS writes it
-            data = node.getNode("data")
-            return np.array([data.at(i).real() for i in range(data.size())])
-        if node.isSeq():
-            return np.array([v for i in range(node.size()) for v in _numbers(node.at(i))])
-        return node.mat()
-    return None
-
-
-def _numbers(node: Any) -> list[float]:
-    return [node.at(i).real() for i in range(node.size())] if node.isSeq() else [node.real()]
-
-
-def _first_number(found: dict[str, Any], keys: tuple[str, ...]) -> float | None:
-    for key in keys:
-        if key in found and (found[key].isInt() or found[key].isReal()):
-            return found[key].real()
-    return None
-
-
-def _from_opencv(
-    matrix: np.ndarray, distortion: np.ndarray, size: tuple[int, int] | None, fisheye: bool, path: Path
-) -> Camera:
-    """Camera of OpenCV's matrix and coefficients. Zeros at the end are dropped, so that COLMAP's models do."""
-    whole = matrix.size == 9 and np.isfinite(matrix).all() and matrix.flat[8] == 1
-    if not whole or not np.isfinite(distortion).all():
-        found = matrix.tolist() if matrix.size <= 12 else f"shape {matrix.shape}"
-        raise ValueError(
-            f"{path}: expected a 3x3 camera matrix that ends in 1 and finite coefficients, found {found}"
+def _rig_of_folder(folder: Path) -> CameraRig:
+    if colmap_format(folder):
+        return _colmap_rig(folder)
+    models = sorted(folder.glob(f"*{MRCAL_SUFFIX}"))
+    if models:
+        pairs = [read_cameramodel(path) for path in models]
+        return CameraRig(
+            tuple(path.stem for path in models), tuple(c for c, _ in pairs), tuple(pose for _, pose in pairs)
         )
-    if size is None:
-        raise ValueError(f"{path} does not tell the size of the images; give it")
-    trimmed = np.trim_zeros(distortion.astype(np.float64), "b")
-    counts = [n for n in (_FISHEYE_COUNTS if fisheye else _COUNTS) if n >= len(trimmed)]
-    padded = np.pad(trimmed, (0, counts[0] - len(trimmed))) if counts else trimmed
-    try:
-        return from_opencv(matrix.reshape(3, 3), padded, size[0], size[1], fisheye)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    infos = sorted(path for path in folder.iterdir() if path.suffix.lower() in _YAML)
+    if len(infos) == 2:
+        return read_ros_pair(infos)
+    raise ValueError(
+        f"{folder}: expected a COLMAP model, mrcal's .cameramodel files, or the two camera_info files of a ROS pair, "
+        f"found {', '.join(sorted(p.name for p in folder.iterdir())[:8]) or 'nothing'}"
+    )
+
+
+def _colmap_rig(folder: Path) -> CameraRig:
+    scene = read_colmap(folder)
+    rigs = [rig for rig in scene.rigs.values() if rig.sensor_from_rig]
+    if len(rigs) != 1:
+        raise ValueError(f"{folder}: expected one rig of several cameras, found {len(rigs)}")
+    poses = {rigs[0].ref_camera_id: SE3.identity(), **rigs[0].sensor_from_rig}
+    unknown = [i for i, pose in poses.items() if pose is None]
+    if unknown:
+        raise ValueError(f"{folder}: the place of camera {unknown[0]} in its rig is not known")
+    ids = sorted(poses)
+    found = tuple(pose for i in ids if (pose := poses[i]) is not None)
+    return CameraRig(tuple(str(i) for i in ids), tuple(scene.cameras[i] for i in ids), found)

@@ -9,6 +9,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from geo3d.cameras import MODELS, Camera
 from geo3d.io.json_file import finite_number, read_json_object, whole_number
@@ -40,9 +41,13 @@ def write_camera_json(path: str | os.PathLike, camera: Camera, name: str = "") -
     OSError
         If it cannot be written.
     """
+    write_text(path, json.dumps(camera_content(camera) | ({"name": name} if name else {}), indent=2) + "\n")
+
+
+def camera_content(camera: Camera) -> dict[str, Any]:
+    """The object that stands for a camera in geo3d's JSON files."""
     params = dict(zip(MODELS[camera.model].param_names, map(float, camera.params), strict=True))
-    content = {"model": camera.model, "width": camera.width, "height": camera.height, "params": params}
-    write_text(path, json.dumps(content | ({"name": name} if name else {}), indent=2) + "\n")
+    return {"model": camera.model, "width": camera.width, "height": camera.height, "params": params}
 
 
 def read_camera_json(path: str | os.PathLike) -> NamedCamera:
@@ -53,8 +58,17 @@ def read_camera_json(path: str | os.PathLike) -> NamedCamera:
     ValueError
         If the file is not one, or the camera is not valid.
     """
-    path = Path(path)
-    content = read_json_object(path)
+    return named_camera(read_json_object(path), Path(path))
+
+
+def named_camera(content: dict[str, Any], path: object) -> NamedCamera:
+    """The camera that an object of geo3d's JSON files stands for; `path` says where it stood.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or the camera is not valid.
+    """
     missing = {"model", "width", "height", "params"} - set(content)
     if missing:
         raise ValueError(f"{path}: expected a geo3d camera, which has {', '.join(sorted(missing))} too")

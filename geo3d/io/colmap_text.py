@@ -47,7 +47,7 @@ def write_model(model: ColmapModel, folder: Path) -> None:
     ValueError
         If a keypoint or a name cannot be written as text.
     """
-    _write(folder / "cameras.txt", "CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]", _camera_lines(model.cameras))
+    (folder / "cameras.txt").write_bytes(cameras_text(model.cameras).encode())
     _write(
         folder / "images.txt",
         "IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME, then a line of POINTS2D[] as (X Y POINT3D_ID)",
@@ -71,8 +71,17 @@ def write_model(model: ColmapModel, folder: Path) -> None:
     )
 
 
+def cameras_text(cameras: dict[int, Camera]) -> str:
+    """What cameras.txt holds; the models have to be COLMAP's."""
+    return _text("CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]", _camera_lines(cameras))
+
+
 def _write(path: Path, header: str, lines: Iterable[str]) -> None:
-    path.write_bytes("\n".join([f"# {header}", *lines, ""]).encode())
+    path.write_bytes(_text(header, lines).encode())
+
+
+def _text(header: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"# {header}", *lines, ""])
 
 
 def _join(values: Iterable[float | int | str]) -> str:

@@ -6,11 +6,12 @@ Poses and points stay where they are. A pinhole photo shows less than a wide len
 outside of the new photo, is in no track any more.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from geo3d.cameras import pinhole_for
+from geo3d.cameras import Camera, pinhole_for
 from geo3d.scene import Points, Reconstruction, View
 
 
@@ -33,13 +34,17 @@ class UndistortedScene:
     dropped_points: int
 
 
-def undistort_scene(reconstruction: Reconstruction) -> UndistortedScene:
-    """The scene with the cameras of `geo3d.cameras.pinhole_for`, keypoints and tracks that fit them.
+def undistort_scene(
+    reconstruction: Reconstruction, pinhole: Callable[[Camera], Camera] = pinhole_for
+) -> UndistortedScene:
+    """The scene with PINHOLE cameras, keypoints and tracks that fit them.
 
     Parameters
     ----------
     reconstruction : Reconstruction
         Is left as it is. The points' `error_px` stays that in the photos as they were taken.
+    pinhole : callable
+        From a camera to that of the new photos.
 
     Returns
     -------
@@ -50,7 +55,7 @@ def undistort_scene(reconstruction: Reconstruction) -> UndistortedScene:
     ValueError
         If a camera does not look forward.
     """
-    cameras = {i: pinhole_for(camera) for i, camera in reconstruction.cameras.items()}
+    cameras = {i: pinhole(camera) for i, camera in reconstruction.cameras.items()}
     views, shown = {}, {}
     for view_id, view in reconstruction.views.items():
         target = cameras[view.camera_id]

@@ -2,14 +2,19 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from geo3d.cameras import (
     MODELS,
     Camera,
     pinhole_for,
+    pinhole_like,
+    remap_image,
     undistort_image,
     undistort_map,
     undistort_points,
+    valid_rectangle,
 )
 
 DISTORTED = {
@@ -46,8 +51,6 @@ def test_map_onto_itself_is_the_pixels_own_places():
 @pytest.mark.parametrize("model", MODELS)
 def test_no_blank_pixel_or_all_pixels(model, cameras):
     """blank = 0: the source sees every pixel of the target. blank = 1: the target has every pixel of the source."""
-    from hypothesis import given, settings
-    from hypothesis import strategies as st
 
     @settings(deadline=None, max_examples=8)
     @given(data=st.data())
@@ -112,3 +115,84 @@ def test_points_that_do_not_look_forward():
     found = undistort_points(camera, [[320.0, 240.0], [320.0 + 150 * np.pi / 4, 240.0], [630.0, 240.0]])
     assert np.allclose(found[:2], [[0, 0], [1, 0]], atol=1e-12)
     assert np.isnan(found[2]).all()
+
+
+@pytest.mark.parametrize("name", DISTORTED)
+@pytest.mark.parametrize("size", [(300, 200), (64, 64), (41, 97)])
+def test_a_size_cuts_or_extends(name, size):
+    """blank = 0: no blank pixel, and as large as can be; 1: all pixels of the source. Square pixels stay square."""
+    camera = DISTORTED[name]
+    inner, outer = pinhole_for(camera, 0.0, size), pinhole_for(camera, 1.0, size)
+    free = pinhole_for(camera)
+    for found in (inner, outer):
+        assert (found.width, found.height) == size
+        assert found.focal[0] / found.focal[1] == pytest.approx(free.focal[0] / free.focal[1])
+    seen = undistort_map(camera, inner)
+    assert np.isfinite(seen).all()
+    assert (seen >= -0.01).all() and (seen <= np.array([camera.width, camera.height]) + 0.01).all()
+    a, b = (undistort_points(c, [[0, 0], [c.width, c.height]]) for c in (free, inner))
+    pixel = 0.02  # the free size is rounded to whole pixels
+    assert (b[0] >= a[0] - pixel).all() and (b[1] <= a[1] + pixel).all()
+    assert np.isclose(b[1] - b[0], a[1] - a[0], rtol=0, atol=pixel).any()  # no smaller than it has to be
+    a, b = (undistort_points(c, [[0, 0], [c.width, c.height]]) for c in (pinhole_for(camera, 1.0), outer))
+    assert (b[0] <= a[0] + pixel).all() and (b[1] >= a[1] - pixel).all()
+    with pytest.raises(ValueError, match="size: expected"):
+        pinhole_for(camera, 0.0, (0, 10))
+
+
+def test_pinhole_like_is_the_matrix_of_the_camera():
+    camera = DISTORTED["OPENCV"]
+    found = pinhole_like(camera)
+    assert (found.model, found.width, found.height) == ("PINHOLE", 160, 120)
+    assert np.allclose(found.K, camera.K)
+    sphere = DISTORTED["DOUBLE_SPHERE"]  # its focal parameters are not its resolution
+    near = np.array([1e-5, -2e-5, 1.0])
+    moved = sphere.project(near) - sphere.project([0.0, 0.0, 1.0])
+    assert np.allclose(pinhole_like(sphere).project(near) - sphere.principal_point, moved, atol=1e-8)
+
+
+def brute_force(inside: np.ndarray) -> int:
+    total = np.zeros((inside.shape[0] + 1, inside.shape[1] + 1), int)
+    total[1:, 1:] = inside.cumsum(0).cumsum(1)
+    best = 0
+    for t in range(inside.shape[0]):
+        for b in range(t + 1, inside.shape[0] + 1):
+            for l in range(inside.shape[1]):
+                for r in range(l + 1, inside.shape[1] + 1):
+                    area = (b - t) * (r - l)
+                    if area > best and total[b, r] - total[t, r] - total[b, l] + total[t, l] == area:
+                        best = area
+    return best
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1), st.floats(0.4, 1.0))
+def test_valid_rectangle_is_the_largest(height, width, seed, share):
+    inside = np.random.default_rng(seed).random((height, width)) < share
+    places = np.where(np.stack([inside] * 2, -1), 5.0, np.nan).astype(np.float32)
+    if not inside.any():
+        with pytest.raises(ValueError, match="no pixel"):
+            valid_rectangle(places, 10, 10)
+        return
+    x, y, w, h = valid_rectangle(places, 10, 10)
+    assert inside[y : y + h, x : x + w].all() and w * h == brute_force(inside)
+
+
+def test_valid_rectangle_of_a_large_image():
+    """An ellipse: the largest rectangle has 1 / sqrt(2) of its axes. Blocks of pixels cost little of it."""
+    y, x = np.mgrid[0:900, 0:1301] + 0.5
+    inside = ((x - 650) / 600) ** 2 + ((y - 450) / 400) ** 2 <= 1
+    places = np.where(np.stack([inside] * 2, -1), 1.0, -1.0)
+    left, top, w, h = valid_rectangle(places, 2, 2)
+    assert inside[top : top + h, left : left + w].all()
+    assert w * h > 0.985 * 2 * 600 * 400
+    for rows, columns in (((top - 1,), ()), ((top + h,), ()), ((), (left - 1,)), ((), (left + w,))):
+        edge = inside[rows[0], left : left + w] if rows else inside[top : top + h, columns[0]]
+        assert not edge.all()
+
+
+def test_one_map_serves_many_photos():
+    camera = DISTORTED["OPENCV"]
+    image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+    places = undistort_map(camera, pinhole_for(camera))
+    assert np.array_equal(remap_image(image, places), undistort_image(image, camera))
