@@ -1,0 +1,230 @@
+"""A calibrated camera with the photos that it rests on: what advice and the report are made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geo3d.calibration.board_shape import shape_terms
+from geo3d.calibration.detection import Detection
+from geo3d.calibration.targets import Target
+from geo3d.cameras import Camera
+from geo3d.geometry import SE3
+from geo3d.images import blur_px, read_image
+from geo3d.util.threads import map_threads
+
+if TYPE_CHECKING:
+    from geo3d.calibration.calibrate import Calibration
+    from geo3d.calibration.find_boards import FoundBoards
+    from geo3d.calibration.held_out import HeldOut
+
+_LEAST_CROP_PX = 16  # side of a picture whose blur can be measured
+
+
+@dataclass(frozen=True, eq=False)
+class BoardView:
+    """A photo that the calibration rests on.
+
+    Attributes
+    ----------
+    name : str
+    detection : Detection
+    cam_from_board : SE3
+        Metres.
+    used : (N,) bool, optional
+        Corners that the fit went by; all when left out.
+    blur_px : float, optional
+        Standard deviation of the blur over the board.
+    """
+
+    name: str
+    detection: Detection
+    cam_from_board: SE3
+    used: np.ndarray | None = None
+    blur_px: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CameraEvidence:
+    """One camera, and what its photos showed.
+
+    Attributes
+    ----------
+    camera : Camera
+    target : Target
+    views : list of BoardView
+        Photos that were used.
+    shape : (B,) float64
+        Coefficients of the board's shape, metres (`shape_terms`).
+    params_std : (P,) float64
+        Standard deviations of the camera's parameters.
+    correlations : (P, P) float64, optional
+        Of the camera's parameters.
+    left_out : dict of str to str
+        Photo to why it was not used.
+    held_out_rms_px : float, optional
+        Error in photos that were held out, where it was measured.
+    tried : sequence of HeldOut
+        Lens models among which this one was chosen.
+    uncertainty_px : (H', W') float64, optional
+        Standard deviation of the projection over a grid of the whole image, rows down; NaN where nothing is seen.
+    metric : bool
+        The board's lengths are known; otherwise only ratios of lengths mean something.
+    name : str
+        Of the camera, where there are several.
+    """
+
+    camera: Camera
+    target: Target
+    views: list[BoardView]
+    shape: np.ndarray
+    params_std: np.ndarray
+    correlations: np.ndarray | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    held_out_rms_px: float | None = None
+    tried: Sequence[HeldOut] = ()
+    uncertainty_px: np.ndarray | None = None
+    metric: bool = True
+    name: str = ""
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """(N, 3) of the target with the shape that was found, metres."""
+        points = self.target.points.copy()
+        points[:, 2] += shape_terms(points, len(self.shape)) @ self.shape
+        return points
+
+    @cached_property
+    def residuals(self) -> list[np.ndarray]:
+        """(N, 2) projected less found of each photo, pixels; NaN where the camera cannot see the point."""
+        return [
+            self.camera.project(v.cam_from_board.act(self.points[v.detection.ids])) - v.detection.pixels
+            for v in self.views
+        ]
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """(M, 2) all corners of the photos that were used."""
+        return np.concatenate([v.detection.pixels for v in self.views])
+
+    @cached_property
+    def photo(self) -> np.ndarray:
+        """(M,) row of `views` of each of them."""
+        return np.repeat(np.arange(len(self.views)), [len(v.detection) for v in self.views])
+
+    @cached_property
+    def errors_px(self) -> np.ndarray:
+        """(M,) distance between found and projected of each of them."""
+        return np.linalg.norm(np.concatenate(self.residuals), axis=1)
+
+    @cached_property
+    def used(self) -> np.ndarray:
+        """(M,) whether the fit went by each of them."""
+        return np.concatenate(
+            [np.ones(len(v.detection), bool) if v.used is None else v.used for v in self.views]
+        )
+
+    @cached_property
+    def bow_m(self) -> float:
+        """Between the nearest and the farthest point of the board's face, metres."""
+        return float(np.ptp(self.points[:, 2] - self.target.points[:, 2]))
+
+    def photo_rms_px(self) -> np.ndarray:
+        """(V,) root mean square error of each photo."""
+        return np.array([np.sqrt(np.mean(np.sum(r * r, axis=1))) for r in self.residuals])
+
+    @property
+    def rms_px(self) -> float:
+        """Root mean square error of the fit over all corners."""
+        return float(np.sqrt(np.mean(self.errors_px**2)))
+
+
+def evidence_of(
+    done: Calibration,
+    found: FoundBoards,
+    *,
+    tried: Sequence[HeldOut] = (),
+    uncertainty_px: np.ndarray | None = None,
+    blur: Mapping[str, float] | None = None,
+    metric: bool = True,
+) -> CameraEvidence:
+    """The evidence for the calibration of one camera.
+
+    Parameters
+    ----------
+    done : Calibration
+    found : FoundBoards
+        In which it was found.
+    tried : sequence of HeldOut
+        What `choose_model` tried; the error of the model that was taken is looked up there.
+    uncertainty_px : (H', W') float64, optional
+        As of `CameraEvidence`.
+    blur : mapping of str to float, optional
+        As of `measure_blur`.
+    metric : bool
+        As of `CameraEvidence`.
+
+    Returns
+    -------
+    CameraEvidence
+    """
+    blur = blur or {}
+    views = [
+        BoardView(name, found.detections[name], SE3(rotation, translation), blur_px=blur.get(name))
+        for name, rotation, translation in zip(done.names, done.rotations, done.translations, strict=True)
+    ]
+    held_out = [entry.rms_px for entry in tried if entry.model == done.camera.model]
+    return CameraEvidence(
+        done.camera,
+        found.target,
+        views,
+        done.shape,
+        done.params_std,
+        left_out={**found.skipped, **done.left_out},
+        held_out_rms_px=held_out[0] if held_out else None,
+        tried=tried,
+        uncertainty_px=uncertainty_px,
+        metric=metric,
+    )
+
+
+def measure_blur(
+    folder: str | os.PathLike, detections: Mapping[str, Detection], threads: int | None = None
+) -> dict[str, float]:
+    """How blurred the photos are where they show the board.
+
+    Parameters
+    ----------
+    folder : path
+    detections : mapping of str to Detection
+        By name of the photo in the folder.
+    threads : int, optional
+        By default all cores.
+
+    Returns
+    -------
+    dict of str to float
+        Standard deviation of the blur, pixels; boards of less than 16 pixels are left out.
+
+    Raises
+    ------
+    ValueError, OSError
+        If a photo cannot be read.
+    """
+
+    def one(name: str) -> float | None:
+        image = read_image(Path(folder) / name, "gray")
+        low = np.maximum(np.floor(detections[name].pixels.min(axis=0)).astype(int), 0)
+        high = np.ceil(detections[name].pixels.max(axis=0)).astype(int)
+        crop = image[low[1] : high[1], low[0] : high[0]]
+        return blur_px(crop) if min(crop.shape) >= _LEAST_CROP_PX else None
+
+    names = sorted(detections)
+    measured = zip(names, map_threads(one, names, threads), strict=True)
+    return {name: blur for name, blur in measured if blur is not None}
