@@ -1,10 +1,14 @@
 """Camera calibration from photos of a board: boards, detection, estimation, choice of the lens model."""
 
+from geo3d.calibration.advice import Advice, Verdict, advise
 from geo3d.calibration.calibrate import CalibrateOptions, Calibration, calibrate, observe
+from geo3d.calibration.compare import CompareOptions, Comparison, compare
+from geo3d.calibration.coverage import Coverage, measure_coverage
 from geo3d.calibration.detect_aprilgrid import find_aprilgrid
 from geo3d.calibration.detect_charuco import find_charuco
 from geo3d.calibration.detect_circles import disc_centres, disc_centroids, find_circles
 from geo3d.calibration.detection import Detection
+from geo3d.calibration.evidence import BoardView, CameraEvidence, evidence_of, measure_blur
 from geo3d.calibration.find_boards import FoundBoards, find_boards, guess_board, guess_size
 from geo3d.calibration.find_checkerboard import find_checkerboard, find_lattice
 from geo3d.calibration.find_target import find_target
@@ -15,21 +19,31 @@ from geo3d.calibration.printing import Page, lay_out, write_board
 from geo3d.calibration.targets import AprilGrid, CharucoBoard, Checkerboard, CircleGrid, Target
 
 __all__ = [
+    "Advice",
     "AprilGrid",
+    "BoardView",
     "CalibrateOptions",
     "Calibration",
+    "CameraEvidence",
     "CharucoBoard",
     "Checkerboard",
     "CircleGrid",
+    "CompareOptions",
+    "Comparison",
+    "Coverage",
     "Detection",
     "FoundBoards",
     "HeldOut",
     "Page",
     "Target",
+    "Verdict",
+    "advise",
     "calibrate",
     "choose_model",
+    "compare",
     "disc_centres",
     "disc_centroids",
+    "evidence_of",
     "find_aprilgrid",
     "find_boards",
     "find_charuco",
@@ -42,6 +56,8 @@ __all__ = [
     "guess_marker_board",
     "guess_size",
     "lay_out",
+    "measure_blur",
+    "measure_coverage",
     "observe",
     "write_board",
 ]
