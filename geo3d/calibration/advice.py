@@ -135,7 +135,7 @@ def _judge(evidence: CameraEvidence, coverage: Coverage, limits: _Limits) -> Ver
         checks.append(
             (
                 coverage.reach >= limits.reach,
-                f"corners reach {100 * coverage.reach:.0f} % of the way to the corner of the image (at least "
+                f"the board reaches {100 * coverage.reach:.0f} % of the way to the corner of the image (at least "
                 f"{100 * limits.reach:.0f} %)",
             )
         )
@@ -176,5 +176,5 @@ def _ninths(coverage: Coverage, limits: _Limits) -> tuple[bool, str]:
     missing = f", none in {listed(empty, 9)}" if empty else ""
     return (
         covered >= least,
-        f"corners lie in {covered} of {total} ninths of the image{missing} (at least {least})",
+        f"the board was seen in {covered} of {total} ninths of the image{missing} (at least {least})",
     )

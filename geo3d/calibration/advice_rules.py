@@ -93,17 +93,21 @@ def ninths(evidence: CameraEvidence, coverage: Coverage) -> Iterator[Finding]:
     if empty:
         yield (
             "problem",
-            f"No corner lies in {_ninth(empty)} of the image: what the lens does there is a guess. Add four tilted "
-            f"photos with the board {'there' if len(empty) == 1 else 'in each of them'}." + _caveat(evidence),
+            f"No point of the board lies in {_ninth(empty)} of the image: what the lens does there is a guess. Add "
+            f"four tilted photos with the board {'there' if len(empty) == 1 else 'in each of them'}."
+            + _caveat(evidence),
         )
     if thin:
         yield (
             "hint",
-            f"Fewer than {_THIN} corners lie in {_ninth(thin)} of the image: add two tilted photos with the board "
-            f"{'there' if len(thin) == 1 else 'in each of them'}.",
+            f"Fewer than {_THIN} points of the board lie in {_ninth(thin)} of the image: add two tilted photos "
+            f"with the board {'there' if len(thin) == 1 else 'in each of them'}.",
         )
     if not empty and not thin:
-        yield "fine", f"Corners lie in every ninth of the image, {counts[seen].min()} at the least."
+        yield (
+            "fine",
+            f"Points of the board lie in every ninth of the image, {counts[seen].min()} at the least.",
+        )
 
 
 def _ninth(names: list[str]) -> str:
@@ -116,7 +120,7 @@ def reach(evidence: CameraEvidence, coverage: Coverage) -> Iterator[Finding]:
     if coverage.reach >= LEAST_REACH:
         yield (
             "fine",
-            f"The corners reach {share:.0f} % of the way from the optical centre to the corner of the image.",
+            f"The board reaches {share:.0f} % of the way from the optical centre to the corner of the image.",
         )
         return
     how = (
@@ -126,8 +130,8 @@ def reach(evidence: CameraEvidence, coverage: Coverage) -> Iterator[Finding]:
     )
     yield (
         "hint",
-        f"The farthest corner lies {share:.0f} % of the way from the optical centre to the corner of the image; "
-        f"farther out the distortion is extrapolated. Add one photo for each corner of the image, the board "
+        f"The farthest point of the board lies {share:.0f} % of the way from the optical centre to the corner of the "
+        f"image; farther out the distortion is extrapolated. Add one photo for each corner of the image, the board "
         f"there, {how}." + (_caveat(evidence) if coverage.ninths.all() else ""),
     )
 
@@ -170,7 +174,7 @@ def count(evidence: CameraEvidence, coverage: Coverage) -> Iterator[Finding]:
     """Number of photos."""
     n = len(evidence.views)
     if n >= _ENOUGH_PHOTOS:
-        yield "fine", f"{photos(n)} are used, with {len(evidence.pixels):,} corners."
+        yield "fine", f"{photos(n)} are used, with {len(evidence.pixels):,} points of the board."
     else:
         yield (
             "problem" if n < _FEW_PHOTOS else "hint",
@@ -273,7 +277,7 @@ def left_out(evidence: CameraEvidence, coverage: Coverage) -> Iterator[Finding]:
         worst = sorted((n for n in per_photo if per_photo[n]), key=lambda n: -per_photo[n])
         yield (
             "hint",
-            f"{int((~evidence.used).sum())} of {len(evidence.used)} corners ({100 * off:.1f} %) are too far off and "
+            f"{int((~evidence.used).sum())} of {len(evidence.used)} points ({100 * off:.1f} %) are too far off and "
             f"have no say: look for reflexes, fingers and dirt on the board in {listed(worst)}.",
         )
 
