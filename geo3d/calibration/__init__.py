@@ -8,13 +8,14 @@ from geo3d.calibration.detect_aprilgrid import find_aprilgrid
 from geo3d.calibration.detect_charuco import find_charuco
 from geo3d.calibration.detect_circles import disc_centres, disc_centroids, find_circles
 from geo3d.calibration.detection import Detection
-from geo3d.calibration.evidence import BoardView, CameraEvidence, evidence_of, measure_blur
+from geo3d.calibration.evidence import BoardView, CameraEvidence, evidence_of
 from geo3d.calibration.find_boards import FoundBoards, find_boards, guess_board, guess_size
 from geo3d.calibration.find_checkerboard import find_checkerboard, find_lattice
 from geo3d.calibration.find_target import find_target
 from geo3d.calibration.guess_circles import guess_circle_grid
 from geo3d.calibration.guess_markers import guess_marker_board
 from geo3d.calibration.held_out import HeldOut, choose_model
+from geo3d.calibration.photo_measures import PhotoMeasures, measure_photos
 from geo3d.calibration.printing import Page, lay_out, write_board
 from geo3d.calibration.targets import AprilGrid, CharucoBoard, Checkerboard, CircleGrid, Target
 
@@ -35,6 +36,7 @@ __all__ = [
     "FoundBoards",
     "HeldOut",
     "Page",
+    "PhotoMeasures",
     "Target",
     "Verdict",
     "advise",
@@ -56,8 +58,8 @@ __all__ = [
     "guess_marker_board",
     "guess_size",
     "lay_out",
-    "measure_blur",
     "measure_coverage",
+    "measure_photos",
     "observe",
     "write_board",
 ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo3d.calibration.advice_rules import LEAST_REACH, NINTHS, RULES, edge_shift_px, listed
+from geo3d.calibration.advice_rules import LEAST_REACH, NINTHS, RULES, edge_shift_px, far_end, listed
 from geo3d.calibration.coverage import Coverage, measure_coverage
 from geo3d.calibration.evidence import CameraEvidence
 
@@ -78,7 +78,7 @@ _USES = (
         1.0,
         "features are found to half a pixel to one",
         1.0,
-        "the same",
+        "as the noise of features",
         7,
         0.0,
     ),
@@ -121,11 +121,9 @@ def advise(evidence: CameraEvidence) -> Advice:
 
 
 def typical_uncertainty_px(evidence: CameraEvidence) -> float | None:
-    """Standard deviation of the projection below which 95 % of the image are, pixels; None where it is not known."""
-    grid = evidence.uncertainty_px
-    if grid is None or not np.isfinite(grid).any():
-        return None
-    return float(np.nanpercentile(np.where(np.isfinite(grid), grid, np.nan), UNCERTAINTY_PERCENTILE))
+    """Standard deviation of the projection below which 95 % of what the lens shows is, pixels; None if not known."""
+    grid = evidence.shown_uncertainty_px
+    return None if grid is None else float(np.nanpercentile(grid, UNCERTAINTY_PERCENTILE))
 
 
 def _judge(evidence: CameraEvidence, coverage: Coverage, limits: _Limits) -> Verdict:
@@ -135,7 +133,7 @@ def _judge(evidence: CameraEvidence, coverage: Coverage, limits: _Limits) -> Ver
         checks.append(
             (
                 coverage.reach >= limits.reach,
-                f"the board reaches {100 * coverage.reach:.0f} % of the way to the corner of the image (at least "
+                f"the board reaches {100 * coverage.reach:.0f} % of the way to the {far_end(evidence)} (at least "
                 f"{100 * limits.reach:.0f} %)",
             )
         )

@@ -36,7 +36,6 @@ _PHOTO_FACTOR = 2.5  # of a photo's error to the usual one
 _BLUR_PX, _BLUR_FACTOR = 1.5, 2.0
 _PATTERN_FACTOR, _LEAST_PATTERN_PX = 1.5, 0.05
 _MOST_CORNERS_OFF = 0.01
-_BLACK_FROM_RAD = np.deg2rad(160.0)  # a lens this wide may leave the corners of the image black
 _NAMED = 4
 _RICHER = ("OPENCV_FISHEYE", "FULL_OPENCV", "THIN_PRISM_FISHEYE")
 
@@ -71,13 +70,15 @@ def focal_deviation(evidence: CameraEvidence) -> float:
     return float(np.max(evidence.params_std[at] / evidence.camera.params[at])) if at else 0.0
 
 
-def _caveat(evidence: CameraEvidence) -> str:
-    wide = evidence.camera.field_of_view()[2] > _BLACK_FROM_RAD
-    return (
-        " Where every photo is black, as at the corners of a fisheye image, nothing can be done."
-        if wide
-        else ""
-    )
+def far_end(evidence: CameraEvidence) -> str:
+    """What lies farthest from the optical centre, in words.
+
+    Parameters
+    ----------
+    evidence : CameraEvidence
+    """
+    circle = evidence.lit is not None and not evidence.lit.all()
+    return "edge of what the lens shows" if circle else "corner of the image"
 
 
 def ninths(evidence: CameraEvidence, coverage: Coverage) -> Iterator[Finding]:
@@ -94,8 +95,7 @@ def ninths(evidence: CameraEvidence, coverage: Coverage) -> Iterator[Finding]:
         yield (
             "problem",
             f"No point of the board lies in {_ninth(empty)} of the image: what the lens does there is a guess. Add "
-            f"four tilted photos with the board {'there' if len(empty) == 1 else 'in each of them'}."
-            + _caveat(evidence),
+            f"four tilted photos with the board {'there' if len(empty) == 1 else 'in each of them'}.",
         )
     if thin:
         yield (
@@ -115,24 +115,20 @@ def _ninth(names: list[str]) -> str:
 
 
 def reach(evidence: CameraEvidence, coverage: Coverage) -> Iterator[Finding]:
-    """How far the corners go towards the image's corners."""
-    share = 100 * coverage.reach
+    """How far the points go towards the corners of the image."""
+    share, end = 100 * coverage.reach, far_end(evidence)
     if coverage.reach >= LEAST_REACH:
-        yield (
-            "fine",
-            f"The board reaches {share:.0f} % of the way from the optical centre to the corner of the image.",
-        )
+        yield "fine", f"The board reaches {share:.0f} % of the way from the optical centre to the {end}."
         return
     how = (
-        "as far as the whole grid stays in the photo"
+        "as far out as the whole grid stays in the photo"
         if isinstance(evidence.target, CircleGrid)
-        else "so near that a part of it is cut off"
+        else "so far out that a part of it is cut off"
     )
     yield (
         "hint",
-        f"The farthest point of the board lies {share:.0f} % of the way from the optical centre to the corner of the "
-        f"image; farther out the distortion is extrapolated. Add one photo for each corner of the image, the board "
-        f"there, {how}." + (_caveat(evidence) if coverage.ninths.all() else ""),
+        f"The farthest point of the board lies {share:.0f} % of the way from the optical centre to the {end}; farther "
+        f"out the distortion is extrapolated. Add four photos, one for each corner, with the board {how}.",
     )
 
 

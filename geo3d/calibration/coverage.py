@@ -19,6 +19,8 @@ SIDES = ("left", "right", "top", "bottom")
 _SIDE_AXES = np.array([[-1.0, 0], [1, 0], [0, -1], [0, 1]])
 TILTED_RAD = np.deg2rad(20.0)
 _WITHIN = np.cos(np.deg2rad(60.0))  # of a side, a tilt is to that side; one between two counts for both
+_PLACES = 30  # across and down, at which the lens shows something or not
+_LEAST_SHOWN = 1 / 3  # of a ninth
 _CORNERS_PER_CELL = 20
 _LEAST_PHOTOS = 4  # whose corners lie in a cell, before its mean means something
 
@@ -32,11 +34,14 @@ class Coverage:
     ninths : (3, 3) int
         Corners in each ninth of the image, from the top left.
     visible : (3, 3) bool
-        Whether the camera sees anything in the middle of a ninth.
+        Whether the lens shows anything in a third of a ninth and more.
     reach : float
-        How far the corners go towards the corners of the image, from the principal point: 1 is all the way.
+        How far the points go from the principal point, towards the farthest place that the lens shows: the corner of
+        the image, or the edge of the image circle. 1 is all the way.
     tilts_rad : (V,) float64
         Between the board and the image plane.
+    directions : (V, 2) float64
+        Unit vectors in the image towards the edge of the board that is nearer, x right and y down; zero without tilt.
     tilted_to : (V, 4) bool
         Whether the board is tilted by 20 degrees and more, and its left, right, top, bottom edge is the nearer.
     distances_m : (V,) float64
@@ -49,6 +54,7 @@ class Coverage:
     visible: np.ndarray
     reach: float
     tilts_rad: np.ndarray
+    directions: np.ndarray
     tilted_to: np.ndarray
     distances_m: np.ndarray
     shares: np.ndarray
@@ -98,9 +104,10 @@ def measure_coverage(evidence: CameraEvidence) -> Coverage:
     size = np.array([camera.width, camera.height])
     cell = np.clip((3 * pixels / size).astype(int), 0, 2)
     ninths = np.bincount(cell[:, 1] * 3 + cell[:, 0], minlength=9).reshape(3, 3)
-    middles = np.stack(np.meshgrid([1 / 6, 0.5, 5 / 6], [1 / 6, 0.5, 5 / 6]), axis=-1) * size
-    corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * size - camera.principal_point
-    far = np.linalg.norm(pixels - camera.principal_point, axis=1).max()
+    places = np.stack(np.meshgrid(np.linspace(0, 1, _PLACES), np.linspace(0, 1, _PLACES)), axis=-1) * size
+    shown = evidence.lit_at(places)
+    visible = shown.reshape(3, _PLACES // 3, 3, _PLACES // 3).mean(axis=(1, 3)) >= _LEAST_SHOWN
+    edge, far = (np.linalg.norm(p - camera.principal_point, axis=1).max() for p in (places[shown], pixels))
 
     rotations = np.stack([v.cam_from_board.rotation for v in evidence.views])
     middle = np.stack(
@@ -113,13 +120,14 @@ def measure_coverage(evidence: CameraEvidence) -> Coverage:
     normals = normals * np.where(np.sum(normals * middle, axis=1) < 0, -1.0, 1.0)[:, None]
     sine = np.linalg.norm(normals[:, :2], axis=1)
     tilts = np.arctan2(sine, normals[:, 2])
-    along = normals[:, :2] @ _SIDE_AXES.T / np.maximum(sine, 1e-12)[:, None]
+    directions = normals[:, :2] / np.maximum(sine, 1e-12)[:, None]
     return Coverage(
         ninths,
-        np.isfinite(camera.unproject(middles)).all(axis=-1),
-        float(far / np.linalg.norm(corners, axis=1).max()),
+        visible,
+        min(float(far / edge), 1.0),
         tilts,
-        (along >= _WITHIN - 1e-9) & (tilts >= TILTED_RAD)[:, None],
+        directions,
+        (directions @ _SIDE_AXES.T >= _WITHIN - 1e-9) & (tilts >= TILTED_RAD)[:, None],
         np.linalg.norm(middle, axis=1),
         np.array([_hull_area(v.detection.pixels) for v in evidence.views]) / size.prod(),
     )

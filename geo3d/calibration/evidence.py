@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,15 +14,12 @@ from geo3d.calibration.detection import Detection
 from geo3d.calibration.targets import Target
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
-from geo3d.images import blur_px, read_image
-from geo3d.util.threads import map_threads
 
 if TYPE_CHECKING:
     from geo3d.calibration.calibrate import Calibration
     from geo3d.calibration.find_boards import FoundBoards
     from geo3d.calibration.held_out import HeldOut
-
-_LEAST_CROP_PX = 16  # side of a picture whose blur can be measured
+    from geo3d.calibration.photo_measures import PhotoMeasures
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +69,9 @@ class CameraEvidence:
         Lens models among which this one was chosen.
     uncertainty_px : (H', W') float64, optional
         Standard deviation of the projection over a grid of the whole image, rows down; NaN where nothing is seen.
+    lit : (R, C) bool, optional
+        Cells of the image, rows down, in which some photo shows something: a fisheye image may be a circle in black.
+        All of them when left out.
     metric : bool
         The board's lengths are known; otherwise only ratios of lengths mean something.
     name : str
@@ -90,6 +88,7 @@ class CameraEvidence:
     held_out_rms_px: float | None = None
     tried: Sequence[HeldOut] = ()
     uncertainty_px: np.ndarray | None = None
+    lit: np.ndarray | None = None
     metric: bool = True
     name: str = ""
 
@@ -135,6 +134,25 @@ class CameraEvidence:
         """Between the nearest and the farthest point of the board's face, metres."""
         return float(np.ptp(self.points[:, 2] - self.target.points[:, 2]))
 
+    def lit_at(self, pixels: np.ndarray) -> np.ndarray:
+        """(...) whether the lens shows something at pixels (..., 2) of the image."""
+        if self.lit is None:
+            return np.ones(np.shape(pixels)[:-1], bool)
+        rows, columns = self.lit.shape
+        cell = (pixels * np.array([columns / self.camera.width, rows / self.camera.height])).astype(int)
+        return self.lit[np.clip(cell[..., 1], 0, rows - 1), np.clip(cell[..., 0], 0, columns - 1)]
+
+    @cached_property
+    def shown_uncertainty_px(self) -> np.ndarray | None:
+        """(H', W') the uncertainty, NaN where the lens shows nothing; None where it is not known at all."""
+        grid = self.uncertainty_px
+        if grid is None or not np.isfinite(grid).any():
+            return None
+        rows, columns = grid.shape
+        x, y = (np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows
+        places = np.stack(np.meshgrid(x * self.camera.width, y * self.camera.height), axis=-1)
+        return np.where(np.isfinite(grid) & self.lit_at(places), grid, np.nan)
+
     def photo_rms_px(self) -> np.ndarray:
         """(V,) root mean square error of each photo."""
         return np.array([np.sqrt(np.mean(np.sum(r * r, axis=1))) for r in self.residuals])
@@ -151,7 +169,7 @@ def evidence_of(
     *,
     tried: Sequence[HeldOut] = (),
     uncertainty_px: np.ndarray | None = None,
-    blur: Mapping[str, float] | None = None,
+    measures: PhotoMeasures | None = None,
     metric: bool = True,
 ) -> CameraEvidence:
     """The evidence for the calibration of one camera.
@@ -165,8 +183,8 @@ def evidence_of(
         What `choose_model` tried; the error of the model that was taken is looked up there.
     uncertainty_px : (H', W') float64, optional
         As of `CameraEvidence`.
-    blur : mapping of str to float, optional
-        As of `measure_blur`.
+    measures : PhotoMeasures, optional
+        As of `measure_photos`.
     metric : bool
         As of `CameraEvidence`.
 
@@ -174,7 +192,7 @@ def evidence_of(
     -------
     CameraEvidence
     """
-    blur = blur or {}
+    blur = {} if measures is None else measures.blur_px
     views = [
         BoardView(name, found.detections[name], SE3(rotation, translation), blur_px=blur.get(name))
         for name, rotation, translation in zip(done.names, done.rotations, done.translations, strict=True)
@@ -190,41 +208,6 @@ def evidence_of(
         held_out_rms_px=held_out[0] if held_out else None,
         tried=tried,
         uncertainty_px=uncertainty_px,
+        lit=None if measures is None else measures.lit,
         metric=metric,
     )
-
-
-def measure_blur(
-    folder: str | os.PathLike, detections: Mapping[str, Detection], threads: int | None = None
-) -> dict[str, float]:
-    """How blurred the photos are where they show the board.
-
-    Parameters
-    ----------
-    folder : path
-    detections : mapping of str to Detection
-        By name of the photo in the folder.
-    threads : int, optional
-        By default all cores.
-
-    Returns
-    -------
-    dict of str to float
-        Standard deviation of the blur, pixels; boards of less than 16 pixels are left out.
-
-    Raises
-    ------
-    ValueError, OSError
-        If a photo cannot be read.
-    """
-
-    def one(name: str) -> float | None:
-        image = read_image(Path(folder) / name, "gray")
-        low = np.maximum(np.floor(detections[name].pixels.min(axis=0)).astype(int), 0)
-        high = np.ceil(detections[name].pixels.max(axis=0)).astype(int)
-        crop = image[low[1] : high[1], low[0] : high[0]]
-        return blur_px(crop) if min(crop.shape) >= _LEAST_CROP_PX else None
-
-    names = sorted(detections)
-    measured = zip(names, map_threads(one, names, threads), strict=True)
-    return {name: blur for name, blur in measured if blur is not None}

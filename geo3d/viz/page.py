@@ -70,6 +70,31 @@ def grade_of(value: float, good: float, fair: float) -> str:
     return "good" if value >= good else "fair" if value >= fair else "poor"
 
 
+def figure(title: str, drawing: str, caption: str) -> str:
+    """A drawing with a heading and an explanation.
+
+    Parameters
+    ----------
+    title, caption : str
+        Plain text.
+    drawing : str
+        HTML.
+    """
+    return f"<figure><h3>{escaped(title)}</h3>{drawing}<figcaption>{escaped(caption)}</figcaption></figure>"
+
+
+def pairs_section(title: str, *parts: str) -> str:
+    """A section whose parts, HTML, stand beside each other in pairs; empty parts are left out.
+
+    Parameters
+    ----------
+    title : str
+        Plain text.
+    parts : str
+    """
+    return f'<section><h2>{escaped(title)}</h2><div class="two">{"".join(parts)}</div></section>'
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
     """A table of HTML cells whose columns after the first few are numbers.
 
