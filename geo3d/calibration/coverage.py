@@ -148,10 +148,14 @@ def residual_cells(evidence: CameraEvidence) -> ResidualCells:
     Returns
     -------
     ResidualCells
-        Of so many cells, near to squares, that about 20 corners lie in each.
+        Of so many cells, near to squares, that about 20 points lie in each that has some.
     """
     width, height = evidence.camera.width, evidence.camera.height
-    count = max(len(evidence.pixels) / _CORNERS_PER_CELL, 4.0)
+    places = (evidence.pixels * [_PLACES / width, _PLACES / height]).astype(int)
+    filled = (
+        len(np.unique(places, axis=0)) / _PLACES**2
+    )  # a part of the image with few points or none needs no cells
+    count = max(len(evidence.pixels) / _CORNERS_PER_CELL, 4.0) / filled
     columns = int(np.clip(np.sqrt(count * width / height), 3, 24))
     rows = max(2, round(columns * height / width))
     seen = np.isfinite(evidence.errors_px) & evidence.used

@@ -169,12 +169,13 @@ def cell_rects(values: np.ndarray, height: float, tips: np.ndarray, limits: tupl
     """
     rows, columns = values.shape
     low, high = limits
-    w, h = _WIDTH / columns, height / rows
+    x = (np.arange(columns + 1) * (_WIDTH / columns)).round(1)  # edges, so that neighbours leave no gap
+    y = (np.arange(rows + 1) * (height / rows)).round(1)
     rects = []
     for i, j in zip(*np.nonzero(np.isfinite(values))):
         share = np.clip((values[i, j] - low) / max(high - low, 1e-12), 0, 1)
         rects.append(
-            f'<rect x="{j * w:.1f}" y="{i * h:.1f}" width="{w:.1f}" height="{h:.1f}" '
+            f'<rect x="{x[j]:.1f}" y="{y[i]:.1f}" width="{x[j + 1] - x[j]:.1f}" height="{y[i + 1] - y[i]:.1f}" '
             f'fill-opacity="{0.06 + 0.94 * share:.2f}"><title>{html.escape(tips[i, j])}</title></rect>'
         )
     return f'<g class="cells">{"".join(rects)}</g>'

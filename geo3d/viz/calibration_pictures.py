@@ -18,6 +18,7 @@ _SIDE_PX = 760
 _QUALITY = 80
 _BLANKS = (0.0, 0.25, 0.5, 1.0)  # shares of blank edge tried, until the whole board is in the picture
 _LEAST_IN_ROW = 3
+_DOT_SHARE, _DOT_RADII = 0.22, (0.6, 2.4)  # of the distance between points; in a picture 240 wide
 
 
 def small_photos(folder: Path | None, names: list[str]) -> dict[str, str]:
@@ -48,7 +49,12 @@ def marked_photo(uri: str | None, camera: Camera, found: Detection | None) -> st
     k = 240 / camera.width
     picture = "" if uri is None else f'<image href="{uri}" width="240" height="{camera.height * k:.1f}"/>'
     pixels = np.zeros((0, 2)) if found is None else found.pixels * k
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>' for x, y in pixels)
+    if len(pixels):
+        apart = float(np.sqrt(np.ptp(pixels, axis=0).prod() / len(pixels)))
+        radius = float(np.clip(_DOT_SHARE * apart, *_DOT_RADII))
+    else:
+        radius = 0.0
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>' for x, y in pixels)
     return f'<svg class="marked" viewBox="0 0 240 {camera.height * k:.1f}">{picture}{dots}</svg>'
 
 

@@ -41,7 +41,7 @@ def write_calibration_report(path: str | os.PathLike, data: CalibrationReportDat
 def render_calibration_report(data: CalibrationReportData) -> str:
     """The report as HTML."""
     views = [CameraView(entry) for entry in data.cameras]
-    names = [view.evidence.name or f"camera {i}" for i, view in enumerate(views, 1)]
+    names = [view.evidence.name for view in views]
     metric = all(view.evidence.metric for view in views)
     several = len(views) > 1
     tiles = rig_tiles(data.rig, metric) if data.rig is not None else []
@@ -54,9 +54,8 @@ def render_calibration_report(data: CalibrationReportData) -> str:
     ]
     for view, name in zip(views, names):
         if several:
-            parts.append(
-                f'<h2 class="part">{escaped(name)}</h2><div class="tiles">{"".join(sections.tiles(view))}</div>'
-            )
+            parts.append(f'<h2 class="part">{escaped(name)}</h2>{sections.verdicts(view)}')
+            parts.append(f'<div class="tiles">{"".join(sections.tiles(view))}</div>')
         parts += _camera(view)
     return page(data.title, parts)
 

@@ -99,6 +99,9 @@ class CalibrationReportData:
     def __post_init__(self) -> None:
         if not self.cameras:
             raise ValueError("cameras: expected one entry and more, got none")
+        names = [entry.evidence.name for entry in self.cameras]
+        if len(names) > 1 and (len(set(names)) < len(names) or "" in names):
+            raise ValueError(f"cameras: expected a name of its own for each of {len(names)}, got {names}")
         if self.rig is not None and len(self.rig.cam_from_first) != len(self.cameras):
             raise ValueError(
                 f"rig: expected a pose for each of {len(self.cameras)} cameras, got {len(self.rig.cam_from_first)}"

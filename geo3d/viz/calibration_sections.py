@@ -49,29 +49,50 @@ class CameraView:
         return (self.evidence.rms_px, "of the fit") if held is None else (held, "in photos held out")
 
 
-def headline(title: str, views: list[CameraView], tiles: list[str]) -> str:
+def headline(title: str, views: list[CameraView], figures: list[str]) -> str:
     """Title, whether it is good, and the tiles of the first sight.
 
     Parameters
     ----------
     title : str
     views : list of CameraView
-    tiles : list of str
-        HTML.
+    figures : list of str
+        Tiles, HTML.
     """
-    several = len(views) > 1
-    verdicts = "".join(
-        f'<p class="verdict use {"yes" if v.good else "no"}">'
-        f"{escaped(view.evidence.name + ': ' if several else '')}{escaped(v.text)}</p>"
-        for view in views
-        for v in view.advice.verdicts
-    )
     return f"""<header>
 <p class="brand">geo3d &middot; calibration report</p>
 <h1>{escaped(title)}</h1>
-{verdicts}
+{verdicts(views[0]) if len(views) == 1 else _verdicts_of_all(views)}
 </header>
-<div class="tiles">{"".join(tiles)}</div>"""
+<div class="tiles">{"".join(figures)}</div>"""
+
+
+def verdicts(view: CameraView) -> str:
+    """Whether a camera's calibration is good enough, and why.
+
+    Parameters
+    ----------
+    view : CameraView
+    """
+    return "".join(_verdict(verdict.good, verdict.text) for verdict in view.advice.verdicts)
+
+
+def _verdicts_of_all(views: list[CameraView]) -> str:
+    lines = []
+    for judged in zip(*(view.advice.verdicts for view in views)):
+        bad = [view.evidence.name for view, verdict in zip(views, judged) if not verdict.good]
+        use = judged[0].use
+        if bad:
+            lines.append(
+                _verdict(False, f"Not good enough for {use}: {', '.join(bad)}. Why is said with each.")
+            )
+        else:
+            lines.append(_verdict(True, f"All {len(views)} cameras are good enough for {use}."))
+    return "".join(lines)
+
+
+def _verdict(good: bool, text: str) -> str:
+    return f'<p class="verdict use {"yes" if good else "no"}">{escaped(text)}</p>'
 
 
 def tiles(view: CameraView) -> list[str]:
