@@ -259,7 +259,7 @@ def left_out(evidence: CameraEvidence, coverage: Coverage) -> Iterator[Finding]:
     """Photos that are not used, by reason."""
     reasons: dict[str, list[str]] = {}
     for name, reason in evidence.left_out.items():
-        reasons.setdefault(reason.replace(name, "it"), []).append(name)
+        reasons.setdefault(reason, []).append(name)
     many = len(evidence.left_out) > len(evidence.views)
     for reason, names in reasons.items():
         yield (

@@ -185,7 +185,7 @@ def _align(a: Camera, b: Camera, pixels: np.ndarray, distance_m: float | None) -
     seen = np.isfinite(a.project(start.act(points))).all(axis=-1)
     if seen.sum() < _LEAST_PIXELS:
         raise ValueError(
-            f"only {seen.sum()} of {len(both)} pixels of the trusted region are seen by both cameras: they are no "
+            f"only {seen.sum()} of {both.size} pixels of the trusted region are seen by both cameras: they are no "
             "calibrations of one camera, or trusted_radius is too large or too small"
         )
     points, pixels = points[seen], pixels[seen]

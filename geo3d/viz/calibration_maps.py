@@ -75,11 +75,11 @@ def residual_map(evidence: CameraEvidence, cells: ResidualCells) -> tuple[str, f
     rows, columns = size.shape
     longest = float(np.nanmax(size)) if told.any() else 1.0
     larger = _round_down(0.8 * _WIDTH / columns / (scale * max(longest, 1e-9)))
-    tips = np.full(size.shape, "", object)
+    tips = [[""] * columns for _ in range(rows)]
     arrows = []
     for i, j in zip(*np.nonzero(told)):
         dx, dy = cells.mean_px[i, j]
-        tips[i, j] = (
+        tips[i][j] = (
             f"{size[i, j]:.2f} px in {cells.photos[i, j]} photos; chance makes {cells.chance_px[i, j]:.2f}"
         )
         x, y = (j + 0.5) * _WIDTH / columns, (i + 0.5) * height / rows
@@ -144,7 +144,7 @@ def value_map(
     if not len(known):
         return ""
     low, high = float(known.min()), float(np.percentile(known, percentile))
-    tips = np.array([[f"{v:.3g} {unit}" for v in row] for row in values], object)
+    tips = [[f"{v:.3g} {unit}" for v in row] for row in values]
     body = cell_rects(values, tall, tips, (low, high))
     more = " and more" if known.max() > high * 1.001 else ""
     legend = (
@@ -154,7 +154,7 @@ def value_map(
     return _drawing(tall, body, label) + legend
 
 
-def cell_rects(values: np.ndarray, height: float, tips: np.ndarray, limits: tuple[float, float]) -> str:
+def cell_rects(values: np.ndarray, height: float, tips: list[list[str]], limits: tuple[float, float]) -> str:
     """A rectangle for each value that is a number, the more opaque the larger it is.
 
     Parameters
@@ -162,7 +162,7 @@ def cell_rects(values: np.ndarray, height: float, tips: np.ndarray, limits: tupl
     values : (R, C) float
     height : float
         Of the drawing.
-    tips : (R, C) object
+    tips : list of lists of str
         Shown when a cell is pointed at.
     limits : (float, float)
         Values of the palest and of the strongest colour.
@@ -176,7 +176,7 @@ def cell_rects(values: np.ndarray, height: float, tips: np.ndarray, limits: tupl
         share = np.clip((values[i, j] - low) / max(high - low, 1e-12), 0, 1)
         rects.append(
             f'<rect x="{x[j]:.1f}" y="{y[i]:.1f}" width="{x[j + 1] - x[j]:.1f}" height="{y[i + 1] - y[i]:.1f}" '
-            f'fill-opacity="{0.06 + 0.94 * share:.2f}"><title>{html.escape(tips[i, j])}</title></rect>'
+            f'fill-opacity="{0.06 + 0.94 * share:.2f}"><title>{html.escape(tips[i][j])}</title></rect>'
         )
     return f'<g class="cells">{"".join(rects)}</g>'
 
