@@ -8,7 +8,7 @@ from geo3d.calibration.detect_aprilgrid import find_aprilgrid
 from geo3d.calibration.detect_charuco import find_charuco
 from geo3d.calibration.detect_circles import disc_centres, disc_centroids, find_circles
 from geo3d.calibration.detection import Detection
-from geo3d.calibration.evidence import BoardView, CameraEvidence, evidence_of
+from geo3d.calibration.evidence import BoardView, CameraEvidence, evidence_of, evidence_of_rig
 from geo3d.calibration.find_boards import FoundBoards, find_boards, guess_board, guess_size
 from geo3d.calibration.find_checkerboard import find_checkerboard, find_lattice
 from geo3d.calibration.find_target import find_target
@@ -46,6 +46,7 @@ __all__ = [
     "disc_centres",
     "disc_centroids",
     "evidence_of",
+    "evidence_of_rig",
     "find_aprilgrid",
     "find_boards",
     "find_charuco",

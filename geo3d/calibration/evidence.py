@@ -17,9 +17,12 @@ from geo3d.geometry import SE3
 
 if TYPE_CHECKING:
     from geo3d.calibration.calibrate import Calibration
+    from geo3d.calibration.calibrate_rig import RigCalibration
     from geo3d.calibration.find_boards import FoundBoards
     from geo3d.calibration.held_out import HeldOut
     from geo3d.calibration.photo_measures import PhotoMeasures
+
+_UNUSED = "its points fit no pose of the board as well as those of the other photos do"
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,3 +214,68 @@ def evidence_of(
         lit=None if measures is None else measures.lit,
         metric=metric,
     )
+
+
+def evidence_of_rig(
+    rig: RigCalibration,
+    number: int,
+    found: FoundBoards,
+    params_std: np.ndarray,
+    name: str,
+    *,
+    measures: PhotoMeasures | None = None,
+    metric: bool = True,
+) -> CameraEvidence:
+    """The evidence for one camera of a rig, with the poses of the board that hold for all its cameras.
+
+    Parameters
+    ----------
+    rig : RigCalibration
+    number : int
+        Of the camera in the rig, from 0.
+    found : FoundBoards
+        In that camera's photos.
+    params_std : (P,) float64
+        Standard deviations of that camera's parameters.
+    name : str
+        Of the camera.
+    measures : PhotoMeasures, optional
+        As of `measure_photos`.
+    metric : bool
+        As of `CameraEvidence`.
+
+    Returns
+    -------
+    CameraEvidence
+        Without what is not known of a rig's camera by itself; `dataclasses.replace` adds it.
+    """
+    target, blur = found.target, {} if measures is None else measures.blur_px
+    views = []
+    for moment, rotation, translation in zip(rig.moments, rig.rotations, rig.translations, strict=True):
+        pose = rig.cam_from_first[number] @ SE3(rotation, translation)
+        for photo in (photo for camera, photo in moment if camera == number):
+            seen = _as_placed(found.detections[photo], target, rig.cameras[number], pose)
+            views.append(BoardView(photo, seen, pose, blur_px=blur.get(photo)))
+    used = {view.name for view in views}
+    unused = {photo: _UNUSED for photo in found.detections if photo not in used}
+    return CameraEvidence(
+        rig.cameras[number],
+        target,
+        sorted(views, key=lambda view: view.name),
+        rig.shape,
+        params_std,
+        left_out={**found.skipped, **unused},
+        lit=None if measures is None else measures.lit,
+        metric=metric,
+        name=name,
+    )
+
+
+def _as_placed(found: Detection, target: Target, camera: Camera, pose: SE3) -> Detection:
+    """A board that looks the same when it is turned, with the points named as the other cameras see it."""
+    turned = [Detection(target.ids_turned(found.ids, q), found.pixels) for q in target.quarters]
+    off = [
+        np.linalg.norm(camera.project(pose.act(target.points[d.ids])) - d.pixels, axis=1).mean()
+        for d in turned
+    ]
+    return turned[int(np.argmin(off))]

@@ -15,6 +15,7 @@ from geo3d.viz.calibration_report_data import CalibrationReportData as Calibrati
 from geo3d.viz.calibration_report_data import CameraEntry as CameraEntry
 from geo3d.viz.calibration_report_data import RigEntry as RigEntry
 from geo3d.viz.calibration_report_data import RigMoment as RigMoment
+from geo3d.viz.calibration_report_data import rig_entry as rig_entry
 from geo3d.viz.calibration_rig_section import rig_section, rig_tiles
 from geo3d.viz.calibration_sections import CameraView
 from geo3d.viz.page import escaped, page

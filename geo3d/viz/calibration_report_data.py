@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from geo3d.calibration import CameraEvidence, Detection
+from geo3d.calibration.calibrate_rig import RigCalibration
 from geo3d.geometry import SE3
 
 
@@ -73,6 +74,38 @@ class RigEntry:
     rotation_std_rad: np.ndarray | None = None
     translation_std_m: np.ndarray | None = None
     dropped: Mapping[str, str] = field(default_factory=dict)
+
+
+def rig_entry(
+    rig: RigCalibration,
+    rotation_std_rad: np.ndarray | None = None,
+    translation_std_m: np.ndarray | None = None,
+) -> RigEntry:
+    """The entry of a calibrated rig.
+
+    Parameters
+    ----------
+    rig : RigCalibration
+    rotation_std_rad, translation_std_m : (C, 3) float64, optional
+        As of `RigEntry`.
+
+    Returns
+    -------
+    RigEntry
+    """
+    moments = []
+    for photos in rig.moments:
+        names: list[str | None] = [None] * len(rig.cameras)
+        errors: list[float | None] = [None] * len(rig.cameras)
+        for camera, name in photos:
+            names[camera] = name
+            errors[camera] = float(np.sqrt(np.mean(rig.errors_px[camera, name] ** 2)))
+        moments.append(RigMoment(names, errors))
+    dropped = {
+        ", ".join(name for _, name in photos): f"they disagree by {px:.1f} pixels"
+        for photos, px in rig.apart.items()
+    }
+    return RigEntry(rig.cam_from_first, moments, rig.rms_px, rotation_std_rad, translation_std_m, dropped)
 
 
 @dataclass(frozen=True, eq=False)
