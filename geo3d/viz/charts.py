@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,6 +50,18 @@ def histogram(
             f"{html.escape(marker.text)}</text>"
         )
     return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg>'
+
+
+def error_histogram(values: np.ndarray) -> str:
+    """Histogram of errors (N,), pixels, with their mean; the last half per cent stands in the last bar."""
+    top = max(float(np.percentile(values, 99.5)), 1e-3)
+    counts, edges = np.histogram(np.minimum(values, top), bins=32, range=(0, top))
+    names = [f"{low:.2f} to {high:.2f} px" for low, high in pairwise(edges)]
+    names[-1] = f"{edges[-2]:.2f} px and more"
+    step = float(f"{top / 8:.0e}")  # one digit: 0.2, 0.5, ...
+    ticks = [(k * step / top * 32, f"{k * step:g}") for k in range(1, int(top / step) + 1)]
+    mean = float(values.mean())
+    return histogram(counts, names, ticks, Marker(mean / top * 32, f"mean {mean:.2f} px"))
 
 
 def bar_rows(rows: list[tuple[str, float, str]]) -> str:

@@ -1,19 +1,18 @@
 """The report of a reconstruction: one HTML file that stands alone, for a reader who is no expert.
 
 Nothing is loaded from a network: style, script, thumbnails and points lie in the file. Sections are made by
-`report_sections` and `report_place`, charts by `charts`, the interactive map's data by `report_map`.
+`report_sections` and `report_place`, charts by `charts`, the page around them by `page`, the interactive map's data by
+`report_map`.
 """
 
 from __future__ import annotations
 
-import html
 import os
-from datetime import datetime
 from pathlib import Path
 
-import geo3d
 from geo3d.util.files import write_text
 from geo3d.viz import report_sections as sections
+from geo3d.viz.page import page
 from geo3d.viz.report_data import MatchGraph as MatchGraph
 from geo3d.viz.report_data import ReportData as ReportData
 from geo3d.viz.report_data import Unregistered as Unregistered
@@ -59,35 +58,4 @@ def render_report(data: ReportData) -> str:
         sections.timings(view),
         sections.words(),
     ]
-    made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    return _PAGE.format(
-        title=html.escape(data.title),
-        style=(_HERE / "report.css").read_text(encoding="utf-8"),
-        script=(_HERE / "report.js").read_text(encoding="utf-8"),
-        body="\n".join(part for part in body if part),
-        foot=f"Made by geo3d {geo3d.__version__} on {made}. This page loads nothing from a network.",
-    )
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} - geo3d report</title>
-<style>
-{style}
-</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-<footer>{foot}</footer>
-<script>
-{script}
-</script>
-</body>
-</html>
-"""
+    return page(data.title, body, (_HERE / "report.js").read_text(encoding="utf-8"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from geo3d.viz.charts import arrows, bar_rows
+from geo3d.viz.page import escaped, table
 from geo3d.viz.report_data import ReportData
 
 _MAX_ROWS = 40
@@ -23,7 +23,7 @@ def place_section(data: ReportData) -> str:
     several = len(found["models"]) > 1
     parts = [
         '<section id="place"><h2>Scale and place</h2>',
-        f'<p class="lead">{_text(found["summary"])}</p>',
+        f'<p class="lead">{escaped(found["summary"])}</p>',
         _origin(found),
     ]
     for number, model in enumerate(found["models"], 1):
@@ -31,28 +31,12 @@ def place_section(data: ReportData) -> str:
         if body:
             parts.append((f"<h3>Model {number}</h3>" if several else "") + body)
     if found.get("altitude"):
-        parts.append(f"<p>{_text(found['altitude']['meaning'])}</p>")
+        parts.append(f"<p>{escaped(found['altitude']['meaning'])}</p>")
     return "".join([*parts, "</section>"])
-
-
-def _text(words: object) -> str:
-    return html.escape(str(words))
 
 
 def _metres(value: float | None) -> str:
     return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"  # + 0.0: no "-0.000"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose columns after the first are numbers."""
-    top = "".join(f"<th{'' if i == 0 else ' class=n'}>{h}</th>" for i, h in enumerate(heads))
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{'' if i == 0 else ' class=n'}>{cell}</td>" for i, cell in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _origin(found: Mapping[str, Any]) -> str:
@@ -64,8 +48,8 @@ def _origin(found: Mapping[str, Any]) -> str:
     heads = ["latitude, longitude of the origin", "altitude, m"]
     if utm:
         row += [f"EPSG:{utm['epsg']}", *(f"{value:.3f}" for value in utm["offset_m"][:2])]
-        heads += [f"UTM {_text(utm['zone'])}", "easting, m", "northing, m"]
-    return _table(heads, [row])
+        heads += [f"UTM {escaped(utm['zone'])}", "easting, m", "northing, m"]
+    return table(heads, [row])
 
 
 def _figures(model: Mapping[str, Any]) -> str:
@@ -84,33 +68,33 @@ def _figures(model: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     heads = ["residuals, m", "horizontal median", "horizontal RMS", "vertical median", "vertical RMS"]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _control(model: Mapping[str, Any]) -> str:
     rows = [
         [
-            _text(p["name"]),
+            escaped(p["name"]),
             "check" if p["check"] else "used" if p["used"] else "not used",
             str(p["photos"]),
             _metres(p["east"]),
             _metres(p["north"]),
             _metres(p["up"]),
             "-" if p["error_px"] is None else f"{p['error_px']:.2f}",
-            _text(p["note"]),
+            escaped(p["note"]),
         ]
         for p in model["control_residuals"]["points"]
     ]
     if not rows:
         return ""
     heads = ["surveyed point", "", "photos", "east, m", "north, m", "up, m", "marks, px", ""]
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _lengths(model: Mapping[str, Any]) -> str:
     rows = [
         [
-            _text(length["name"]),
+            escaped(length["name"]),
             f"{length['known_m']:.4g}",
             f"{length['model_m']:.4g}",
             f"{100 * (length['model_m'] / length['known_m'] - 1):+.2f} %",
@@ -118,7 +102,7 @@ def _lengths(model: Mapping[str, Any]) -> str:
         ]
         for length in model["lengths"]
     ]
-    return _table(["known length", "measured, m", "model, m", "off by", ""], rows) if rows else ""
+    return table(["known length", "measured, m", "model, m", "off by", ""], rows) if rows else ""
 
 
 def _photos(model: Mapping[str, Any]) -> str:
@@ -164,4 +148,4 @@ def _plan(photos: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _notes(model: Mapping[str, Any]) -> str:
-    return "".join(f"<p>{_text(note)}</p>" for note in model["notes"])
+    return "".join(f"<p>{escaped(note)}</p>" for note in model["notes"])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from geo3d.util.progress import format_seconds
-from geo3d.viz.charts import Marker, bar_rows, heat_map, histogram
+from geo3d.viz.charts import Marker, bar_rows, error_histogram, heat_map, histogram
+from geo3d.viz.page import escaped, grade_of, tile
 from geo3d.viz.report_data import ReportData
 from geo3d.viz.summary import ModelSummary, ViewSummary, two_digits
 from geo3d.viz.thumbnails import thumbnails
@@ -44,26 +43,6 @@ class ReportView:
         return joined[np.isfinite(joined)]
 
 
-def _text(words: object) -> str:
-    return html.escape(str(words))
-
-
-def _tile(name: str, value: str, meaning: str, grade: str = "") -> str:
-    mark = {"good": "good", "fair": "fair", "poor": "poor"}.get(grade, "")
-    chip = f'<span class="chip {mark}">{mark}</span>' if mark else ""
-    return (
-        f'<div class="tile"><div class="name">{_text(name)}{chip}</div>'
-        f'<div class="value">{value}</div><p>{_text(meaning)}</p></div>'
-    )
-
-
-def _grade(value: float, good: float, fair: float) -> str:
-    """Grade of a figure of which more is better."""
-    if not np.isfinite(value):
-        return ""
-    return "good" if value >= good else "fair" if value >= fair else "poor"
-
-
 def headline(view: ReportView) -> str:
     """Title, one sentence, and the tiles."""
     data = view.data
@@ -74,37 +53,37 @@ def headline(view: ReportView) -> str:
     length = observations / points if points else float("nan")
     count = len(view.models)
     tiles = [
-        _tile(
+        tile(
             "Photos placed",
             f"{placed}<small> of {total}</small>",
             "A photo is placed (registered) when the spot and the direction it was taken from were found.",
-            _grade(placed / total if total else float("nan"), 0.95, 0.7),
+            grade_of(placed / total if total else float("nan"), 0.95, 0.7),
         ),
-        _tile(
+        tile(
             "Points",
             f"{points:,}",
             "Spots of the scene that were recognised in at least two photos and located in 3D.",
         ),
-        _tile(
+        tile(
             "Reprojection error",
             f"{error:.2f}<small> px</small>" if np.isfinite(error) else "-",
             "Mean distance between a point drawn back into a photo and where the photo shows it. "
             "Under 1 px is good.",
-            _grade(-error, -1.0, -2.0),
+            grade_of(-error, -1.0, -2.0),
         ),
-        _tile(
+        tile(
             "Photos per point",
             f"{length:.1f}" if np.isfinite(length) else "-",
             "How many photos see a point, on average (track length). From 3 on, points check each other.",
-            _grade(length, 3.0, 2.5),
+            grade_of(length, 3.0, 2.5),
         ),
-        _tile(
+        tile(
             "Models",
             f"{count}",
             "Groups of photos that could be joined. One means that everything hangs together.",
             {0: "poor", 1: "good"}.get(count, "fair"),
         ),
-        _tile(
+        tile(
             "Scale and place",
             "metres" if data.metres else "arbitrary",
             data.georeference.get("summary")
@@ -113,8 +92,8 @@ def headline(view: ReportView) -> str:
     ]
     return f"""<header>
 <p class="brand">geo3d &middot; reconstruction report</p>
-<h1>{_text(data.title)}</h1>
-<p class="verdict">{_text(_verdict(placed, total, count, error) + _more_files(data))}</p>
+<h1>{escaped(data.title)}</h1>
+<p class="verdict">{escaped(_verdict(placed, total, count, error) + _more_files(data))}</p>
 </header>
 <div class="tiles">{"".join(tiles)}</div>"""
 
@@ -144,7 +123,7 @@ def warnings(view: ReportView) -> str:
     """What the user should know."""
     if not view.data.warnings:
         return ""
-    lines = "".join(f"<li>{_text(line)}</li>" for line in view.data.warnings)
+    lines = "".join(f"<li>{escaped(line)}</li>" for line in view.data.warnings)
     return f'<section class="callout"><h2>Good to know</h2><ul>{lines}</ul></section>'
 
 
@@ -177,7 +156,7 @@ def _unused(view: ReportView) -> str:
     if not unused:
         return ""
     rows = "".join(
-        f"<tr><td>{_text(name)}</td><td>{_text(why.reason)}</td></tr>" for name, why in unused.items()
+        f"<tr><td>{escaped(name)}</td><td>{escaped(why.reason)}</td></tr>" for name, why in unused.items()
     )
     return (
         f"<details{' open' if len(unused) <= 12 else ''}><summary>Files that were not used "
@@ -189,26 +168,26 @@ def _unused(view: ReportView) -> str:
 def _picture(uri: str | None, name: str) -> str:
     if uri is None:
         return '<div class="thumb blank">no picture</div>'
-    return f'<div class="thumb"><img loading="lazy" src="{uri}" alt="{_text(name)}"></div>'
+    return f'<div class="thumb"><img loading="lazy" src="{uri}" alt="{escaped(name)}"></div>'
 
 
 def _missing_card(view: ReportView, name: str, uri: str | None) -> str:
     why = view.data.unregistered.get(name)
     words = (
-        f"<p class=reason>{_text(why.reason)}</p><p class=advice>{_text(why.advice)}</p>"
+        f"<p class=reason>{escaped(why.reason)}</p><p class=advice>{escaped(why.advice)}</p>"
         if why
         else "<p class=reason>It matches too little of the other photos.</p>"
     )
-    return f'<div class="card">{_picture(uri, name)}<div class="file">{_text(name)}</div>{words}</div>'
+    return f'<div class="card">{_picture(uri, name)}<div class="file">{escaped(name)}</div>{words}</div>'
 
 
 def _card(photo: ViewSummary, uri: str | None, component: int | None) -> str:
-    grade = _grade(-photo.mean_error_px, -1.0, -2.0) if photo.observations >= 30 else "poor"
+    grade = grade_of(-photo.mean_error_px, -1.0, -2.0) if photo.observations >= 30 else "poor"
     model = f"<span>model {component + 1}</span>" if component is not None else ""
     error = f"{photo.mean_error_px:.2f} px" if np.isfinite(photo.mean_error_px) else "-"
     return (
-        f'<div class="card">{_picture(uri, photo.name)}<div class="file" title="{_text(photo.name)}">'
-        f'{_text(photo.name)}</div><div class="facts"><span>{photo.observations:,} points</span>'
+        f'<div class="card">{_picture(uri, photo.name)}<div class="file" title="{escaped(photo.name)}">'
+        f'{escaped(photo.name)}</div><div class="facts"><span>{photo.observations:,} points</span>'
         f'<span class="dot {grade}">{error}</span>{model}</div></div>'
     )
 
@@ -218,7 +197,7 @@ def errors(view: ReportView) -> str:
     values = view.all_errors
     if not len(values):
         return ""
-    error_chart = _error_chart(values)
+    error_chart = error_histogram(values)
     lengths = np.concatenate([m.points.track_lengths for m in view.data.components])
     track_chart = _track_chart(lengths)
     worst = sorted((v for _, v in view.registered), key=lambda v: -v.mean_error_px)
@@ -238,17 +217,6 @@ checked; many long tracks make a rigid model.</figcaption></figure>
 <details{"" if len(rows) > 12 else " open"}><summary>Mean error of each photo</summary>
 <p class="lead">{which}</p>
 {bar_rows(rows)}</details></section>"""
-
-
-def _error_chart(values: np.ndarray) -> str:
-    top = max(float(np.percentile(values, 99.5)), 1e-3)
-    counts, edges = np.histogram(np.minimum(values, top), bins=32, range=(0, top))
-    names = [f"{low:.2f} to {high:.2f} px" for low, high in pairwise(edges)]
-    names[-1] = f"{edges[-2]:.2f} px and more"
-    step = float(f"{top / 8:.0e}")  # one digit: 0.2, 0.5, ...
-    ticks = [(k * step / top * 32, f"{k * step:g}") for k in range(1, int(top / step) + 1)]
-    mean = float(values.mean())
-    return histogram(counts, names, ticks, Marker(mean / top * 32, f"mean {mean:.2f} px"))
 
 
 def _track_chart(lengths: np.ndarray) -> str:
@@ -271,7 +239,7 @@ def matches(view: ReportView) -> str:
     partners = (counts > 0).sum(axis=1)
     order = np.argsort(partners, kind="stable")[:8]
     weak = "".join(
-        f"<tr><td>{_text(graph.names[i])}</td><td class=n>{partners[i]}</td>"
+        f"<tr><td>{escaped(graph.names[i])}</td><td class=n>{partners[i]}</td>"
         f"<td class=n>{int(counts[i].max()):,}</td></tr>"
         for i in order
     )
@@ -299,7 +267,7 @@ def cameras(view: ReportView) -> str:
             std = view.data.camera_std.get(camera_id)
             used = sum(v.camera_id == camera_id for v in summary.views)
             values = "".join(
-                f"<div><span>{_text(name)}</span> {value:.6g}"
+                f"<div><span>{escaped(name)}</span> {value:.6g}"
                 + (f" <small>&plusmn; {two_digits(std[k])}</small>" if std is not None and std[k] > 0 else "")
                 + "</div>"
                 for k, (name, value) in enumerate(zip(camera.param_names, camera.params))
@@ -308,9 +276,9 @@ def cameras(view: ReportView) -> str:
             which = f"{camera_id}" + (f" <small>(model {index + 1})</small>" if several else "")
             rows.append(
                 f"<tr><td>{which}</td>"
-                f"<td>{_text(camera.model)}<br><small>{camera.width} x {camera.height}</small></td>"
+                f"<td>{escaped(camera.model)}<br><small>{camera.width} x {camera.height}</small></td>"
                 f"<td><div class=params>{values}</div></td><td class=n>{wide:.1f}&deg;</td>"
-                f"<td>{_text(view.data.camera_notes.get(camera_id, ''))}</td><td class=n>{used}</td></tr>"
+                f"<td>{escaped(view.data.camera_notes.get(camera_id, ''))}</td><td class=n>{used}</td></tr>"
             )
     if not rows:
         return ""
@@ -330,14 +298,16 @@ def timings(view: ReportView) -> str:
     total = sum(view.data.timings.values())
     rows = [(name, seconds, format_seconds(seconds)) for name, seconds in view.data.timings.items()]
     return (
-        f'<section id="timings"><h2>Time taken</h2><p class="lead">{_text(format_seconds(total))} in all.</p>'
+        f'<section id="timings"><h2>Time taken</h2><p class="lead">{escaped(format_seconds(total))} in all.</p>'
         f"{bar_rows(rows)}</section>"
     )
 
 
 def words() -> str:
     """The vocabulary, for readers to whom it is new."""
-    entries = "".join(f"<dt>{_text(word)}</dt><dd>{_text(meaning)}</dd>" for word, meaning in _WORDS.items())
+    entries = "".join(
+        f"<dt>{escaped(word)}</dt><dd>{escaped(meaning)}</dd>" for word, meaning in _WORDS.items()
+    )
     return (
         '<section><details class="words"><summary>Words used here</summary>'
         f"<dl>{entries}</dl></details></section>"

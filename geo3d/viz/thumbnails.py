@@ -1,29 +1,41 @@
-"""Small pictures of the photos for the report, as data URIs, turned upright by their EXIF orientation."""
+"""Small pictures of the photos for the reports, as data URIs."""
 
 from __future__ import annotations
 
 import base64
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geo3d.util.files import path_inside
 from geo3d.util.threads import map_threads
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 _SIDE_PX = 240
 _JPEG_QUALITY = 70
 
 
 def thumbnails(folder: Path | None, names: list[str]) -> dict[str, str]:
-    """Photo name to data URI; photos that cannot be read are left out."""
+    """Photo name to data URI, turned upright by EXIF; photos that cannot be read are left out."""
     if folder is None:
         return {}
-    made = map_threads(lambda name: _data_uri(path_inside(folder, name)), names)
+    made = map_threads(lambda name: thumbnail(path_inside(folder, name)), names)
     return {name: uri for name, uri in zip(names, made, strict=True) if uri}
 
 
-def _data_uri(path: Path) -> str | None:
+def thumbnail(path: Path, upright: bool = True) -> str | None:
+    """Data URI of a photo made small, or None where it cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+    upright : bool
+        Turned as its EXIF says; otherwise it stays as stored, as pixels found in it want it.
+    """
     from PIL import Image, ImageOps
 
     try:
@@ -34,11 +46,25 @@ def _data_uri(path: Path) -> str | None:
                 values = (values - values.min()) * (255 / max(float(np.ptp(values)), 1e-9))
                 small = Image.fromarray(values.astype(np.uint8)).convert("RGB")
             else:
-                small = ImageOps.exif_transpose(photo).convert("RGB")
+                turned = ImageOps.exif_transpose(photo) if upright else photo
+                small = turned.convert("RGB")
             small.thumbnail((_SIDE_PX, _SIDE_PX))
     except (OSError, ValueError, SyntaxError):
         # Pillow raises any of these on a damaged file; the report then shows a blank.
         return None
+    return jpeg_uri(small, _JPEG_QUALITY)
+
+
+def jpeg_uri(image: Image.Image, quality: int) -> str:
+    """A picture as the data URI of a JPEG.
+
+    Parameters
+    ----------
+    image : Image
+        RGB.
+    quality : int
+        Of the JPEG.
+    """
     data = io.BytesIO()
-    small.save(data, "JPEG", quality=_JPEG_QUALITY)
+    image.save(data, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

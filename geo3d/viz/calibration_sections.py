@@ -1,0 +1,371 @@
+"""The sections of a calibration's report in words and tables. Every number comes with a sentence on what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from geo3d.calibration import Advice, CameraEvidence, Coverage, advise, measure_coverage
+from geo3d.calibration.advice import UNCERTAINTY_PERCENTILE, typical_uncertainty_px
+from geo3d.calibration.advice_rules import far_end, focal_deviation
+from geo3d.viz.calibration_pictures import marked_photo, small_photos
+from geo3d.viz.calibration_report_data import CameraEntry
+from geo3d.viz.page import escaped, grade_of, table, tile
+from geo3d.viz.summary import two_digits
+
+_STRONG = 0.9  # of a correlation
+_MOST_PAIRS = 12
+_MOST_PICTURES = 200
+
+
+@dataclass(frozen=True, eq=False)
+class CameraView:
+    """A camera's entry with the figures made from it."""
+
+    entry: CameraEntry
+
+    @property
+    def evidence(self) -> CameraEvidence:
+        """What was found."""
+        return self.entry.evidence
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """Where the board was seen."""
+        return measure_coverage(self.evidence)
+
+    @cached_property
+    def advice(self) -> Advice:
+        """What to know."""
+        return advise(self.evidence)
+
+    @property
+    def error(self) -> tuple[float, str]:
+        """The error that counts, pixels, and of what it is."""
+        held = self.evidence.held_out_rms_px
+        return (self.evidence.rms_px, "of the fit") if held is None else (held, "in photos held out")
+
+
+def headline(title: str, views: list[CameraView], figures: list[str]) -> str:
+    """Title, whether it is good, and the tiles of the first sight.
+
+    Parameters
+    ----------
+    title : str
+    views : list of CameraView
+    figures : list of str
+        Tiles, HTML.
+    """
+    return f"""<header>
+<p class="brand">geo3d &middot; calibration report</p>
+<h1>{escaped(title)}</h1>
+{verdicts(views[0]) if len(views) == 1 else _verdicts_of_all(views)}
+</header>
+<div class="tiles">{"".join(figures)}</div>"""
+
+
+def verdicts(view: CameraView) -> str:
+    """Whether a camera's calibration is good enough, and why.
+
+    Parameters
+    ----------
+    view : CameraView
+    """
+    return "".join(_verdict(verdict.good, verdict.text) for verdict in view.advice.verdicts)
+
+
+def _verdicts_of_all(views: list[CameraView]) -> str:
+    lines = []
+    for judged in zip(*(view.advice.verdicts for view in views)):
+        bad = [view.evidence.name for view, verdict in zip(views, judged) if not verdict.good]
+        use = judged[0].use
+        if bad:
+            lines.append(
+                _verdict(False, f"Not good enough for {use}: {', '.join(bad)}. Why is said with each.")
+            )
+        else:
+            lines.append(_verdict(True, f"All {len(views)} cameras are good enough for {use}."))
+    return "".join(lines)
+
+
+def _verdict(good: bool, text: str) -> str:
+    return f'<p class="verdict use {"yes" if good else "no"}">{escaped(text)}</p>'
+
+
+def tiles(view: CameraView) -> list[str]:
+    """Figures of one camera.
+
+    Parameters
+    ----------
+    view : CameraView
+    """
+    evidence, camera = view.evidence, view.evidence.camera
+    error, where = view.error
+    used, total = len(evidence.views), len(evidence.views) + len(evidence.left_out)
+    known = typical_uncertainty_px(evidence)
+    visible = view.coverage.visible
+    covered = int((view.coverage.ninths[visible] > 0).sum())
+    focal = camera.mean_focal
+    wide = np.rad2deg(camera.field_of_view()[0])
+    bow = (
+        f"{1000 * evidence.bow_m:.2f}<small> mm</small>"
+        if evidence.metric
+        else (f"{100 * evidence.bow_m / max(evidence.target.size_m):.2f}<small> % of its length</small>")
+    )
+    found = [
+        tile(
+            f"Error {where}",
+            f"{error:.3f}<small> px</small>",
+            "Distance between where the camera puts a point of the board and where the photo shows it (root mean "
+            "square)"
+            + (
+                ", in photos that the camera was not fitted to."
+                if evidence.held_out_rms_px is not None
+                else ". It flatters: the camera was fitted to these photos."
+            ),
+            grade_of(-error, -0.5, -1.0),
+        ),
+        tile(
+            "Focal length",
+            f"{focal:.1f}<small> px &plusmn; {100 * focal_deviation(evidence):.2g} %</small>",
+            f"The lens sees {wide:.0f} degrees across. A deviation of a tenth of a per cent is good.",
+            grade_of(-focal_deviation(evidence), -0.003, -0.01),
+        ),
+        tile(
+            "Photos used",
+            f"{used}<small> of {total}</small>",
+            f"They show {len(evidence.pixels):,} points of the board.",
+            grade_of(used, 15, 8),
+        ),
+        tile(
+            "Image covered",
+            f"{covered}<small> of {int(visible.sum())} ninths</small>",
+            f"Farthest point: {100 * view.coverage.reach:.0f} % of the way from the optical centre to the "
+            f"{far_end(evidence)}. Where no point was, the lens is a guess.",
+            grade_of(covered / max(int(visible.sum()), 1), 1.0, 7 / 9),
+        ),
+        tile(
+            "Board flat to",
+            bow,
+            "From the nearest to the farthest point of its face: how far it is from flat.",
+        ),
+    ]
+    if known is not None:
+        found.insert(
+            1,
+            tile(
+                "Projection known to",
+                f"{known:.2g}<small> px</small>",
+                f"Over {UNCERTAINTY_PERCENTILE:.0f} % of the image, one standard deviation: what the noise of "
+                "the points leaves open.",
+                grade_of(-known, -0.25, -1.0),
+            ),
+        )
+    return found
+
+
+def advice(view: CameraView) -> str:
+    """What to do, and what is fine.
+
+    Parameters
+    ----------
+    view : CameraView
+    """
+    told = view.advice
+    lines = "".join(f'<li class="bad">{escaped(line)}</li>' for line in told.problems)
+    lines += "".join(f"<li>{escaped(line)}</li>" for line in told.hints)
+    fine = "".join(f"<li>{escaped(line)}</li>" for line in told.fine)
+    todo = f"<ul>{lines}</ul>" if lines else "<p>Nothing: all that is looked at is as it should be.</p>"
+    if fine:
+        count = f'<span class="count">{len(told.fine)}</span>'
+        todo += f"<details><summary>What is fine {count}</summary><ul>{fine}</ul></details>"
+    state = " poor" if told.problems else "" if told.hints else " fine"
+    return f'<section class="callout{state}"><h2>What would make it better</h2>{todo}</section>'
+
+
+def parameters(view: CameraView) -> str:
+    """The lens: parameters with deviations, and those that can stand for each other.
+
+    Parameters
+    ----------
+    view : CameraView
+    """
+    evidence, camera = view.evidence, view.evidence.camera
+    rows = [
+        [
+            escaped(name),
+            f"{value:.6g}",
+            f"&plusmn; {two_digits(std)}" if std > 0 else "-",
+            escaped(_meaning(name)),
+        ]
+        for name, value, std in zip(camera.param_names, camera.params, evidence.params_std)
+    ]
+    heads = ["parameter", "value", "deviation", "what it is"]
+    body = "".join(
+        f"<tr><td>{r[0]}</td><td class=n>{r[1]}</td><td class=n>{r[2]}</td><td>{r[3]}</td></tr>" for r in rows
+    )
+    top = "".join(f"<th{' class=n' if i in (1, 2) else ''}>{h}</th>" for i, h in enumerate(heads))
+    return f"""<section><h2>The lens: {escaped(camera.model)}</h2>
+<p class="lead">{camera.width} x {camera.height} pixels; the centre of the top left pixel is (0.5, 0.5). The deviation
+is one standard deviation: the true value lies within it two times out of three.</p>
+<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>
+{_correlations(evidence)}</section>"""
+
+
+def _correlations(evidence: CameraEvidence) -> str:
+    found, names = evidence.correlations, evidence.camera.param_names
+    if found is None:
+        return ""
+    pairs = [(i, j) for i in range(len(names)) for j in range(i) if abs(found[i, j]) > _STRONG]
+    if not pairs:
+        return f"<p class=note>No two parameters are correlated by more than {_STRONG}: each can be read by itself.</p>"
+    pairs.sort(key=lambda pair: -abs(found[pair]))
+    said = ", ".join(
+        f"{escaped(names[j])} and {escaped(names[i])} ({found[i, j]:+.3f})" for i, j in pairs[:_MOST_PAIRS]
+    )
+    more = f" and {len(pairs) - _MOST_PAIRS} more pairs" if len(pairs) > _MOST_PAIRS else ""
+    return (
+        f"<p class=note>Strongly correlated: {said}{more}. Such parameters make up for each other, so that "
+        "each is known worse than what they do together; don't compare them one by one with those of another "
+        "calibration.</p>"
+    )
+
+
+def _meaning(name: str) -> str:
+    exact = {
+        "f": "focal length, pixels",
+        "fx": "focal length across, pixels",
+        "fy": "focal length down, pixels",
+        "cx": "optical centre from the left, pixels",
+        "cy": "optical centre from the top, pixels",
+        "alpha": "how the projection bends",
+        "beta": "how the projection bends",
+        "xi": "distance of the two spheres of the model",
+        "omega": "field of view of the model",
+    }
+    kinds = {"k": "distortion along the radius", "p": "distortion by a tilted lens", "s": "thin prism"}
+    return exact.get(name) or kinds.get(name[:1], "distortion")
+
+
+def models(view: CameraView) -> str:
+    """Lens models that were tried.
+
+    Parameters
+    ----------
+    view : CameraView
+    """
+    evidence = view.evidence
+    if not evidence.tried:
+        return ""
+    finite = [entry.rms_px for entry in evidence.tried if np.isfinite(entry.rms_px)]
+    peak = min(max(finite, default=1.0), 4 * min(finite, default=1.0))
+    rows = []
+    for entry in sorted(evidence.tried, key=lambda entry: entry.params):
+        taken = entry.model == evidence.camera.model
+        note = f"refused: {entry.refused}" if entry.refused else "taken" if taken else ""
+        share = 100 * min(entry.rms_px, peak) / peak if np.isfinite(entry.rms_px) else 0
+        error = f"{entry.rms_px:.3f} px" if np.isfinite(entry.rms_px) else "-"
+        rows.append(
+            f"<tr{' class=taken' if taken else ''}><td>{escaped(entry.model)}</td><td class=n>{entry.params}</td>"
+            f'<td class=n>{error}</td><td class=track><span class="fill" style="width:{share:.0f}%"></span></td>'
+            f"<td>{escaped(note)}</td></tr>"
+        )
+    return f"""<section><h2>Lens models that were tried</h2>
+<p class="lead">Each model was fitted to half of the photos and tried on the other half: a lens of many parameters
+follows its own photos well and others badly. Of those that are as good as the best, the simplest is taken.</p>
+<div class="scroll"><table class="models-tried"><thead><tr><th>model</th><th class=n>parameters</th>
+<th class=n>error held out</th><th></th><th></th></tr></thead><tbody>{"".join(rows)}</tbody></table></div></section>"""
+
+
+def photo_cards(view: CameraView) -> str:
+    """Every photo with the points that were found, the ones that were left out first.
+
+    Parameters
+    ----------
+    view : CameraView
+    """
+    evidence, entry = view.evidence, view.entry
+    order = np.argsort(-evidence.photo_rms_px(), kind="stable")
+    names = [*evidence.left_out, *(evidence.views[i].name for i in order)][:_MOST_PICTURES]
+    pictures = small_photos(entry.photos_folder, names)
+    parts = ["<section><h2>Photos</h2>"]
+    if evidence.left_out:
+        cards = "".join(_left_out(view, name, pictures.get(name)) for name in evidence.left_out)
+        parts.append(f'<h3>Not used <span class="count">{len(evidence.left_out)}</span></h3>')
+        parts.append(f'<div class="cards missing">{cards}</div>')
+    cards = "".join(_card(view, int(i), pictures) for i in order)
+    parts.append(f'<h3>Used <span class="count">{len(order)}</span></h3>')
+    parts.append(
+        '<p class="lead">The largest error first. A dot stands on each point that was found. Error: root mean square '
+        "distance between the points found and where the camera puts them. Tilt: between the board and the "
+        "image; photos of 20 degrees and more tell the focal length. Distance: from the camera to the middle "
+        "of the board.</p>"
+    )
+    parts.append(f'<div class="cards photos">{cards}</div></section>')
+    return "".join(parts)
+
+
+def _left_out(view: CameraView, name: str, uri: str | None) -> str:
+    found = view.entry.not_used.get(name)
+    count = f'<div class="facts"><span>{len(found)} points found</span></div>' if found is not None else ""
+    return (
+        f'<div class="card"><div class="thumb">{marked_photo(uri, view.evidence.camera, found)}</div>'
+        f'<div class="file">{escaped(name)}</div>{count}'
+        f"<p class=reason>{escaped(view.evidence.left_out[name])}</p></div>"
+    )
+
+
+def _card(view: CameraView, index: int, pictures: dict[str, str]) -> str:
+    evidence, coverage = view.evidence, view.coverage
+    photo = evidence.views[index]
+    rms, usual = evidence.photo_rms_px()[index], float(np.median(evidence.photo_rms_px()))
+    grade = grade_of(-rms / max(usual, 1e-9), -1.5, -2.5)
+    used = len(photo.detection) if photo.used is None else int(photo.used.sum())
+    points = (
+        f"{len(photo.detection)} points"
+        if used == len(photo.detection)
+        else f"{used} of {len(photo.detection)} points"
+    )
+    far = _distance(evidence)(coverage.distances_m[index])
+    blurred = "" if photo.blur_px is None else f"<span>blur {photo.blur_px:.1f} px</span>"
+    picture = marked_photo(pictures.get(photo.name), evidence.camera, photo.detection)
+    return (
+        f'<div class="card"><div class="thumb">{picture}</div>'
+        f'<div class="file" title="{escaped(photo.name)}">{escaped(photo.name)}</div><div class="facts">'
+        f'<span class="dot {grade}">{rms:.2f} px</span><span>{points}</span>'
+        f"<span>tilt {np.rad2deg(coverage.tilts_rad[index]):.0f}&deg;</span><span>{far}</span>{blurred}</div></div>"
+    )
+
+
+def _distance(evidence: CameraEvidence) -> Callable[[float], str]:
+    if evidence.metric:
+        return lambda metres: f"{metres:.2f} m"
+    length = max(evidence.target.size_m)
+    return lambda metres: f"{metres / length:.2g} board lengths"
+
+
+def summary_table(views: list[CameraView]) -> str:
+    """The cameras beside each other, where there are several.
+
+    Parameters
+    ----------
+    views : list of CameraView
+    """
+    if len(views) < 2:
+        return ""
+    rows = [
+        [
+            escaped(view.evidence.name),
+            escaped(view.evidence.camera.model),
+            f"{view.evidence.camera.width} x {view.evidence.camera.height}",
+            f"{view.evidence.camera.mean_focal:.2f} &plusmn; {100 * focal_deviation(view.evidence):.2g} %",
+            str(len(view.evidence.views)),
+            f"{view.error[0]:.3f}",
+        ]
+        for view in views
+    ]
+    heads = ["camera", "lens model", "size", "focal length, px", "photos", "error, px"]
+    return f"<section><h2>Cameras</h2>{table(heads, rows, words=2)}</section>"
