@@ -20,7 +20,7 @@ from geo3d.calibration.find_target import find_target
 from geo3d.calibration.guess_board import guess_board, guess_size
 from geo3d.calibration.guess_circles import guess_circle_grid
 from geo3d.calibration.guess_markers import guess_marker_board
-from geo3d.calibration.held_out import HeldOut, choose_model
+from geo3d.calibration.held_out import HeldOut, choose_model, choose_shape
 from geo3d.calibration.mixed_cameras import MixedCameras, mixed_cameras
 from geo3d.calibration.photo_measures import PhotoMeasures, measure_photos
 from geo3d.calibration.printing import Page, lay_out, write_board
@@ -59,6 +59,7 @@ __all__ = [
     "calibrate_rig",
     "choose_board_frames",
     "choose_model",
+    "choose_shape",
     "choose_views",
     "compare",
     "disc_centres",

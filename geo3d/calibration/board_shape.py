@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SHAPES = (0, 3, 5, 8, 12)  # how many terms are worth trying
+SHAPES = (3, 5, 8, 12)  # how many terms are worth trying
 MOST_TERMS = 12
 
 
@@ -52,6 +52,26 @@ def shape_terms(points: np.ndarray, count: int) -> np.ndarray:
     return np.stack([*even, u * p, v * p, u * q, v * q], axis=1)[:, :count]
 
 
+def depths(points: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """How far the points of a bent board are off the plane that is nearest to them all.
+
+    Parameters
+    ----------
+    points : (N, 3)
+        Board frame, metres.
+    shape : (B,)
+        Coefficients, metres.
+
+    Returns
+    -------
+    (N,) float64
+        Along z, metres.
+    """
+    z = shape_terms(points, len(shape)) @ shape
+    plane = np.column_stack([np.ones(len(points)), np.asarray(points)[:, :2]])
+    return z - plane @ np.linalg.lstsq(plane, z, rcond=None)[0]
+
+
 def shapes_told(points: np.ndarray, seen: np.ndarray) -> tuple[int, ...]:
     """Which of `SHAPES` the points that were seen tell apart: three rows of corners say nothing of a fourth degree.
 
@@ -65,7 +85,7 @@ def shapes_told(points: np.ndarray, seen: np.ndarray) -> tuple[int, ...]:
     Returns
     -------
     tuple of int
-        Counts of terms, ascending, 0 among them.
+        Counts of terms, ascending; 0 alone if they tell none.
     """
     plane = np.column_stack([np.ones(len(points)), points[:, :2] / np.abs(points[:, :2]).max()])
     told = []
@@ -73,4 +93,4 @@ def shapes_told(points: np.ndarray, seen: np.ndarray) -> tuple[int, ...]:
         surface = np.column_stack([plane, shape_terms(points, count)])[seen]
         if np.linalg.matrix_rank(surface, tol=1e-3) == 3 + count:
             told.append(count)
-    return tuple(told)
+    return tuple(told) or (0,)

@@ -17,16 +17,17 @@ from geo3d.calibration.board_shape import MOST_TERMS, shapes_told
 from geo3d.calibration.detection import Detection
 from geo3d.calibration.start import place_boards, start_board
 from geo3d.calibration.targets import Target
-from geo3d.calibration.uncertainty import noise_of, params_std
+from geo3d.calibration.uncertainty import UNDETERMINED, noise_of, params_std
 from geo3d.cameras import MODELS, Camera
 from geo3d.optim import DenseProblem, LMOptions, RobustLoss, levenberg_marquardt
 
 LEAST_PHOTOS = 3
+_MOST_FOCAL_STD = 0.2  # of the focal length; beyond it there is no calibration
 _LOSS_MEDIANS = 3.0  # scale of the loss, of the median error
 _LEAST_SCALE_PX = 0.05
 _CORNER_MEDIANS = 8.0  # a corner farther off than this is left out
 # Distortion to begin with, where none at all leads to other minima; of several the best end is taken.
-_BEGIN = {"EUCM": ((0.5, 1.0),), "DOUBLE_SPHERE": ((0.0, 0.5), (-0.3, 0.6), (0.3, 0.6))}
+_BEGIN = {"FOV": ((0.5,),), "EUCM": ((0.5, 1.0),), "DOUBLE_SPHERE": ((0.0, 0.5), (-0.3, 0.6), (0.3, 0.6))}
 _ROUGHLY = LMOptions(max_iterations=50, function_tolerance=1e-5)  # enough to tell what fits not at all
 _PHOTO_MEDIANS = 4.0  # a photo whose own median is this much larger is left out
 
@@ -181,13 +182,17 @@ def calibrate(
     kept = observations.select(good)
     errors = np.linalg.norm(residuals_of(kept, fit.state), axis=1)
     noise = noise_of(errors, fit)
+    deviations = params_std(fit, noise)
+    focal = deviations[list(MODELS[options.model].focal_params)].max() / fit.state.camera.mean_focal
+    if focal > _MOST_FOCAL_STD:
+        raise ValueError(f"{UNDETERMINED}; as it is, the focal length is known to {100 * focal:.0f} % only")
     return Calibration(
         fit.state.camera,
         [names[v] for v in good],
         fit.state.rotations,
         fit.state.translations,
         fit.state.shape,
-        params_std(fit, noise),
+        deviations,
         {names[v]: errors[kept.view == i] for i, v in enumerate(good)},
         left_out,
         int(len(kept.ids) - used.sum()),

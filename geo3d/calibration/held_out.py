@@ -11,8 +11,10 @@ with the fewest parameters is taken. The 2 in 100 are for what all photos share 
 the print above all; on boards of known truth the lens of more parameters was then the worse one where no corner was.
 Not taken are lenses that do not hold over the image: a polynomial may turn back or a fraction have a pole there.
 
-Then the shape, with that lens, is the one of least error. A term too many costs little, as all corners of all photos
-speak of the shape; one too few goes into the lens.
+Then the shape: with that lens, the most terms that are as good as the best by the same measure. It is the other way
+round than with the lens, since a term too many costs little, as all corners of all photos speak of the shape, and one
+too few goes into the lens, where it shows least in photos of the same board. For the same reason no board is taken for
+flat by itself: of few photos the error held out does not tell a bow that puts the lens off by twice its noise.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ CANDIDATES = (
     "FULL_OPENCV",
     "THIN_PRISM_FISHEYE",
 )
+LEAST_TO_CHOOSE = 6  # photos
 _REPEATS = 2
 _MOST_FOCAL_STD = 0.05  # of the focal length
 _HOPELESS = 1.5  # error on the photos fitted to, by the best error on photos held out
@@ -178,11 +181,7 @@ def choose_model(
     ValueError
         If there are fewer than six photos, or no model fits.
     """
-    if observations.views < 6:
-        raise ValueError(
-            f"{observations.views} photos are too few to choose a lens model by: expected at least 6; name one with "
-            "--model, or take more photos"
-        )
+    _check_views(observations)
     told = shapes_told(observations.points, np.unique(observations.ids))
     shapes = told if shape_terms is None else (shape_terms,)
     start = start_board(observations, width, height)
@@ -194,68 +193,102 @@ def choose_model(
             fits[model] = error
     tried, ceiling = {}, np.inf
     for model in sorted(candidates, key=lambda model: _rms(fits[model])):
-        tried[model] = _try(observations, model, fits[model], shapes[-1], ceiling)
+        tried[model] = _try_lens(observations, model, fits[model], shapes[-1], ceiling)
         if not tried[model].refused:
             ceiling = min(ceiling, _HOPELESS * tried[model].rms_px)
     lenses = [tried[model] for model in candidates]
-    if all(entry.refused for entry in lenses):
-        reasons = "; ".join(f"{entry.model}: {entry.refused}" for entry in lenses)
-        raise ValueError(f"none of the lens models can be taken: {reasons}")
-    chosen = simplest(lenses)
-    fit = fits[chosen.model]
-    assert isinstance(fit, BoardFit)
-    fewer = [held_out(observations, _begin(observations, fit), terms) for terms in shapes[:-1]]
-    return min([chosen, *reversed(fewer)], key=_mean_log), [*lenses, *fewer]
+    lens = min(_as_good(lenses), key=lambda entry: (entry.params, _mean_log(entry)))
+    fewer = [_try(observations, lens.model, fits[lens.model], terms) for terms in shapes[:-1]]
+    return _fullest([*fewer, lens]), [*lenses, *fewer]
 
 
-def simplest(entries: list[HeldOut]) -> HeldOut:
-    """The lens of the fewest parameters that is as good as the best: within one standard error, or 2 in 100.
+def choose_shape(
+    observations: Observations, width: int, height: int, model: str
+) -> tuple[HeldOut, list[HeldOut]]:
+    """The most terms of the board's shape that are as good as the best on photos that were held out.
 
     Parameters
     ----------
-    entries : list of HeldOut
-        Of the same photos; at least one not refused.
+    observations : Observations
+    width, height : int
+        Pixels.
+    model : str
+        Of the lens.
 
     Returns
     -------
-    HeldOut
+    chosen : HeldOut
+    tried : list of HeldOut
+        One for each number of terms that the corners tell, ascending.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than six photos, or the model does not fit.
     """
+    _check_views(observations)
+    shapes = shapes_told(observations.points, np.unique(observations.ids))
+    fit, _ = fit_model(observations, start_board(observations, width, height), model, shapes[-1], _TO_COMPARE)
+    tried = [_try(observations, model, fit, terms) for terms in shapes]
+    return _fullest(tried), tried
+
+
+def _check_views(observations: Observations) -> None:
+    if observations.views < LEAST_TO_CHOOSE:
+        raise ValueError(
+            f"{observations.views} photos are too few to choose a lens model by: expected at least {LEAST_TO_CHOOSE}; "
+            "name one with --model, or take more photos"
+        )
+
+
+def _as_good(entries: list[HeldOut]) -> list[HeldOut]:
+    """Those as good as the best: within one standard error of it, or 2 in 100."""
     able = [entry for entry in entries if not entry.refused]
+    if not able:
+        reasons = "; ".join(f"{entry.model}: {entry.refused}" for entry in entries)
+        raise ValueError(f"no lens model can be taken: {reasons}")
     best = min(able, key=_mean_log)
-    for entry in sorted(able, key=lambda entry: (entry.params, _mean_log(entry))):
+    found = []
+    for entry in able:
         worse = entry.log_px - best.log_px
         if worse.mean() <= max(_SAME, worse.std(ddof=1) / np.sqrt(len(worse))):
-            return entry
-    return best
+            found.append(entry)
+    return found
+
+
+def _fullest(entries: list[HeldOut]) -> HeldOut:
+    """The one of the most terms of the shape that is as good as the best."""
+    return max(_as_good(entries), key=lambda entry: entry.shape_terms)
 
 
 def _mean_log(entry: HeldOut) -> float:
     return float(entry.log_px.mean())
 
 
-def _try(
+def _try_lens(
     observations: Observations, model: str, fit: BoardFit | ValueError, shape_terms: int, ceiling: float
 ) -> HeldOut:
-    """A lens model on photos held out, unless it is refused or further off than `ceiling` (px) where it was fitted."""
+    """A lens model on photos held out, unless the fit to all says enough: refused, or off by over `ceiling` px."""
+    if isinstance(fit, BoardFit):
+        if _rms(fit) > ceiling:
+            fit = ValueError(f"it is {_rms(fit):.2g} px off even in the photos that it was fitted to")
+        elif why := _why_not(observations, fit):
+            fit = ValueError(why)
+    return _try(observations, model, fit, shape_terms)
+
+
+def _try(observations: Observations, model: str, fit: BoardFit | ValueError, shape_terms: int) -> HeldOut:
+    """A lens model and a shape on photos held out; every fit begins with the camera found from all photos."""
     try:
         if isinstance(fit, ValueError):
             raise fit
-        if _rms(fit) > ceiling:
-            raise ValueError(f"it is {_rms(fit):.2g} px off even in the photos that it was fitted to")
-        if why := _why_not(observations, fit):
-            raise ValueError(why)
-        return held_out(observations, _begin(observations, fit), shape_terms)
+        begin = place_boards(observations, fit.state.camera)
+        if begin is None:
+            raise ValueError("found from some photos, it does not see what others show")
+        return held_out(observations, begin, shape_terms)
     except ValueError as error:
         errors = np.full(observations.views, np.inf)
         return HeldOut(model, shape_terms, len(MODELS[model].param_names), errors, np.inf, str(error))
-
-
-def _begin(observations: Observations, fit: BoardFit) -> BoardState:
-    """Start of the fits to halves: the camera found from all photos, the board flat."""
-    placed = place_boards(observations, fit.state.camera)
-    if placed is None:
-        raise ValueError("found from some photos, it does not see what others show")
-    return placed
 
 
 def _rms(fit: BoardFit | ValueError) -> float:
@@ -268,7 +301,10 @@ def _rms(fit: BoardFit | ValueError) -> float:
 def _why_not(observations: Observations, fit: BoardFit) -> str:
     """Why the camera found from all photos cannot be taken, or nothing."""
     camera = fit.state.camera
-    deviations = params_std(fit, noise_of(np.linalg.norm(fit.residuals, axis=1), fit))
+    try:
+        deviations = params_std(fit, noise_of(np.linalg.norm(fit.residuals, axis=1), fit))
+    except ValueError as error:
+        return str(error)
     focal = deviations[list(MODELS[camera.model].focal_params)].max() / camera.mean_focal
     if focal > _MOST_FOCAL_STD:
         return "its parameters stand for each other: these photos leave the focal length open"

@@ -27,6 +27,12 @@ from geo3d.geometry import SE3, skew
 from geo3d.optim import covariance, reduce_arrow
 
 
+UNDETERMINED = (
+    "the photos do not determine the camera: focal length and distance look alike while the board is seen straight on, "
+    "or always at the same tilt. Tilt it by 30 to 45 degrees to all four sides, or take a lens model of fewer parameters"
+)
+
+
 @dataclass(frozen=True, eq=False)
 class ProjectionUncertainty:
     """What noise in the corners does to where points are projected.
@@ -114,10 +120,7 @@ def shared_covariance(fit: BoardFit, noise_px: float) -> np.ndarray:
     try:
         return covariance(reduced, noise_px**2)
     except ValueError as error:
-        raise ValueError(
-            "the photos do not determine the camera: focal length and distance look alike while the board is seen "
-            "straight on. Tilt it by 30 to 45 degrees to all four sides"
-        ) from error
+        raise ValueError(UNDETERMINED) from error
 
 
 def projection_uncertainty(
