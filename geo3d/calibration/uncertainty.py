@@ -26,10 +26,9 @@ from geo3d.calibration.board_fit import BoardFit
 from geo3d.geometry import SE3, skew
 from geo3d.optim import covariance, reduce_arrow
 
-
 UNDETERMINED = (
     "the photos do not determine the camera: focal length and distance look alike while the board is seen straight on, "
-    "or always at the same tilt. Tilt it by 30 to 45 degrees to all four sides, or take a lens model of fewer parameters"
+    "or always at one tilt. Tilt it by 30 to 45 degrees to all four sides, or take a lens model of fewer parameters"
 )
 
 

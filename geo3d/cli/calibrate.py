@@ -46,9 +46,6 @@ class Options(TargetFlags, Common):
     model: Annotated[str, arg(metavar="MODEL")] = "auto"
     """Lens model, as OPENCV or OPENCV_FISHEYE; auto: the simplest that is as good as any on photos held out."""
 
-    shape: Annotated[Literal["auto", "0", "3", "5", "8", "12"], arg(metavar="TERMS")] = "auto"
-    """Terms of the board's shape: 0 (flat), 3 (a bow and a twist), 5, 8 or 12; auto: by photos held out."""
-
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")] = Path("calib")
     """Folder for camera.json; one that is there is replaced."""
 
@@ -58,7 +55,7 @@ def run(options: Options, session: Session) -> int:
     existing_folder(options.photos, "the folder of photos")
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"-o {options.out} is a file; give a folder")
-    from geo3d.calibration import CalibrateOptions, calibrate, find_boards
+    from geo3d.calibration import CalibrateOptions, calibrate, choose_model, find_boards, observe
     from geo3d.cameras import MODELS
     from geo3d.io import write_camera_json
 
@@ -68,20 +65,21 @@ def run(options: Options, session: Session) -> int:
         found = find_boards(options.photos, _target(options), progress=stage.update)
         stage.summary = f"{len(found.detections)} photos show the board"
     _say_board(found, options, session)
-    chosen, tried = _choose(found, options, session)
-    asked = CalibrateOptions().shape_terms if options.shape == "auto" else int(options.shape)
-    wanted = (
-        CalibrateOptions(options.model, asked)
-        if chosen is None
-        else CalibrateOptions(chosen.model, chosen.shape_terms)
-    )
+    model, chosen, tried = options.model, None, []
+    if model == "auto":
+        _, observations = observe(found.detections, found.target)
+        with session.progress.stage("choose", total=0) as stage:
+            chosen, tried = choose_model(observations, found.width, found.height)
+            stage.summary = f"{chosen.model}, {chosen.rms_px:.3f} px on photos held out"
+        model = chosen.model
     with session.progress.stage("fit", total=0) as stage:
-        done = calibrate(found.detections, found.target, found.width, found.height, wanted)
+        done = calibrate(
+            found.detections, found.target, found.width, found.height, CalibrateOptions(model=model)
+        )
         stage.summary = f"{done.rms_px:.3f} px over {len(done.names)} photos"
     options.out.mkdir(parents=True, exist_ok=True)
     write_camera_json(options.out / "camera.json", done.camera)
-    _say_choice(chosen, tried, session)
-    _say_result(done, found, options, session)
+    _say_result(done, chosen, tried, options, session)
     session.result(
         out=str(options.out / "camera.json"),
         model=done.camera.model,
@@ -92,32 +90,11 @@ def run(options: Options, session: Session) -> int:
         board=found.target.label,
         photos=len(done.names),
         rms_px=done.rms_px,
-        shape_m=done.shape.tolist(),
         held_out_rms_px=None if chosen is None else chosen.rms_px,
         skipped=found.skipped,
         left_out=done.left_out,
     )
     return 0
-
-
-def _choose(found: FoundBoards, options: Options, session: Session) -> tuple[HeldOut | None, list[HeldOut]]:
-    """Lens model and shape of the board by photos held out, as far as they are not given; none of few photos."""
-    from geo3d.calibration import choose_model, choose_shape, observe
-    from geo3d.calibration.held_out import LEAST_TO_CHOOSE
-
-    _, observations = observe(found.detections, found.target)
-    size = found.width, found.height
-    with session.progress.stage("choose", total=0) as stage:
-        if options.model == "auto":
-            terms = None if options.shape == "auto" else int(options.shape)
-            chosen, tried = choose_model(observations, *size, shape_terms=terms)
-        elif options.shape == "auto" and observations.views >= LEAST_TO_CHOOSE:
-            chosen, tried = choose_shape(observations, *size, options.model)
-        else:
-            stage.summary = "nothing: model and shape are as given"
-            return None, []
-        stage.summary = f"{chosen.model}, {chosen.rms_px:.3f} px on photos held out"
-    return chosen, tried
 
 
 def _target(options: Options) -> Target:
@@ -136,55 +113,29 @@ def _target(options: Options) -> Target:
     return with_lengths(guessed, options)
 
 
-def _lengths_known(options: Options) -> bool:
-    return any((options.square, options.tag, options.spacing))
-
-
 def _say_board(found: FoundBoards, options: Options, session: Session) -> None:
     how = "found in the photos; --board says otherwise" if options.board is None else "as given"
-    known = _lengths_known(options)
+    known = any((options.square, options.tag, options.spacing))
     label = found.target.label if known else found.target.label.split(",")[0]
     session.say(f"board: {label} ({how})" + ("" if known else "; its lengths are not given"))
     for name, reason in found.skipped.items():
         session.say(f"  {name} is not used: {reason}")
 
 
-def _say_choice(chosen: HeldOut | None, tried: list[HeldOut], session: Session) -> None:
-    if chosen is None:
-        return
-    most = max(entry.shape_terms for entry in tried)
-    session.say("lens models on photos held out:")
-    for entry in sorted((e for e in tried if e.shape_terms == most), key=lambda entry: entry.params):
-        mark = "  <- taken" if entry.model == chosen.model else ""
-        mark = f"  refused: {entry.refused}" if entry.refused else mark
-        error = f"{entry.rms_px:.3f} px" if entry.rms_px < float("inf") else "-"
-        session.say(f"  {entry.model:<18} {entry.params:>2} parameters  {error:>8}{mark}")
-    session.say("the board's shape:")
-    shapes = [entry for entry in tried if entry.model == chosen.model and not entry.refused]
-    for entry in sorted(shapes, key=lambda entry: entry.shape_terms):
-        mark = "  <- taken" if entry is chosen else ""
-        session.say(f"  {entry.shape_terms:>2} terms  {entry.rms_px:.3f} px{mark}")
-
-
-def _say_result(done: Calibration, found: FoundBoards, options: Options, session: Session) -> None:
-    import numpy as np
-
-    from geo3d.calibration.board_shape import depths
-
+def _say_result(
+    done: Calibration, chosen: HeldOut | None, tried: list[HeldOut], options: Options, session: Session
+) -> None:
+    if chosen is not None:
+        session.say("lens models on photos held out:")
+        for entry in sorted(tried, key=lambda entry: entry.params):
+            mark = "  <- taken: the simplest that is as good as any" if entry is chosen else ""
+            mark = f"  refused: {entry.refused}" if entry.refused else mark
+            error = f"{entry.rms_px:.3f} px" if entry.rms_px < float("inf") else "-"
+            session.say(f"  {entry.model:<18} {entry.params:>2} parameters  {error:>8}{mark}")
     camera = done.camera
     session.say(f"camera: {camera.model}, {camera.width}x{camera.height} pixels")
     for name, value, deviation in zip(camera.param_names, camera.params, done.params_std):
         session.say(f"  {name:<4} {value:12.6g} +- {deviation:.2g}")
-    if len(done.shape):
-        deep = float(np.ptp(depths(found.target.points, done.shape)))
-        if _lengths_known(options):
-            coefficients = ", ".join(f"{1000 * b:.2f}" for b in done.shape)
-            session.say(
-                f"board: {1000 * deep:.2f} mm deep for being bent; coefficients of its shape, mm: {coefficients}"
-            )
-        else:
-            part = deep / float(np.ptp(found.target.points[:, 0]))
-            session.say(f"board: bent, {100 * part:.2f} % of its width deep")
     session.say(f"{done.rms_px:.3f} px over all corners of {len(done.names)} photos")
     worst = sorted(done.names, key=lambda name: -float(done.errors_px[name].mean()))[:3]
     session.say("largest errors: " + ", ".join(f"{n} {done.errors_px[n].mean():.2f} px" for n in worst))

@@ -263,21 +263,23 @@ def models(view: CameraView) -> str:
     finite = [entry.rms_px for entry in evidence.tried if np.isfinite(entry.rms_px)]
     peak = min(max(finite, default=1.0), 4 * min(finite, default=1.0))
     rows = []
-    for entry in sorted(evidence.tried, key=lambda entry: entry.params):
-        taken = entry.model == evidence.camera.model
+    for entry in sorted(evidence.tried, key=lambda entry: (entry.params, -entry.shape_terms)):
+        taken = (entry.model, entry.shape_terms) == (evidence.camera.model, len(evidence.shape))
         note = f"refused: {entry.refused}" if entry.refused else "taken" if taken else ""
         share = 100 * min(entry.rms_px, peak) / peak if np.isfinite(entry.rms_px) else 0
         error = f"{entry.rms_px:.3f} px" if np.isfinite(entry.rms_px) else "-"
         rows.append(
             f"<tr{' class=taken' if taken else ''}><td>{escaped(entry.model)}</td><td class=n>{entry.params}</td>"
-            f'<td class=n>{error}</td><td class=track><span class="fill" style="width:{share:.0f}%"></span></td>'
-            f"<td>{escaped(note)}</td></tr>"
+            f"<td class=n>{entry.shape_terms}</td><td class=n>{error}</td>"
+            f'<td class=track><span class="fill" style="width:{share:.0f}%"></span></td><td>{escaped(note)}</td></tr>'
         )
     return f"""<section><h2>Lens models that were tried</h2>
 <p class="lead">Each model was fitted to half of the photos and tried on the other half: a lens of many parameters
-follows its own photos well and others badly. Of those that are as good as the best, the simplest is taken.</p>
+follows its own photos well and others badly. Of those that are as good as the best, the simplest is taken. The terms
+are those of the board's shape: the most that are as good as the best, as one too few goes into the lens.</p>
 <div class="scroll"><table class="models-tried"><thead><tr><th>model</th><th class=n>parameters</th>
-<th class=n>error held out</th><th></th><th></th></tr></thead><tbody>{"".join(rows)}</tbody></table></div></section>"""
+<th class=n>terms</th><th class=n>error held out</th><th></th><th></th></tr></thead>
+<tbody>{"".join(rows)}</tbody></table></div></section>"""
 
 
 def photo_cards(view: CameraView) -> str:
