@@ -52,7 +52,7 @@ def solve(lens, observed, intrinsics, frames, square, size, **options):
 
 
 def seeded(focal, pixels, square, size):
-    """Error, intrinsics and warp from one focal length to start with."""
+    """Intrinsics and warp from one focal length to start with."""
     observed = observations_of(pixels)
     intrinsics, _, frames = mrcal.seed_stereographic(
         imagersizes=[size],
@@ -75,16 +75,17 @@ def seeded(focal, pixels, square, size):
     intrinsics = np.concatenate([intrinsics, extra[None]], axis=1)
     solve(LENS, observed, intrinsics, frames, square, size, do_optimize_calobject_warp=False)
     warp = np.zeros(2)
-    done = solve(LENS, observed, intrinsics, frames, square, size, calobject_warp=warp)
-    return done["rms_reproj_error__pixels"], intrinsics, warp
+    solve(LENS, observed, intrinsics, frames, square, size, calobject_warp=warp)
+    return intrinsics, warp
 
 
 def calibrate(pixels, square, size):
-    """Intrinsics and warp, the best of several seeds."""
+    """Intrinsics and warp, of several seeds the ones that explain all corners best."""
     found = []
     for focal in FOCALS:
         try:
-            found.append(seeded(focal, pixels, square, size))
+            lens = seeded(focal, pixels, square, size)
+            found.append((np.nanmean(errors(pixels, square, size, *lens)), *lens))
         except Exception as error:  # mrcal raises many kinds; another seed may do
             print(f"focal length {focal} of the longer side: {error}", file=sys.stderr)
     return min(found, key=lambda entry: entry[0])[1:]
