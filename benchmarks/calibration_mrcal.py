@@ -20,6 +20,7 @@ import numpy as np
 
 LENS = "LENSMODEL_OPENCV8"
 FOCALS = (0.25, 0.5, 1.0)  # of the longer side
+POSE_STARTS = 4  # a pose alone may end in another minimum
 
 
 def observations_of(pixels):
@@ -92,25 +93,34 @@ def calibrate(pixels, square, size):
 
 
 def errors(pixels, square, size, intrinsics, warp):
-    """(V, rows, columns) squared distances of all corners at the best poses."""
+    """(V, rows, columns) squared distances of all corners at the best poses, each the best from several starts."""
     observed = observations_of(pixels)
-    poses = mrcal.estimate_monocular_calobject_poses_Rt_tocam(
-        indices_of(len(observed))[:, :2].copy(), observed, square, [(LENS, intrinsics[0])]
-    )
-    frames = np.ascontiguousarray(mrcal.rt_from_Rt(poses))
-    solve(
-        LENS, observed, intrinsics.copy(), frames, square, size,
-        calobject_warp=warp.copy(),
-        do_optimize_intrinsics_core=False,
-        do_optimize_intrinsics_distortions=False,
-        do_optimize_calobject_warp=False,
-        do_apply_outlier_rejection=False,
-        do_apply_regularization=False,
-    )  # fmt: skip
     rows, columns = pixels.shape[1:3]
     board = mrcal.ref_calibration_object(columns, rows, square, calobject_warp=warp)
-    points = mrcal.transform_point_rt(frames[:, None, None, :], board)
-    return np.sum((mrcal.project(points, LENS, intrinsics[0]) - pixels) ** 2, axis=-1)
+    begin = mrcal.rt_from_Rt(
+        mrcal.estimate_monocular_calobject_poses_Rt_tocam(
+            indices_of(len(observed))[:, :2].copy(), observed, square, [(LENS, intrinsics[0])]
+        )
+    )
+    rng, best = np.random.default_rng(0), None
+    for start in range(POSE_STARTS):
+        frames = begin + (start > 0) * rng.normal(0, 0.08, begin.shape) * ([1, 1, 1] + 3 * [square])
+        solve(
+            LENS, observed, intrinsics.copy(), frames, square, size,
+            calobject_warp=warp.copy(),
+            do_optimize_intrinsics_core=False,
+            do_optimize_intrinsics_distortions=False,
+            do_optimize_calobject_warp=False,
+            do_apply_outlier_rejection=False,
+            do_apply_regularization=False,
+        )  # fmt: skip
+        points = mrcal.transform_point_rt(frames[:, None, None, :], board)
+        squared = np.sum((mrcal.project(points, LENS, intrinsics[0]) - pixels) ** 2, axis=-1)
+        if best is None:
+            best = squared
+        better = np.nansum(squared, axis=(1, 2)) < np.nansum(best, axis=(1, 2))
+        best = np.where(better[:, None, None], squared, best)
+    return best
 
 
 def main():
