@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from geo3d.calibration.board_fit import (
 )
 from geo3d.calibration.calibrate import Calibration
 from geo3d.calibration.detection import Detection
+from geo3d.calibration.epipolar import epipolar_distances, sampson_distances
 from geo3d.calibration.find_checkerboard import LEAST_CORNERS
 from geo3d.calibration.rig_moments import Photo, RigStart, pose_alone, start_rig
 from geo3d.calibration.targets import Target
@@ -73,6 +75,8 @@ class RigCalibration:
         Of their poses: rotation about the axes of each, radians, and translation, metres. Zeros for the first.
     baselines_m, baselines_std_m : (C,) float64
         Distance of each camera from the first, and its standard deviation.
+    epipolar_rms_px : dict of (int, int) to float
+        Of each pair of cameras that saw the same corners at once: root mean square of their Sampson distances.
     fit : BoardFit
         The adjustment.
     noise_px : float
@@ -93,6 +97,7 @@ class RigCalibration:
     pose_std: list[np.ndarray]
     baselines_m: np.ndarray
     baselines_std_m: np.ndarray
+    epipolar_rms_px: dict[tuple[int, int], float]
     fit: BoardFit
     noise_px: float
 
@@ -173,6 +178,7 @@ def calibrate_rig(
         pose_std,
         baselines,
         baselines_std,
+        _epipolar(observations, state),
         fit,
         noise,
     )
@@ -249,6 +255,22 @@ def _spread(
         deviations.append(float(np.sqrt(along @ C[block, block][3:, 3:] @ along)))
         begin += 6
     return params, poses, np.array(lengths), np.array(deviations)
+
+
+def _epipolar(observations: Observations, state: BoardState) -> dict[tuple[int, int], float]:
+    """Sampson distances of all pairs of cameras, root mean square."""
+    poses = [SE3.identity(), *(m.cam_from_first for m in state.mounted)]
+    number = observations.view * len(observations.points) + observations.ids
+    found = {}
+    for a, b in combinations(range(len(poses)), 2):
+        of_a, of_b = observations.rows_of(a), observations.rows_of(b)
+        _, i, j = np.intersect1d(number[of_a], number[of_b], return_indices=True)
+        if len(i):
+            pixels = observations.pixels[of_a[i]], observations.pixels[of_b[j]]
+            between = poses[b] @ poses[a].inverse()
+            off = epipolar_distances(state.cameras[a], state.cameras[b], between, *pixels)
+            found[a, b] = float(np.sqrt(np.mean(sampson_distances(off) ** 2)))
+    return found
 
 
 def _elsewhere(

@@ -1,0 +1,145 @@
+"""`geo3d calibrate PHOTOS`: one camera."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from geo3d.calibration import (
+    CalibrateOptions,
+    Calibration,
+    FoundBoards,
+    HeldOut,
+    advise,
+    calibrate,
+    choose_model,
+    evidence_of,
+    find_boards,
+    image_grid,
+    measure_photos,
+    mixed_cameras,
+    observe,
+    projection_uncertainty,
+)
+from geo3d.cli.calibrate_words import (
+    metric,
+    say_advice,
+    say_board,
+    say_camera,
+    say_models,
+    target_of,
+    write_formats,
+)
+from geo3d.cli.common import Session, UsageError
+from geo3d.io import write_camera_json
+from geo3d.viz.calibration_report import CalibrationReportData, CameraEntry, write_calibration_report
+
+if TYPE_CHECKING:
+    from geo3d.calibration import CameraEvidence, Target
+    from geo3d.cli.calibrate import Options
+
+
+def calibrate_camera(options: Options, session: Session) -> int:
+    """Detect, choose the model, fit, write, and say how good it is."""
+    if len(options.photos) > 1:
+        files = "a pattern without quotes gives many: put it in quotes" if len(options.photos) > 3 else ""
+        raise UsageError(
+            f"{len(options.photos)} are given, {options.photos[0]} first: of one camera give one folder, pattern or "
+            f"video; of cameras that are fixed to each other add --rig{'; ' + files if files else ''}"
+        )
+    found = find(options.photos[0], target_of(options, options.photos[0]), options, session)
+    say_board(found, options, session)
+    mixed = mixed_cameras(found)
+    if mixed is not None:
+        raise ValueError(mixed.message)
+    chosen, tried = choose(found, options, session)
+    with session.progress.stage("fit", total=0) as stage:
+        done = fit(found, chosen, options)
+        stage.summary = f"{done.rms_px:.3f} px over {len(done.names)} photos"
+    with session.progress.stage("report", total=0) as stage:
+        entry = report_entry(done, found, chosen, tried, options)
+        data = CalibrationReportData(options.photos[0], [entry])
+        write_calibration_report(options.out / "report.html", data)
+        stage.summary = str(options.out / "report.html")
+    write_camera_json(options.out / "camera.json", done.camera)
+    formats = write_formats(options.out, done.camera)
+    advice = advise(entry.evidence)
+    if tried:
+        say_models(tried, chosen, session)
+    say_camera(done, session)
+    say_advice(advice, session)
+    session.say(f"camera: {options.out / 'camera.json'}; use it as --calib {options.out / 'camera.json'}")
+    session.say(f"report: {options.out / 'report.html'}; for other programs: {', '.join(formats)}")
+    session.result(
+        out=str(options.out / "camera.json"),
+        report=str(options.out / "report.html"),
+        model=done.camera.model,
+        params=dict(zip(done.camera.param_names, done.camera.params.tolist())),
+        params_std=dict(zip(done.camera.param_names, done.params_std.tolist())),
+        width=found.width,
+        height=found.height,
+        board=found.target.label,
+        shape_m=done.shape.tolist(),
+        photos=len(done.names),
+        rms_px=done.rms_px,
+        held_out_rms_px=None if chosen is None else chosen.rms_px,
+        problems=advice.problems,
+        hints=advice.hints,
+        good_for={verdict.use: verdict.good for verdict in advice.verdicts},
+        skipped=found.skipped,
+        left_out=done.left_out,
+        formats=formats,
+    )
+    return 0
+
+
+def find(photos: str, target: Target | None, options: Options, session: Session) -> FoundBoards:
+    """The board in the photos of one camera."""
+    with session.progress.stage("detect", total=0) as stage:
+        found = find_boards(photos, target, progress=stage.update)
+        stage.summary = f"{len(found.detections)} photos show the board"
+    return found
+
+
+def choose(
+    found: FoundBoards, options: Options, session: Session, name: str = ""
+) -> tuple[HeldOut | None, list[HeldOut]]:
+    """The lens model and the terms of the board's shape, and what was tried; nothing where the model is given."""
+    if options.model != "auto":
+        return None, []
+    _, observations = observe(found.detections, found.target)
+    with session.progress.stage(f"choose {name}".strip(), total=0) as stage:
+        chosen, tried = choose_model(observations, found.width, found.height)
+        stage.summary = f"{chosen.model}, {chosen.rms_px:.3f} px on photos held out"
+    return chosen, tried
+
+
+def fit(found: FoundBoards, chosen: HeldOut | None, options: Options) -> Calibration:
+    """The camera, of the model that was chosen or given."""
+    how = (
+        CalibrateOptions(model=options.model)
+        if chosen is None
+        else CalibrateOptions(chosen.model, chosen.shape_terms)
+    )
+    return calibrate(found.detections, found.target, found.width, found.height, how)
+
+
+def report_entry(
+    done: Calibration, found: FoundBoards, chosen: HeldOut | None, tried: list[HeldOut], options: Options
+) -> CameraEntry:
+    """What the report shows of a camera."""
+    camera = done.camera
+    grid = image_grid(camera.width, camera.height)
+    spread = projection_uncertainty(done.fit, done.noise_px, grid).std_px
+    evidence: CameraEvidence = evidence_of(
+        done,
+        found,
+        tried=tried,
+        uncertainty_px=spread,
+        measures=measure_photos(found.paths, found.detections),
+        metric=metric(options),
+    )
+    if chosen is not None:
+        evidence = replace(evidence, held_out_rms_px=chosen.rms_px)
+    unused = {name: found.detections[name] for name in done.left_out}
+    return CameraEntry(evidence, found.paths, unused)

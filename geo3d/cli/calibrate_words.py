@@ -1,0 +1,123 @@
+"""What `geo3d calibrate` says: the board, the lenses tried, the camera, advice, and the files for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geo3d.calibration import Advice, Calibration, FoundBoards, HeldOut, Target, guess_board
+from geo3d.cameras import Camera
+from geo3d.cli.common import Session, UsageError
+from geo3d.cli.targets import kind_of, make_target, with_lengths, with_unit
+from geo3d.io import CalibrationFormat, write_calibration
+from geo3d.scene import CameraRig
+
+if TYPE_CHECKING:
+    from geo3d.cli.calibrate import Options
+
+_CAMERA_FILES: dict[CalibrationFormat, str] = {
+    "opencv": "opencv.yaml",
+    "colmap": "cameras.txt",
+    "ros": "ros.yaml",
+    "kalibr": "kalibr.yaml",
+    "mrcal": "mrcal.cameramodel",
+}
+_RIG_FILES: dict[CalibrationFormat, str] = {
+    "opencv": "opencv.yaml",
+    "colmap": "colmap",
+    "ros": "ros",
+    "kalibr": "kalibr.yaml",
+    "mrcal": "mrcal",
+}
+
+
+def target_of(options: Options, photos: str) -> Target | None:
+    """The target given, or the one that the photos show with the lengths given."""
+    kind = options.kind
+    if options.board is not None:
+        kind = "checkerboard" if kind == "auto" else kind
+        return make_target(with_unit(options, kind), kind, options.board)
+    guessed = guess_board(photos)
+    if kind not in ("auto", kind_of(guessed)):
+        raise UsageError(
+            f"the photos show a {guessed.label.split(',')[0]}, not {kind}; say --board with its columns and rows"
+        )
+    return with_lengths(guessed, options)
+
+
+def metric(options: Options) -> bool:
+    """Whether the board's lengths are given."""
+    return any((options.square, options.tag, options.spacing))
+
+
+def say_board(found: FoundBoards, options: Options, session: Session) -> None:
+    """Which board it is, and the photos that do not show it."""
+    how = "found in the photos; --board says otherwise" if options.board is None else "as given"
+    label = found.target.label if metric(options) else found.target.label.split(",")[0]
+    session.say(f"board: {label} ({how})" + ("" if metric(options) else "; its lengths are not given"))
+    say_skipped(found, session)
+
+
+def say_skipped(found: FoundBoards, session: Session) -> None:
+    """Photos in which nothing was found."""
+    for name, reason in found.skipped.items():
+        session.say(f"  {name} is not used: {reason}")
+
+
+def say_models(tried: list[HeldOut], chosen: HeldOut | None, session: Session) -> None:
+    """The lens models that were tried, by the error on photos held out."""
+    session.say("lens models on photos held out (terms of the board's shape):")
+    for entry in sorted(tried, key=lambda entry: (entry.params, -entry.shape_terms)):
+        mark = "  <- taken: the simplest that is as good as any" if entry is chosen else ""
+        mark = f"  refused: {entry.refused}" if entry.refused else mark
+        error = f"{entry.rms_px:.3f} px" if entry.rms_px < float("inf") else "-"
+        session.say(
+            f"  {entry.model:<18} {entry.params:>2} parameters, {entry.shape_terms:>2} terms  {error:>8}{mark}"
+        )
+
+
+def say_camera(done: Calibration, session: Session) -> None:
+    """The parameters with their deviations, and the errors."""
+    camera = done.camera
+    session.say(f"camera: {camera.model}, {camera.width}x{camera.height} pixels")
+    for name, value, deviation in zip(camera.param_names, camera.params, done.params_std):
+        session.say(f"  {name:<4} {value:12.6g} +- {deviation:.2g}")
+    session.say(f"{done.rms_px:.3f} px over all corners of {len(done.names)} photos")
+    worst = sorted(done.names, key=lambda name: -float(done.errors_px[name].mean()))[:3]
+    session.say("largest errors: " + ", ".join(f"{n} {done.errors_px[n].mean():.2f} px" for n in worst))
+    if done.corners_left_out:
+        session.say(f"{done.corners_left_out} corners were too far off and have no say")
+    for name, reason in done.left_out.items():
+        session.say(f"  {name} is not used: {reason}")
+
+
+def say_advice(advice: Advice, session: Session, name: str = "") -> None:
+    """What to know and what would help."""
+    of = f" of {name}" if name else ""
+    for title, sentences in ((f"problems{of}", advice.problems), (f"advice{of}", advice.hints)):
+        if sentences:
+            session.say(f"{title}:")
+            for sentence in sentences:
+                session.say(f"  - {sentence}")
+    for verdict in advice.verdicts:
+        session.say(verdict.text if not name else f"{name}: {verdict.text}")
+
+
+def write_formats(folder: Path, calibration: Camera | CameraRig) -> dict[str, str]:
+    """Write the calibration for other programs, as far as they have its lens.
+
+    Returns
+    -------
+    dict of str to str
+        Format to file; a format that cannot hold the calibration is left out.
+    """
+    files = _RIG_FILES if isinstance(calibration, CameraRig) else _CAMERA_FILES
+    written = {}
+    for format, name in files.items():
+        path = folder / name
+        try:
+            write_calibration(path, calibration, format)
+        except ValueError:  # it has no such lens
+            continue
+        written[format] = str(path)
+    return written
