@@ -18,6 +18,7 @@ from geo3d.io import (
     read_calibration,
     read_colmap,
     read_transforms,
+    write_calibration,
     write_colmap,
     write_transforms,
 )
@@ -169,6 +170,17 @@ def test_pixel_centres_in_files(scene, tmp_path):
     content = json.loads((tmp_path / "transforms.json").read_text())
     frame = {**content, **content["frames"][0]}
     np.testing.assert_allclose([frame["cx"], frame["cy"]], [322, 238])
+    for format, shift in (
+        ("geo3d", 0),
+        ("colmap", 0),
+        ("opencv", 0.5),
+        ("ros", 0.5),
+        ("kalibr", 0.5),
+        ("mrcal", 0.5),
+    ):
+        write_calibration(tmp_path / "c", PINHOLE, format)
+        numbers = set(re.findall(r"\d+\.\d+", (tmp_path / "c").read_text()))
+        assert {str(322.0 - shift), str(238.0 - shift)} <= numbers
 
 
 def write_png(path, pixels):

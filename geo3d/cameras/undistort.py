@@ -140,13 +140,14 @@ def valid_rectangle(places: np.ndarray, width: int, height: int) -> tuple[int, i
     Raises
     ------
     ValueError
-        When no pixel, or no block of them, is inside.
+        When no pixel is inside.
     """
     inside = _inside(places, width, height)
     block = -(-max(inside.shape) // _MOST_BLOCKS)
-    rows, columns = inside.shape[0] // block, inside.shape[1] // block
-    blocks = inside[: rows * block, : columns * block].reshape(rows, block, columns, block)
-    top, bottom, left, right = (block * edge for edge in _largest_rectangle(np.all(blocks, axis=(1, 3))))
+    top, bottom, left, right = _largest_of_blocks(inside, block)
+    while top == bottom and block > 1:
+        block //= 2
+        top, bottom, left, right = _largest_of_blocks(inside, block)
     if top == bottom:
         raise ValueError("places: no pixel of the new image is seen by the source")
     growing = True
@@ -161,6 +162,14 @@ def valid_rectangle(places: np.ndarray, width: int, height: int) -> tuple[int, i
         if right < inside.shape[1] and inside[top:bottom, right].all():
             right, growing = right + 1, True
     return left, top, right - left, bottom - top
+
+
+def _largest_of_blocks(mask: np.ndarray, block: int) -> tuple[int, int, int, int]:
+    """`_largest_rectangle`, of blocks of pixels that are true as a whole."""
+    rows, columns = mask.shape[0] // block, mask.shape[1] // block
+    blocks = mask[: rows * block, : columns * block].reshape(rows, block, columns, block)
+    top, bottom, left, right = _largest_rectangle(np.all(blocks, axis=(1, 3)))
+    return block * top, block * bottom, block * left, block * right
 
 
 def _largest_rectangle(mask: np.ndarray) -> tuple[int, int, int, int]:
@@ -214,8 +223,8 @@ def pinhole_for(camera: Camera, blank: float = 0.0, size: tuple[int, int] | None
         0: every pixel of the new image is seen by the source; 1: every pixel of the source is in the new image;
         between, the edges are interpolated. In either case at most 70 degrees to each side.
     size : (width, height), optional
-        Of the new image, pixels. What it shows is cut (`blank` 0) or extended (1) to these proportions; the shape of
-        the pixels stays.
+        Of the new image, pixels. What it shows is cut (`blank` 0) or extended (1, beyond the 70 degrees if need be) to
+        these proportions; the shape of the pixels stays.
 
     Raises
     ------

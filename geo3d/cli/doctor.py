@@ -46,6 +46,7 @@ _CORE = {
     "tyro": "tyro",
     "pooch": "pooch",
     "pyproj": "pyproj",
+    "yaml": "pyyaml",
 }
 # module -> (distribution, extra, what it is for)
 _OPTIONAL = {

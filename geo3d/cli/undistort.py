@@ -90,6 +90,8 @@ def _check(options: Options) -> None:
                 f"{options.source} is a scene, which has its own cameras: leave out --calib, or give "
                 f"{options.source / 'images'} as the photos"
             )
+        if options.out.resolve().is_relative_to(options.source.resolve()):
+            raise UsageError(f"-o {options.out} is inside of the folder of photos; give another")
     elif not (options.source / "images").is_dir():
         raise UsageError(
             f"{options.source} has no images/: give a scene folder (not one of its models), or for a folder of photos "
@@ -130,17 +132,15 @@ def _pinhole(options: Options, camera: Camera) -> Camera:
 
 def _run_photos(options: Options, calib: Path, session: Session) -> int:
     from geo3d.cameras import undistort_map, valid_rectangle
-    from geo3d.images import list_photos, photo_size, undistort_photos
+    from geo3d.images import readable_sizes, undistort_photos
     from geo3d.io import read_calibration, write_camera_json
     from geo3d.util.files import atomic_path
 
-    names = list_photos(options.source)
-    if not names:
-        raise ValueError(f"{options.source} has no photos")
-    camera = read_calibration(calib, photo_size(options.source / names[0]))
+    sizes, _ = readable_sizes(options.source)
+    camera = read_calibration(calib, max(sizes.values()))
     with atomic_path(options.out) as folder:
         folder.mkdir()
-        with session.progress.stage("undistort", total=len(names)) as stage:
+        with session.progress.stage("undistort", total=len(sizes)) as stage:
             done = undistort_photos(
                 options.source,
                 folder,
@@ -149,8 +149,8 @@ def _run_photos(options: Options, calib: Path, session: Session) -> int:
                 lambda count, total, name: stage.update(count, total, name),
             )
         write_camera_json(folder / "camera.json", done.camera)
-    source, target = done.source, done.camera
-    left, top, width, height = valid_rectangle(undistort_map(source, target), source.width, source.height)
+        source, target = done.source, done.camera
+        left, top, width, height = valid_rectangle(undistort_map(source, target), source.width, source.height)
     for name, reason in done.skipped.items():
         session.progress.warn(f"{name} is left out: {reason}")
     session.say(
@@ -183,9 +183,11 @@ def _run_photos(options: Options, calib: Path, session: Session) -> int:
 
 
 def _view(source: Camera, target: Camera) -> str:
-    """What the new photos show of what the lens saw."""
+    """How wide the new photos are, and the lens."""
     (across, down, _), (all_across, all_down, _) = (np.degrees(c.field_of_view()) for c in (target, source))
-    return f"{across:.0f} by {down:.0f} degrees of the lens's {all_across:.0f} by {all_down:.0f}"
+    return (
+        f"{across:.0f} by {down:.0f} degrees (the lens: {all_across:.0f} by {all_down:.0f} along its middle)"
+    )
 
 
 def _run_scene(options: Options, session: Session) -> int:

@@ -17,7 +17,7 @@ from geo3d.images.mask import find_mask, find_mask_folder, read_mask, unused_mas
 from geo3d.images.photo import Photo, PhotoError, photo_size, read_image, read_photo
 from geo3d.images.scan import SAME_PHOTO, Scan, ScannedPhoto, find_photos, hash_photos, scan_photos
 from geo3d.images.sensors import sensor_width_mm
-from geo3d.images.undistort import UndistortedPhotos, undistort_photo, undistort_photos
+from geo3d.images.undistort import UndistortedPhotos, readable_sizes, undistort_photo, undistort_photos
 from geo3d.images.video import VideoError, VideoInfo, read_frames, read_video_info
 from geo3d.images.xmp import DroneXmp, gimbal_gravity, read_drone_xmp
 
@@ -63,6 +63,7 @@ __all__ = [
     "read_mask",
     "read_photo",
     "read_video_info",
+    "readable_sizes",
     "scan_photos",
     "select_frames",
     "sensor_width_mm",

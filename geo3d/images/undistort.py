@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _JPEG_QUALITY = 95
 _WITH_16_BIT = (".png", ".tif", ".tiff")
 _WITH_ALPHA = (".png", ".tif", ".tiff", ".webp")
+_OPENCV_ORDER = {2: (0, 0, 0, 1), 3: (2, 1, 0), 4: (2, 1, 0, 3)}  # by the number of channels
 # Who took it, when, where, and how it is turned. What EXIF says of lens and size is no longer true.
 _KEPT_TAGS = (271, 272, 274, 306, 315, 33432)  # make, model, orientation, time, artist, copyright
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
@@ -94,7 +95,8 @@ def undistort_photos(
         If a photo cannot be written.
     """
     folder, out = Path(folder), Path(out)
-    sizes, skipped = _sizes(folder, camera)
+    sizes, skipped = readable_sizes(folder)
+    _check_proportions(sizes, camera)
     largest = max(sizes.values())
     source = camera.rescaled(*largest)
     target = pinhole(source)
@@ -124,26 +126,34 @@ def undistort_photos(
     return UndistortedPhotos(source, target, sorted(names), resized, skipped)
 
 
-def _sizes(folder: Path, camera: Camera) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
-    """Sizes of the photos by name, and why others have none."""
+def readable_sizes(folder: Path) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    """Width and height of the photos of a folder by name, and why the others cannot be read.
+
+    Raises
+    ------
+    ValueError
+        If none can be read.
+    """
     sizes: dict[str, tuple[int, int]] = {}
     skipped: dict[str, str] = {}
     for name in list_photos(folder):
         try:
-            sizes[name] = width, height = photo_size(folder / name)
+            sizes[name] = photo_size(folder / name)
         except PhotoError as error:
             skipped[name] = f"{error.found}. {error.advice}"
-            continue
+    if not sizes:
+        raise _none_readable(folder, skipped)
+    return sizes, skipped
+
+
+def _check_proportions(sizes: dict[str, tuple[int, int]], camera: Camera) -> None:
+    for name, (width, height) in sizes.items():
         wide, high = camera.width / camera.height * height, camera.height / camera.width * width
-        off = min(abs(wide - width), abs(high - height))
-        if off > 1.0:
+        if min(abs(wide - width), abs(high - height)) > 1.0:
             raise ValueError(
                 f"{name} is {width}x{height}, and the calibration is for {camera.width}x{camera.height}: their "
                 "proportions differ. Is it by another camera, cropped, or turned? Put it elsewhere, or calibrate for it"
             )
-    if not sizes:
-        raise _none_readable(folder, skipped)
-    return sizes, skipped
 
 
 def _none_readable(folder: Path, skipped: dict[str, str]) -> ValueError:
@@ -215,10 +225,11 @@ def _kept_exif(header: Image.Image) -> Any:
     try:
         found = header.getexif()
         kept.update({tag: found[tag] for tag in _KEPT_TAGS if tag in found})
-        times = found.get_ifd(_EXIF_IFD)
-        kept.get_ifd(_EXIF_IFD).update({tag: times[tag] for tag in _KEPT_EXIF if tag in times})
-        kept.get_ifd(_GPS_IFD).update(found.get_ifd(_GPS_IFD))
-        return kept.tobytes()
+        times, place = found.get_ifd(_EXIF_IFD), found.get_ifd(_GPS_IFD)
+        for ifd, values in ((_EXIF_IFD, {t: times[t] for t in _KEPT_EXIF if t in times}), (_GPS_IFD, place)):
+            if values:
+                kept.get_ifd(ifd).update(values)
+        return kept.tobytes() if len(kept) else b""
     except (
         OSError,
         SyntaxError,
@@ -234,9 +245,9 @@ def _kept_exif(header: Image.Image) -> Any:
 
 def _write(path: Path, pixels: np.ndarray, extras: dict[str, Any]) -> None:
     if pixels.dtype == np.uint16:  # Pillow writes no colours of 16 bits; OpenCV wants blue, green, red, alpha
-        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-        order = {1: ..., 2: (0, 0, 0, 1), 3: (2, 1, 0), 4: (2, 1, 0, 3)}[channels]
-        write_bytes(path, require("cv2").imencode(path.suffix, pixels[..., order].copy())[1].tobytes())
+        if pixels.ndim == 3:
+            pixels = np.ascontiguousarray(pixels[..., _OPENCV_ORDER[pixels.shape[2]]])
+        write_bytes(path, require("cv2").imencode(path.suffix, pixels)[1].tobytes())
         return
     from PIL import Image
 

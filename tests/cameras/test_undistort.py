@@ -191,6 +191,12 @@ def test_valid_rectangle_of_a_large_image():
         assert not edge.all()
 
 
+def test_a_valid_rectangle_smaller_than_a_block_is_found():
+    places = np.full((1200, 1500, 2), np.nan, np.float32)
+    places[700:703, 301:308] = 1.0
+    assert valid_rectangle(places, 2, 2) == (301, 700, 7, 3)
+
+
 def test_one_map_serves_many_photos():
     camera = DISTORTED["OPENCV"]
     image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)

@@ -76,7 +76,7 @@ def assert_same_camera(found: Camera, expected: Camera) -> None:
 
 
 @pytest.mark.parametrize(("format", "model"), [(f, m) for f in FORMATS for m in HELD[f]])
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_what_is_written_is_read_as_the_same_camera(tmp_path_factory, format, model, seed):
     path = tmp_path_factory.getbasetemp() / FILES[format]
@@ -171,7 +171,7 @@ RIG_FILES = {
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 2**31), fisheye=st.booleans())
 def test_rigs_there_and_back(tmp_path_factory, format, seed, fisheye):
     rig = two(seed, "OPENCV_FISHEYE" if fisheye and format != "mrcal" else "OPENCV")
