@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,7 +15,7 @@ from geo3d.cli.common import (
     OptionalGridSize,
     Session,
     UsageError,
-    existing_folder,
+    existing_path,
 )
 from geo3d.cli.targets import Kind, TargetFlags, kind_of, make_target, with_lengths, with_unit
 
@@ -30,11 +31,14 @@ class Options(TargetFlags, Common):
 
     geo3d calibrate photos/ --board 9x6 --square 25mm
 
+    geo3d calibrate clip.mp4 --square 25mm
+
     geo3d calibrate photos/ --kind charuco --board 8x5 --square 30mm
     """
 
     photos: Annotated[Path, tyro.conf.Positional, arg(metavar="PHOTOS")]
-    """Folder of photos of one camera: ten or more, the board tilted to all sides, near and far, into the corners."""
+    """Folder of photos of one camera, a pattern as 'photos/left*', or a video: ten or more views of the board, tilted
+    to all sides, near and far, into the corners."""
 
     kind: Annotated[Literal["auto", Kind], arg(metavar="KIND")] = "auto"
     """checkerboard, charuco, aprilgrid, circles or asymmetric-circles; auto: what the photos show."""
@@ -52,7 +56,8 @@ class Options(TargetFlags, Common):
 
 def run(options: Options, session: Session) -> int:
     """Detect, choose the model, fit, write, and say how good it is."""
-    existing_folder(options.photos, "the folder of photos")
+    if not glob.has_magic(str(options.photos)):
+        existing_path(options.photos, "the folder, pattern or video")
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"-o {options.out} is a file; give a folder")
     from geo3d.calibration import CalibrateOptions, calibrate, choose_model, find_boards, observe
