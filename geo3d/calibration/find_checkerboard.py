@@ -3,7 +3,7 @@
 Both of OpenCV's detectors look for the whole board; where neither finds it, the sector-based one looks for any part
 (Duda and Frese, "Accurate Detection and Localization of Checkerboard Corners for Calibration", 2018), from which the
 lattice is grown (`lattice`). Large photos are made smaller for that, which takes a tenth of the time and less; the
-corners are then refined in the photo as it is.
+corners are then refined in the photo as it is (`symmetry`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from geo3d.calibration.detection import Detection, check_image, detection
 from geo3d.calibration.lattice import contrasts, grow_lattice, predict, refine_lattice, trim
+from geo3d.calibration.symmetry import refine_by_symmetry
 from geo3d.calibration.targets import Checkerboard
 
 Look = Literal["whole", "quick", "fine"]
@@ -63,12 +64,14 @@ def find_checkerboard(image: np.ndarray, target: Checkerboard, *, look: Look = "
             best = found
         if best is not None and len(best) == target.columns * target.rows:
             break
-    if best is None or small is image:
-        return best
+    if best is None:
+        return None
     lattice = np.full((target.rows * target.columns, 2), np.nan)
     lattice[best.ids] = best.pixels * _ratio(image, small) - 0.5
-    lattice = refine_lattice(image, lattice.reshape(target.rows, target.columns, 2))
-    return detection(lattice.reshape(-1, 2), LEAST_CORNERS)
+    lattice = lattice.reshape(target.rows, target.columns, 2)
+    if small is not image:
+        lattice = refine_lattice(image, lattice)
+    return detection(refine_by_symmetry(image, lattice).reshape(-1, 2), LEAST_CORNERS)
 
 
 def find_lattice(image: np.ndarray) -> np.ndarray | None:

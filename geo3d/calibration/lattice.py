@@ -102,7 +102,7 @@ def contrasts(image: np.ndarray, lattice: np.ndarray) -> np.ndarray:
     """
     import cv2
 
-    along = [_axis(lattice, axis) for axis in (1, 0)]
+    along = [step_along(lattice, axis) for axis in (1, 0)]
     places = lattice[..., None, :] + sum(
         step[..., None, :] * _SAMPLES[:, k, None] for k, step in enumerate(along)
     )
@@ -118,7 +118,7 @@ def contrasts(image: np.ndarray, lattice: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(places).all(axis=(2, 3)) & inside, found, np.nan)
 
 
-def _axis(lattice: np.ndarray, axis: int) -> np.ndarray:
+def step_along(lattice: np.ndarray, axis: int) -> np.ndarray:
     """(rows, columns, 2) step to the next corner along an axis: mean of both sides, or the one that is known."""
     step = np.diff(lattice, axis=axis)
     pad = [(0, 0), (0, 0), (0, 0)]

@@ -4,11 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geo3d.calibration import CalibrateOptions, Checkerboard, calibrate, choose_model, find_boards, observe
+from geo3d.calibration import (
+    CalibrateOptions,
+    Checkerboard,
+    Detection,
+    calibrate,
+    choose_model,
+    find_boards,
+    observe,
+)
 from geo3d.calibration.board_photos import find_photo_files
 from geo3d.images import photo_size
 
-from .warped import VIEWS, picture
+from .warped import SIZE, VIEWS, corners, picture
 
 BOARD = Checkerboard(7, 5)
 
@@ -151,6 +159,15 @@ def test_few_photos_and_those_that_leave_the_camera_open(folder, tmp_path):
     two = dict(list(found.detections.items())[:2])
     with pytest.raises(ValueError, match="2 photos show the board; a calibration takes at least 3"):
         calibrate(two, BOARD, *found_size(found))
+
+
+def test_photos_that_all_face_the_board_leave_the_focal_length_open():
+    rng = np.random.default_rng(0)
+    views = [((0, 0, 10 * i), (rng.uniform(-2, 2), rng.uniform(-1, 1)), 14 + i) for i in range(9)]
+    seen = [corners(*view) + 0.03 * rng.standard_normal((35, 2)) for view in views]
+    detections = {f"{i}.jpg": Detection(np.arange(35), pixels) for i, pixels in enumerate(seen)}
+    with pytest.raises(ValueError, match="these photos leave the focal length open"):
+        choose_model(observe(detections, BOARD)[1], *SIZE, ("PINHOLE", "OPENCV"))
 
 
 def found_size(found):
