@@ -3,6 +3,7 @@
 from geo3d.calibration.advice import Advice, Verdict, advise
 from geo3d.calibration.board_frames import choose_board_frames
 from geo3d.calibration.board_photos import PhotoFiles, VideoFrames
+from geo3d.calibration.board_shape import depths
 from geo3d.calibration.calibrate import CalibrateOptions, Calibration, calibrate, observe
 from geo3d.calibration.calibrate_rig import RigCalibration, calibrate_rig
 from geo3d.calibration.choose_views import ChoiceOptions, choose_views
@@ -20,7 +21,7 @@ from geo3d.calibration.find_target import find_target
 from geo3d.calibration.guess_board import guess_board, guess_size
 from geo3d.calibration.guess_circles import guess_circle_grid
 from geo3d.calibration.guess_markers import guess_marker_board
-from geo3d.calibration.held_out import HeldOut, choose_model, choose_shape
+from geo3d.calibration.held_out import LEAST_TO_CHOOSE, HeldOut, choose_model, choose_shape
 from geo3d.calibration.mixed_cameras import MixedCameras, mixed_cameras
 from geo3d.calibration.photo_measures import PhotoMeasures, measure_photos
 from geo3d.calibration.printing import Page, lay_out, write_board
@@ -29,6 +30,7 @@ from geo3d.calibration.targets import AprilGrid, CharucoBoard, Checkerboard, Cir
 from geo3d.calibration.uncertainty import ProjectionUncertainty, image_grid, projection_uncertainty
 
 __all__ = [
+    "LEAST_TO_CHOOSE",
     "Advice",
     "AprilGrid",
     "BoardView",
@@ -62,6 +64,7 @@ __all__ = [
     "choose_shape",
     "choose_views",
     "compare",
+    "depths",
     "disc_centres",
     "disc_centroids",
     "epipolar_distances",

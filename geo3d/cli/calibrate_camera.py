@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geo3d.calibration import (
+    LEAST_TO_CHOOSE,
     CalibrateOptions,
     Calibration,
     FoundBoards,
@@ -13,13 +14,12 @@ from geo3d.calibration import (
     advise,
     calibrate,
     choose_model,
+    choose_shape,
     evidence_of,
     find_boards,
-    image_grid,
     measure_photos,
     mixed_cameras,
     observe,
-    projection_uncertainty,
 )
 from geo3d.cli.calibrate_words import (
     metric,
@@ -27,6 +27,7 @@ from geo3d.cli.calibrate_words import (
     say_board,
     say_camera,
     say_models,
+    say_shape,
     target_of,
     write_formats,
 )
@@ -35,7 +36,7 @@ from geo3d.io import write_camera_json
 from geo3d.viz.calibration_report import CalibrationReportData, CameraEntry, write_calibration_report
 
 if TYPE_CHECKING:
-    from geo3d.calibration import CameraEvidence, Target
+    from geo3d.calibration import Target
     from geo3d.cli.calibrate import Options
 
 
@@ -57,16 +58,20 @@ def calibrate_camera(options: Options, session: Session) -> int:
         done = fit(found, chosen, options)
         stage.summary = f"{done.rms_px:.3f} px over {len(done.names)} photos"
     with session.progress.stage("report", total=0) as stage:
-        entry = report_entry(done, found, chosen, tried, options)
+        measures = measure_photos(found)
+        evidence = evidence_of(done, found, tried=tried, measures=measures, metric=metric(options))
+        unused = {name: found.detections[name] for name in done.left_out}
+        entry = CameraEntry(evidence, found.photos, unused)
         data = CalibrationReportData(options.photos[0], [entry])
         write_calibration_report(options.out / "report.html", data)
         stage.summary = str(options.out / "report.html")
     write_camera_json(options.out / "camera.json", done.camera)
     formats = write_formats(options.out, done.camera)
-    advice = advise(entry.evidence)
+    advice = advise(evidence)
     if tried:
         say_models(tried, chosen, session)
     say_camera(done, session)
+    say_shape(found.target, done.shape, metric(options), session)
     say_advice(advice, session)
     session.say(f"camera: {options.out / 'camera.json'}; use it as --calib {options.out / 'camera.json'}")
     session.say(f"report: {options.out / 'report.html'}; for other programs: {', '.join(formats)}")
@@ -104,42 +109,30 @@ def find(photos: str, target: Target | None, options: Options, session: Session)
 def choose(
     found: FoundBoards, options: Options, session: Session, name: str = ""
 ) -> tuple[HeldOut | None, list[HeldOut]]:
-    """The lens model and the terms of the board's shape, and what was tried; nothing where the model is given."""
-    if options.model != "auto":
+    """The lens model and the terms of the board's shape, and what was tried.
+
+    Nothing where the model is given and there are too few photos to hold some out.
+    """
+    if options.model != "auto" and len(found.detections) < LEAST_TO_CHOOSE:
         return None, []
     _, observations = observe(found.detections, found.target)
     with session.progress.stage(f"choose {name}".strip(), total=0) as stage:
-        chosen, tried = choose_model(observations, found.width, found.height)
+        if options.model == "auto":
+            chosen, tried = choose_model(observations, found.width, found.height)
+        else:
+            chosen, tried = choose_shape(observations, found.width, found.height, options.model)
         stage.summary = f"{chosen.model}, {chosen.rms_px:.3f} px on photos held out"
     return chosen, tried
 
 
-def fit(found: FoundBoards, chosen: HeldOut | None, options: Options) -> Calibration:
-    """The camera, of the model that was chosen or given."""
+def fit(
+    found: FoundBoards, chosen: HeldOut | None, options: Options, shape_terms: int | None = None
+) -> Calibration:
+    """The camera, of the model that was chosen or given, with the terms of the shape that were chosen or are given."""
     how = (
-        CalibrateOptions(model=options.model)
+        CalibrateOptions(options.model)
         if chosen is None
         else CalibrateOptions(chosen.model, chosen.shape_terms)
     )
+    how = how if shape_terms is None else replace(how, shape_terms=shape_terms)
     return calibrate(found.detections, found.target, found.width, found.height, how)
-
-
-def report_entry(
-    done: Calibration, found: FoundBoards, chosen: HeldOut | None, tried: list[HeldOut], options: Options
-) -> CameraEntry:
-    """What the report shows of a camera."""
-    camera = done.camera
-    grid = image_grid(camera.width, camera.height)
-    spread = projection_uncertainty(done.fit, done.noise_px, grid).std_px
-    evidence: CameraEvidence = evidence_of(
-        done,
-        found,
-        tried=tried,
-        uncertainty_px=spread,
-        measures=measure_photos(found.paths, found.detections),
-        metric=metric(options),
-    )
-    if chosen is not None:
-        evidence = replace(evidence, held_out_rms_px=chosen.rms_px)
-    unused = {name: found.detections[name] for name in done.left_out}
-    return CameraEntry(evidence, found.paths, unused)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,7 @@ from geo3d.calibration import (
     advise,
     calibrate_rig,
     evidence_of_rig,
-    image_grid,
     measure_photos,
-    projection_uncertainty,
 )
 from geo3d.cli.calibrate_camera import choose, find, fit
 from geo3d.cli.calibrate_words import (
@@ -48,7 +47,7 @@ def calibrate_rig_of(options: Options, session: Session) -> int:
     names = rig_names(options.photos)
     target = target_of(options, options.photos[0])
     boards: list[FoundBoards] = []
-    for name, photos in zip(names, options.photos):
+    for photos in options.photos:
         boards.append(find(photos, target, options, session))
         if len(boards) == 1:
             say_board(boards[0], options, session)
@@ -124,21 +123,11 @@ def _entry(
     lens: tuple[HeldOut | None, list[HeldOut]],
     options: Options,
 ) -> CameraEntry:
-    camera = rig.cameras[number]
-    spread = projection_uncertainty(
-        rig.fit, rig.noise_px, image_grid(camera.width, camera.height), camera=number
-    ).std_px
-    evidence = evidence_of_rig(
-        rig,
-        number,
-        found,
-        name,
-        lens=lens,
-        uncertainty_px=spread,
-        measures=measure_photos(found.paths, found.detections),
-        metric=metric(options),
-    )
-    return CameraEntry(evidence, found.paths)
+    chosen, tried = lens
+    measures = measure_photos(found)
+    evidence = evidence_of_rig(rig, number, found, name, measures=measures, metric=metric(options))
+    held_out = None if chosen is None else chosen.rms_px
+    return CameraEntry(replace(evidence, tried=tried, held_out_rms_px=held_out), found.photos)
 
 
 def _say_rig(rig: RigCalibration, names: list[str], metric: bool, session: Session) -> None:
@@ -162,6 +151,6 @@ def _say_rig(rig: RigCalibration, names: list[str], metric: bool, session: Sessi
         )
     for photos, px in rig.apart.items():
         session.say(
-            f"  {', '.join(name for _, name in photos)} were not taken at the same moment: they disagree by {px:.2f} px; "
-            "each counts for its lens only"
+            f"  {', '.join(name for _, name in photos)} were not taken at the same moment: they disagree by {px:.2f} "
+            "px; each counts for its lens only"
         )

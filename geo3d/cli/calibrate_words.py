@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geo3d.calibration import Advice, Calibration, FoundBoards, HeldOut, Target, guess_board
+import numpy as np
+
+from geo3d.calibration import Advice, Calibration, FoundBoards, HeldOut, Target, depths, guess_board
 from geo3d.cameras import Camera
 from geo3d.cli.common import Session, UsageError
 from geo3d.cli.targets import kind_of, make_target, with_lengths, with_unit
@@ -89,6 +91,17 @@ def say_camera(done: Calibration, session: Session) -> None:
         session.say(f"{done.corners_left_out} corners were too far off and have no say")
     for name, reason in done.left_out.items():
         session.say(f"  {name} is not used: {reason}")
+
+
+def say_shape(target: Target, shape: np.ndarray, metric: bool, session: Session) -> None:
+    """How far the board is from flat."""
+    if not len(shape):
+        return
+    deep = float(np.ptp(depths(target.points, shape)))
+    length = f"{1000 * deep:.2f} mm" if metric else f"{deep:.3f} of its unit, which is not given,"
+    session.say(
+        f"the board is not flat: {length} between its nearest and its farthest point ({len(shape)} terms)"
+    )
 
 
 def say_advice(advice: Advice, session: Session, name: str = "") -> None:

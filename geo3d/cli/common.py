@@ -154,10 +154,18 @@ def _size(word: str) -> tuple[int, int]:
         raise ValueError(f"expected width and height in pixels as 1920x1080, got {word!r}") from None
 
 
+_PAIR: PrimitiveConstructorSpec[Any] = PrimitiveConstructorSpec(
+    nargs=2,
+    metavar="FILE FILE",
+    instance_from_str=lambda words: (Path(words[0]), Path(words[1])),
+    is_instance=lambda value: True,
+    str_from_instance=lambda value: [str(part) for part in value],
+)
 Whole = Annotated[int, _spec(_whole, "N")]
 OptionalWhole = Annotated[int | None, _spec(_whole, "N")]
 OptionalNumber = Annotated[float | None, _spec(_number, "X")]
 OptionalPath = Annotated[Path | None, _spec(Path, "FILE")]
+OptionalPair = Annotated[tuple[Path, Path] | None, _PAIR]
 OptionalStage = Annotated[str | None, _spec(str, "{" + ",".join(STAGES) + "}", STAGES)]
 OptionalLength = Annotated[float | None, _spec(parse_length, "LENGTH")]  # metres; with its unit: 25mm
 GridSize = Annotated[tuple[int, int], _spec(parse_grid, "COLSxROWS")]
