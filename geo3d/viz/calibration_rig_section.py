@@ -107,8 +107,8 @@ def _dropped(rig: RigEntry) -> str:
     rows = [[escaped(name), escaped(reason)] for name, reason in rig.dropped.items()]
     return (
         f'<h3>Photos that were not taken together <span class="count">{len(rows)}</span></h3>'
-        '<p class="lead">No one place of the board explains all photos of such a moment: the board moved between them, or '
-        "the cameras against each other. They count for each camera, not for how the cameras stand to each other.</p>"
+        '<p class="lead">No one place of the board explains all photos of such a moment: the board moved between '
+        "them, or the cameras against each other. They count for each camera, not for how the cameras stand to each other.</p>"
         f"{table(['photos', 'why'], rows, words=2)}"
     )
 

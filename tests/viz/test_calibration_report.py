@@ -1,5 +1,7 @@
 """The report of a calibration stands alone, shows what was found, and no name or sentence in it can break it."""
 
+import base64
+import io
 import re
 from dataclasses import replace
 
@@ -163,6 +165,9 @@ def test_photos_are_shown_as_stored_with_what_was_found(tmp_path) -> None:
     assert made.left_px < 0.2 * made.bend_px
     page = render_calibration_report(CalibrationReportData("x", [CameraEntry(found, tmp_path)]))
     assert page.count("data:image/jpeg;base64,") == 3 and "Without distortion" in page
+    for data in re.findall(r"data:image/jpeg;base64,([^\"]+)", page):
+        picture = Image.open(io.BytesIO(base64.b64decode(data)))
+        assert picture.width > picture.height
     (box,) = re.findall(r'class="marked" viewBox="0 0 240 ([\d.]+)"', page)
     assert float(box) == 180.0  # 640 x 480, not turned
     assert page.count("<circle cx=") >= 54
