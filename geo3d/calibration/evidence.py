@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geo3d.calibration.board_fit import BoardFit
 from geo3d.calibration.board_shape import shape_terms
 from geo3d.calibration.detection import Detection
 from geo3d.calibration.targets import Target
+from geo3d.calibration.uncertainty import image_grid, projection_uncertainty, shared_covariance
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 
@@ -171,7 +173,6 @@ def evidence_of(
     found: FoundBoards,
     *,
     tried: Sequence[HeldOut] = (),
-    uncertainty_px: np.ndarray | None = None,
     measures: PhotoMeasures | None = None,
     metric: bool = True,
 ) -> CameraEvidence:
@@ -183,9 +184,7 @@ def evidence_of(
     found : FoundBoards
         In which it was found.
     tried : sequence of HeldOut
-        What `choose_model` tried; the error of the model that was taken is looked up there.
-    uncertainty_px : (H', W') float64, optional
-        As of `CameraEvidence`.
+        What `choose_model` tried; the error of the lens and the shape that were taken is looked up there.
     measures : PhotoMeasures, optional
         As of `measure_photos`.
     metric : bool
@@ -200,17 +199,19 @@ def evidence_of(
         BoardView(name, found.detections[name], SE3(rotation, translation), blur_px=blur.get(name))
         for name, rotation, translation in zip(done.names, done.rotations, done.translations, strict=True)
     ]
-    held_out = [entry.rms_px for entry in tried if entry.model == done.camera.model]
+    taken = (done.camera.model, len(done.shape))
+    held_out = [entry.rms_px for entry in tried if (entry.model, entry.shape_terms) == taken]
     return CameraEvidence(
         done.camera,
         found.target,
         views,
         done.shape,
         done.params_std,
+        _correlations(done.fit, done.noise_px, 0),
         left_out={**found.skipped, **done.left_out},
         held_out_rms_px=held_out[0] if held_out else None,
         tried=tried,
-        uncertainty_px=uncertainty_px,
+        uncertainty_px=_uncertainty(done.fit, done.noise_px, 0),
         lit=None if measures is None else measures.lit,
         metric=metric,
     )
@@ -220,7 +221,6 @@ def evidence_of_rig(
     rig: RigCalibration,
     number: int,
     found: FoundBoards,
-    params_std: np.ndarray,
     name: str,
     *,
     measures: PhotoMeasures | None = None,
@@ -235,8 +235,6 @@ def evidence_of_rig(
         Of the camera in the rig, from 0.
     found : FoundBoards
         In that camera's photos.
-    params_std : (P,) float64
-        Standard deviations of that camera's parameters.
     name : str
         Of the camera.
     measures : PhotoMeasures, optional
@@ -247,7 +245,7 @@ def evidence_of_rig(
     Returns
     -------
     CameraEvidence
-        Without what is not known of a rig's camera by itself; `dataclasses.replace` adds it.
+        Without errors held out and lens models, which the camera alone has; `dataclasses.replace` adds them.
     """
     target, blur = found.target, {} if measures is None else measures.blur_px
     views = []
@@ -263,12 +261,30 @@ def evidence_of_rig(
         target,
         sorted(views, key=lambda view: view.name),
         rig.shape,
-        params_std,
+        rig.params_std[number],
+        _correlations(rig.fit, rig.noise_px, number),
         left_out={**found.skipped, **unused},
+        uncertainty_px=_uncertainty(rig.fit, rig.noise_px, number),
         lit=None if measures is None else measures.lit,
         metric=metric,
         name=name,
     )
+
+
+def _correlations(fit: BoardFit, noise_px: float, number: int) -> np.ndarray:
+    """(P, P) of the parameters of a camera."""
+    begin = sum(len(camera.params) for camera in fit.state.cameras[:number])
+    rows = slice(begin, begin + len(fit.state.cameras[number].params))
+    spread = shared_covariance(fit, noise_px)[rows, rows]
+    std = np.sqrt(np.diag(spread))
+    return spread / np.outer(std, std)
+
+
+def _uncertainty(fit: BoardFit, noise_px: float, number: int) -> np.ndarray:
+    """(H', W') of the projection of points far away."""
+    camera = fit.state.cameras[number]
+    pixels = image_grid(camera.width, camera.height)
+    return projection_uncertainty(fit, noise_px, pixels, camera=number).std_px
 
 
 def _as_placed(found: Detection, target: Target, camera: Camera, pose: SE3) -> Detection:

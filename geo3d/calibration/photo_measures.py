@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from geo3d.calibration.detection import Detection
-from geo3d.images import blur_px, read_image
+from geo3d.calibration.find_boards import FoundBoards
+from geo3d.images import blur_px
 from geo3d.util.require import require
-from geo3d.util.threads import map_threads
 
 _LEAST_CROP_PX = 16  # side of a picture whose blur can be measured
 _CELLS = (24, 18)  # across and down
@@ -35,16 +32,13 @@ class PhotoMeasures:
     lit: np.ndarray
 
 
-def measure_photos(
-    folder: str | os.PathLike, detections: Mapping[str, Detection], threads: int | None = None
-) -> PhotoMeasures:
+def measure_photos(found: FoundBoards, threads: int | None = None) -> PhotoMeasures:
     """Measure blur and image circle in the photos that show a board.
 
     Parameters
     ----------
-    folder : path
-    detections : mapping of str to Detection
-        By name of the photo in the folder; one and more.
+    found : FoundBoards
+        With its photos.
     threads : int, optional
         By default all cores.
 
@@ -55,20 +49,25 @@ def measure_photos(
     Raises
     ------
     ValueError, OSError
-        If a photo cannot be read.
+        If it is not known where the photos are, or one cannot be read any more.
     """
+    if found.photos is None:
+        raise ValueError("found: expected photos to measure in, got detections alone")
     cv2 = require("cv2")
-
-    def one(name: str) -> tuple[float | None, np.ndarray]:
-        image = read_image(Path(folder) / name, "gray")
-        low = np.maximum(np.floor(detections[name].pixels.min(axis=0)).astype(int), 0)
-        high = np.ceil(detections[name].pixels.max(axis=0)).astype(int)
-        crop = image[low[1] : high[1], low[0] : high[0]]
-        blur = blur_px(crop) if min(crop.shape) >= _LEAST_CROP_PX else None
-        return blur, cv2.resize(image, _CELLS, interpolation=cv2.INTER_AREA)
-
-    names = sorted(detections)
-    measured = dict(zip(names, map_threads(one, names, threads), strict=True))
-    brightest = np.max([cells for _, cells in measured.values()], axis=0)
-    blur = {name: value for name, (value, _) in measured.items() if value is not None}
+    blur: dict[str, float] = {}
+    brightest = np.zeros(_CELLS[::-1], np.uint8)
+    for name, image in found.photos.each(np.asarray, sorted(found.detections), threads):
+        if isinstance(image, Exception):
+            raise image
+        brightest = np.maximum(brightest, cv2.resize(image, _CELLS, interpolation=cv2.INTER_AREA))
+        crop = _crop(image, found.detections[name])
+        if min(crop.shape) >= _LEAST_CROP_PX:
+            blur[name] = blur_px(crop)
     return PhotoMeasures(blur, brightest > _BLACK * brightest.max())
+
+
+def _crop(image: np.ndarray, found: Detection) -> np.ndarray:
+    """The part of an image between the outermost points."""
+    low = np.maximum(np.floor(found.pixels.min(axis=0)).astype(int), 0)
+    high = np.ceil(found.pixels.max(axis=0)).astype(int)
+    return image[low[1] : high[1], low[0] : high[0]]

@@ -111,7 +111,7 @@ def undistorted(view: CameraView) -> str:
     ----------
     view : CameraView
     """
-    made = straightened(view.evidence, view.entry.photos_folder)
+    made = straightened(view.evidence, view.entry.photos)
     if made is None:
         return ""
     return pairs_section(

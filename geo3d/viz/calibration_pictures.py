@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from geo3d.calibration import CameraEvidence, Detection
+from geo3d.calibration import CameraEvidence, Detection, PhotoFiles, VideoFrames
 from geo3d.cameras import Camera, pinhole_for, undistort_image
-from geo3d.images import read_photo
 from geo3d.util.require import require
-from geo3d.util.threads import map_threads
-from geo3d.viz.thumbnails import jpeg_uri, thumbnail
+from geo3d.viz.thumbnails import jpeg_uri
 
+_THUMBNAIL_PX = 240
 _SIDE_PX = 760
 _QUALITY = 80
 _BLANKS = (0.0, 0.25, 0.5, 1.0)  # shares of blank edge tried, until the whole board is in the picture
@@ -21,18 +19,31 @@ _LEAST_IN_ROW = 3
 _DOT_SHARE, _DOT_RADII = 0.22, (0.6, 2.4)  # of the distance between points; in a picture 240 wide
 
 
-def small_photos(folder: Path | None, names: list[str]) -> dict[str, str]:
-    """Data URIs of photos as they are stored, so that pixels found in them lie right; by name.
+def small_photos(photos: PhotoFiles | VideoFrames | None, names: list[str]) -> dict[str, str]:
+    """Data URIs of photos as they are stored, so that pixels found in them lie right; those that can be read, by name.
 
     Parameters
     ----------
-    folder : Path or None
+    photos : PhotoFiles, VideoFrames or None
     names : list of str
     """
-    if folder is None:
+    if photos is None:
         return {}
-    made = map_threads(lambda name: thumbnail(folder / name, upright=False), names)
-    return {name: uri for name, uri in zip(names, made, strict=True) if uri}
+    known = set(photos.names)
+    made = photos.each(_small, [name for name in names if name in known])
+    return {name: uri for name, uri in made if isinstance(uri, str)}
+
+
+def _small(image: np.ndarray) -> str:
+    return _uri(_reduced(image, _THUMBNAIL_PX))
+
+
+def _reduced(image: np.ndarray, side_px: int) -> np.ndarray:
+    cv2 = require("cv2")
+    height, width = image.shape
+    scale = min(1.0, side_px / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def marked_photo(uri: str | None, camera: Camera, found: Detection | None) -> str:
@@ -78,20 +89,20 @@ class Straightened:
     left_px: float
 
 
-def straightened(evidence: CameraEvidence, folder: Path | None) -> Straightened | None:
+def straightened(evidence: CameraEvidence, photos: PhotoFiles | VideoFrames | None) -> Straightened | None:
     """The photo whose rows of points bend most, and what it is without distortion.
 
     Parameters
     ----------
     evidence : CameraEvidence
-    folder : Path or None
+    photos : PhotoFiles, VideoFrames or None
 
     Returns
     -------
     Straightened or None
         None where there is no such photo, or it is of another size than the camera's.
     """
-    if folder is None:
+    if photos is None:
         return None
     rows = [_rows(evidence.target.points, v.detection) for v in evidence.views]
     bends = [_bend(v.detection.pixels, r) for v, r in zip(evidence.views, rows)]
@@ -99,13 +110,11 @@ def straightened(evidence: CameraEvidence, folder: Path | None) -> Straightened 
     view, lines, camera = evidence.views[best], rows[best], evidence.camera
     if not lines:
         return None
-    image = read_photo(folder / view.name, "rgb").pixels
-    if image.shape[:2] != (camera.height, camera.width):
+    image = next((found for _, found in photos.each(np.asarray, [view.name])), None)
+    if not isinstance(image, np.ndarray) or image.shape != (camera.height, camera.width):
         return None
-    scale = min(1.0, _SIDE_PX / max(camera.width, camera.height))
-    small = camera.rescaled(round(camera.width * scale), round(camera.height * scale))
-    cv2 = require("cv2")
-    image = cv2.resize(image, (small.width, small.height), interpolation=cv2.INTER_AREA)
+    image = _reduced(image, _SIDE_PX)
+    small = camera.rescaled(image.shape[1], image.shape[0])
     pixels = view.detection.pixels * [small.width / camera.width, small.height / camera.height]
     target = _pinhole_that_shows(small, pixels)
     if target is None:

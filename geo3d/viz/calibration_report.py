@@ -1,7 +1,7 @@
 """The report of a calibration: one HTML file that stands alone, for a reader who is no expert.
 
-Sections in words and tables are made by `calibration_sections`, those of drawings by `calibration_figures`,
-what concerns a rig by `calibration_rig_section`, the page around them by `page`.
+Sections in words and tables are made by `calibration_sections`, those of drawings by `calibration_figures`, the photos by
+`calibration_photos`, what concerns a rig by `calibration_rig_section`, the page around them by `page`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from geo3d.util.files import write_text
 from geo3d.viz import calibration_figures as figures
 from geo3d.viz import calibration_sections as sections
+from geo3d.viz.calibration_photos import photo_cards
 from geo3d.viz.calibration_report_data import CalibrationReportData as CalibrationReportData
 from geo3d.viz.calibration_report_data import CameraEntry as CameraEntry
 from geo3d.viz.calibration_report_data import RigEntry as RigEntry
@@ -70,5 +71,5 @@ def _camera(view: CameraView) -> list[str]:
         sections.models(view),
         figures.undistorted(view),
         figures.board(view),
-        sections.photo_cards(view),
+        photo_cards(view),
     ]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from geo3d.calibration import CameraEvidence, Detection
-from geo3d.calibration.calibrate_rig import RigCalibration
+from geo3d.calibration import CameraEvidence, Detection, PhotoFiles, RigCalibration, VideoFrames
 from geo3d.geometry import SE3
 
 
@@ -21,8 +19,8 @@ class CameraEntry:
     ----------
     evidence : CameraEvidence
         What was found; its name heads the camera's sections where there are several.
-    photos_folder : Path, optional
-        In which the photos of those names lie, as they were measured; pictures are made from them.
+    photos : PhotoFiles or VideoFrames, optional
+        Where the photos are, by name; pictures are made from them.
     not_used : mapping of str to Detection
         What was found in photos that were left out, by name, where something was.
     uncertainty_distance_m : float, optional
@@ -30,7 +28,7 @@ class CameraEntry:
     """
 
     evidence: CameraEvidence
-    photos_folder: Path | None = None
+    photos: PhotoFiles | VideoFrames | None = None
     not_used: Mapping[str, Detection] = field(default_factory=dict)
     uncertainty_distance_m: float | None = None
 
@@ -62,8 +60,10 @@ class RigEntry:
     moments : list of RigMoment
     rms_px : float
         Over all points of all cameras with one pose of the board a moment.
-    rotation_std_rad, translation_std_m : (C, 3) float64, optional
-        Standard deviations, about and along the axes of each camera.
+    pose_std : (C, 6) float64, optional
+        Standard deviations of the rotations about the axes of each camera, radians, and of the translations, metres.
+    baselines_std_m : (C,) float64, optional
+        Of the distance of each camera from the first.
     dropped : mapping of str to str
         Photos that were not taken together though their names say so, to why.
     """
@@ -71,23 +71,17 @@ class RigEntry:
     cam_from_first: list[SE3]
     moments: list[RigMoment]
     rms_px: float
-    rotation_std_rad: np.ndarray | None = None
-    translation_std_m: np.ndarray | None = None
+    pose_std: np.ndarray | None = None
+    baselines_std_m: np.ndarray | None = None
     dropped: Mapping[str, str] = field(default_factory=dict)
 
 
-def rig_entry(
-    rig: RigCalibration,
-    rotation_std_rad: np.ndarray | None = None,
-    translation_std_m: np.ndarray | None = None,
-) -> RigEntry:
+def rig_entry(rig: RigCalibration) -> RigEntry:
     """The entry of a calibrated rig.
 
     Parameters
     ----------
     rig : RigCalibration
-    rotation_std_rad, translation_std_m : (C, 3) float64, optional
-        As of `RigEntry`.
 
     Returns
     -------
@@ -105,7 +99,9 @@ def rig_entry(
         ", ".join(name for _, name in photos): f"they disagree by {px:.1f} pixels"
         for photos, px in rig.apart.items()
     }
-    return RigEntry(rig.cam_from_first, moments, rig.rms_px, rotation_std_rad, translation_std_m, dropped)
+    return RigEntry(
+        rig.cam_from_first, moments, rig.rms_px, np.stack(rig.pose_std), rig.baselines_std_m, dropped
+    )
 
 
 @dataclass(frozen=True, eq=False)

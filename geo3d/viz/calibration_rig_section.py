@@ -38,9 +38,15 @@ def rig_tiles(rig: RigEntry, metric: bool) -> list[str]:
     ]
     if len(rig.cam_from_first) == 2 and metric:
         baseline = float(np.linalg.norm(rig.cam_from_first[1].translation))
+        std = 0.0 if rig.baselines_std_m is None else 1000 * rig.baselines_std_m[1]
+        deviation = f" &plusmn; {two_digits(std)}" if std > 0 else ""
         tiles.insert(
             0,
-            tile("Baseline", f"{1000 * baseline:.2f}<small> mm</small>", "Between the two optical centres."),
+            tile(
+                "Baseline",
+                f"{1000 * baseline:.2f}<small> mm{deviation}</small>",
+                "Between the two optical centres.",
+            ),
         )
     return tiles
 
@@ -57,13 +63,14 @@ def rig_section(rig: RigEntry, names: list[str], metric: bool) -> str:
         The lengths of the board are known.
     """
     return f"""<section id="rig"><h2>How the cameras stand to each other</h2>
-<p class="lead">Seen from the first camera, {
+<p class="lead">A point at X for the first camera, {
         escaped(names[0])
-    }: x is to the right, y down, z forward. The angles are of the
-turn about these axes; the distance is between the optical centres, the baseline.{
+    }, is at R X + t for another, with x to the right,
+y down and z forward; R is the turn about these axes. The distance is between the optical centres, the baseline.
+&plusmn; is one standard deviation.{
         ""
         if metric
-        else " The lengths of the board are not given, so lengths are in its squares, tags or spacings."
+        else " The lengths of the board are not given: all lengths are in its squares, tags or spacings."
     }</p>
 {_poses(rig, names, metric)}{_dropped(rig)}{_moments(rig, names)}</section>"""
 
@@ -72,32 +79,28 @@ def _poses(rig: RigEntry, names: list[str], metric: bool) -> str:
     scale, unit = (1000.0, "mm") if metric else (1.0, "board units")
     rows = []
     for c, pose in enumerate(rig.cam_from_first[1:], start=1):
-        first_from_cam = pose.inverse()
-        place = first_from_cam.translation * scale
-        turn = np.rad2deg(SO3(first_from_cam.rotation).log())
-        move_std = None if rig.translation_std_m is None else rig.translation_std_m[c] * scale
-        turn_std = None if rig.rotation_std_rad is None else np.rad2deg(rig.rotation_std_rad[c])
+        std = np.zeros(6) if rig.pose_std is None else rig.pose_std[c]
+        far = 0.0 if rig.baselines_std_m is None else rig.baselines_std_m[c]
+        turn, turn_std = np.rad2deg(SO3(pose.rotation).log()), np.rad2deg(std[:3])
         rows.append(
             [
                 escaped(names[c]),
-                f"{np.linalg.norm(place):.3f}",
-                *(_with_std(value, move_std, k, 3) for k, value in enumerate(place)),
-                *(_with_std(value, turn_std, k, 4) for k, value in enumerate(turn)),
+                _with_std(scale * float(np.linalg.norm(pose.translation)), scale * far, 3),
+                *(_with_std(scale * t, scale * s, 3) for t, s in zip(pose.translation, std[3:])),
+                *(_with_std(angle, s, 4) for angle, s in zip(turn, turn_std)),
             ]
         )
     heads = [
         "camera",
         f"distance, {unit}",
-        *(f"{axis}, {unit}" for axis in "xyz"),
+        *(f"t<sub>{axis}</sub>, {unit}" for axis in "xyz"),
         *(f"about {a}, &deg;" for a in "xyz"),
     ]
     return table(heads, rows)
 
 
-def _with_std(value: float, std: np.ndarray | None, index: int, digits: int) -> str:
-    deviation = (
-        "" if std is None or not std[index] > 0 else f" <small>&plusmn; {two_digits(std[index])}</small>"
-    )
+def _with_std(value: float, std: float, digits: int) -> str:
+    deviation = f" <small>&plusmn; {two_digits(std)}</small>" if std > 0 else ""
     return f"{value:.{digits}f}{deviation}"
 
 
@@ -107,8 +110,9 @@ def _dropped(rig: RigEntry) -> str:
     rows = [[escaped(name), escaped(reason)] for name, reason in rig.dropped.items()]
     return (
         f'<h3>Photos that were not taken together <span class="count">{len(rows)}</span></h3>'
-        '<p class="lead">No one place of the board explains all photos of such a moment: the board moved between them, or '
-        "the cameras against each other. They count for each camera, not for how the cameras stand to each other.</p>"
+        '<p class="lead">No one place of the board explains all photos of such a moment: the board moved '
+        "between them, or the cameras against each other. They count for each camera, not for how the cameras stand to "
+        "each other.</p>"
         f"{table(['photos', 'why'], rows, words=2)}"
     )
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from geo3d.calibration import Advice, CameraEvidence, Coverage, advise, measure_coverage
+from geo3d.calibration import Advice, CameraEvidence, Coverage, HeldOut, advise, measure_coverage
 from geo3d.calibration.advice import UNCERTAINTY_PERCENTILE, typical_uncertainty_px
 from geo3d.calibration.advice_rules import far_end, focal_deviation
-from geo3d.viz.calibration_pictures import marked_photo, small_photos
 from geo3d.viz.calibration_report_data import CameraEntry
 from geo3d.viz.page import escaped, grade_of, table, tile
 from geo3d.viz.summary import two_digits
 
 _STRONG = 0.9  # of a correlation
 _MOST_PAIRS = 12
-_MOST_PICTURES = 200
+_LONGEST_BAR = 4.0  # of the least error
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,102 +249,71 @@ def _meaning(name: str) -> str:
 
 
 def models(view: CameraView) -> str:
-    """Lens models that were tried.
+    """Lens models that were tried, and shapes of the board.
 
     Parameters
     ----------
     view : CameraView
     """
-    evidence = view.evidence
-    if not evidence.tried:
+    tried, taken = view.evidence.tried, view.evidence.camera.model
+    if not tried:
         return ""
-    finite = [entry.rms_px for entry in evidence.tried if np.isfinite(entry.rms_px)]
-    peak = min(max(finite, default=1.0), 4 * min(finite, default=1.0))
-    rows = []
-    for entry in sorted(evidence.tried, key=lambda entry: (entry.params, -entry.shape_terms)):
-        taken = (entry.model, entry.shape_terms) == (evidence.camera.model, len(evidence.shape))
-        note = f"refused: {entry.refused}" if entry.refused else "taken" if taken else ""
-        share = 100 * min(entry.rms_px, peak) / peak if np.isfinite(entry.rms_px) else 0
-        error = f"{entry.rms_px:.3f} px" if np.isfinite(entry.rms_px) else "-"
-        rows.append(
-            f"<tr{' class=taken' if taken else ''}><td>{escaped(entry.model)}</td><td class=n>{entry.params}</td>"
-            f"<td class=n>{entry.shape_terms}</td><td class=n>{error}</td>"
-            f'<td class=track><span class="fill" style="width:{share:.0f}%"></span></td><td>{escaped(note)}</td></tr>'
+    lenses = list({entry.model: entry for entry in reversed(tried)}.values())  # the first of each
+    shapes = [entry for entry in tried if entry.model == taken]
+    lens_rows = [
+        _Tried(entry.model, str(entry.params), entry, entry.model == taken)
+        for entry in sorted(lenses, key=lambda entry: (entry.params, entry.model))
+    ]
+    shape_rows = [
+        _Tried(
+            "flat" if entry.shape_terms == 0 else "bent",
+            str(entry.shape_terms),
+            entry,
+            entry.shape_terms == len(view.evidence.shape),
         )
+        for entry in sorted(shapes, key=lambda entry: entry.shape_terms)
+    ]
+    board = (
+        ""
+        if len(shapes) < 2
+        else f"<h3>With {escaped(taken)}, shapes of the board</h3>{_tried(shape_rows, 'board')}"
+    )
     return f"""<section><h2>Lens models that were tried</h2>
 <p class="lead">Each model was fitted to half of the photos and tried on the other half: a lens of many parameters
-follows its own photos well and others badly. Of those that are as good as the best, the simplest is taken. The terms
-are those of the board's shape: the most that are as good as the best, as one too few goes into the lens.</p>
-<div class="scroll"><table class="models-tried"><thead><tr><th>model</th><th class=n>parameters</th>
-<th class=n>terms</th><th class=n>error held out</th><th></th><th></th></tr></thead>
-<tbody>{"".join(rows)}</tbody></table></div></section>"""
+follows its own photos well and others badly. Of those that are as good as the best, the simplest is taken.</p>
+{_tried(lens_rows, "model")}{board}</section>"""
 
 
-def photo_cards(view: CameraView) -> str:
-    """Every photo with the points that were found, the ones that were left out first.
-
-    Parameters
-    ----------
-    view : CameraView
-    """
-    evidence, entry = view.evidence, view.entry
-    order = np.argsort(-evidence.photo_rms_px(), kind="stable")
-    names = [*evidence.left_out, *(evidence.views[i].name for i in order)][:_MOST_PICTURES]
-    pictures = small_photos(entry.photos_folder, names)
-    parts = ["<section><h2>Photos</h2>"]
-    if evidence.left_out:
-        cards = "".join(_left_out(view, name, pictures.get(name)) for name in evidence.left_out)
-        parts.append(f'<h3>Not used <span class="count">{len(evidence.left_out)}</span></h3>')
-        parts.append(f'<div class="cards missing">{cards}</div>')
-    cards = "".join(_card(view, int(i), pictures) for i in order)
-    parts.append(f'<h3>Used <span class="count">{len(order)}</span></h3>')
-    parts.append(
-        '<p class="lead">The largest error first. A dot stands on each point that was found. Error: root mean square '
-        "distance between the points found and where the camera puts them. Tilt: between the board and the "
-        "image; photos of 20 degrees and more tell the focal length. Distance: from the camera to the middle "
-        "of the board.</p>"
-    )
-    parts.append(f'<div class="cards photos">{cards}</div></section>')
-    return "".join(parts)
+@dataclass(frozen=True)
+class _Tried:
+    name: str
+    size: str
+    entry: HeldOut
+    taken: bool
 
 
-def _left_out(view: CameraView, name: str, uri: str | None) -> str:
-    found = view.entry.not_used.get(name)
-    count = f'<div class="facts"><span>{len(found)} points found</span></div>' if found is not None else ""
+def _tried(rows: list[_Tried], head: str) -> str:
+    """What was tried, with bars; what is far worse than the best ends the scale."""
+    errors = [row.entry.rms_px for row in rows if np.isfinite(row.entry.rms_px)]
+    peak = min(max(errors, default=1.0), _LONGEST_BAR * min(errors, default=1.0))
+    lines = []
+    for row in rows:
+        error = row.entry.rms_px
+        note = f"refused: {row.entry.refused}" if row.entry.refused else "taken" if row.taken else ""
+        bar = (
+            f'<span class="fill" style="width:{100 * min(error, peak) / peak:.0f}%"></span>'
+            if error < np.inf
+            else ""
+        )
+        lines.append(
+            f"<tr{' class=taken' if row.taken else ''}><td>{escaped(row.name)}</td><td class=n>{row.size}</td>"
+            f"<td class=n>{f'{error:.3f} px' if error < np.inf else '-'}</td><td class=track>{bar}</td>"
+            f"<td>{escaped(note)}</td></tr>"
+        )
     return (
-        f'<div class="card"><div class="thumb">{marked_photo(uri, view.evidence.camera, found)}</div>'
-        f'<div class="file">{escaped(name)}</div>{count}'
-        f"<p class=reason>{escaped(view.evidence.left_out[name])}</p></div>"
+        f'<div class="scroll"><table class="models-tried"><thead><tr><th>{head}</th><th class=n>parameters</th>'
+        f"<th class=n>error held out</th><th></th><th></th></tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
-
-
-def _card(view: CameraView, index: int, pictures: dict[str, str]) -> str:
-    evidence, coverage = view.evidence, view.coverage
-    photo = evidence.views[index]
-    rms, usual = evidence.photo_rms_px()[index], float(np.median(evidence.photo_rms_px()))
-    grade = grade_of(-rms / max(usual, 1e-9), -1.5, -2.5)
-    used = len(photo.detection) if photo.used is None else int(photo.used.sum())
-    points = (
-        f"{len(photo.detection)} points"
-        if used == len(photo.detection)
-        else f"{used} of {len(photo.detection)} points"
-    )
-    far = _distance(evidence)(coverage.distances_m[index])
-    blurred = "" if photo.blur_px is None else f"<span>blur {photo.blur_px:.1f} px</span>"
-    picture = marked_photo(pictures.get(photo.name), evidence.camera, photo.detection)
-    return (
-        f'<div class="card"><div class="thumb">{picture}</div>'
-        f'<div class="file" title="{escaped(photo.name)}">{escaped(photo.name)}</div><div class="facts">'
-        f'<span class="dot {grade}">{rms:.2f} px</span><span>{points}</span>'
-        f"<span>tilt {np.rad2deg(coverage.tilts_rad[index]):.0f}&deg;</span><span>{far}</span>{blurred}</div></div>"
-    )
-
-
-def _distance(evidence: CameraEvidence) -> Callable[[float], str]:
-    if evidence.metric:
-        return lambda metres: f"{metres:.2f} m"
-    length = max(evidence.target.size_m)
-    return lambda metres: f"{metres / length:.2g} board lengths"
 
 
 def summary_table(views: list[CameraView]) -> str:

@@ -1,4 +1,4 @@
-"""Small pictures of the photos for the reports, as data URIs."""
+"""Small pictures of the photos for the report, as data URIs, turned upright by their EXIF orientation."""
 
 from __future__ import annotations
 
@@ -20,22 +20,14 @@ _JPEG_QUALITY = 70
 
 
 def thumbnails(folder: Path | None, names: list[str]) -> dict[str, str]:
-    """Photo name to data URI, turned upright by EXIF; photos that cannot be read are left out."""
+    """Photo name to data URI; photos that cannot be read are left out."""
     if folder is None:
         return {}
-    made = map_threads(lambda name: thumbnail(path_inside(folder, name)), names)
+    made = map_threads(lambda name: _data_uri(path_inside(folder, name)), names)
     return {name: uri for name, uri in zip(names, made, strict=True) if uri}
 
 
-def thumbnail(path: Path, upright: bool = True) -> str | None:
-    """Data URI of a photo made small, or None where it cannot be read.
-
-    Parameters
-    ----------
-    path : Path
-    upright : bool
-        Turned as its EXIF says; otherwise it stays as stored, as pixels found in it want it.
-    """
+def _data_uri(path: Path) -> str | None:
     from PIL import Image, ImageOps
 
     try:
@@ -46,8 +38,7 @@ def thumbnail(path: Path, upright: bool = True) -> str | None:
                 values = (values - values.min()) * (255 / max(float(np.ptp(values)), 1e-9))
                 small = Image.fromarray(values.astype(np.uint8)).convert("RGB")
             else:
-                turned = ImageOps.exif_transpose(photo) if upright else photo
-                small = turned.convert("RGB")
+                small = ImageOps.exif_transpose(photo).convert("RGB")
             small.thumbnail((_SIDE_PX, _SIDE_PX))
     except (OSError, ValueError, SyntaxError):
         # Pillow raises any of these on a damaged file; the report then shows a blank.
@@ -61,7 +52,7 @@ def jpeg_uri(image: Image.Image, quality: int) -> str:
     Parameters
     ----------
     image : Image
-        RGB.
+        RGB or grey.
     quality : int
         Of the JPEG.
     """

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from geo3d.calibration import CompareOptions, compare
 from geo3d.cameras import Camera
-from geo3d.geometry import rotation_angle
+from geo3d.geometry import SO3, rotation_angle
+from geo3d.optim import RobustLoss
 from geo3d.viz.calibration_compare import write_comparison_png
 
 from .common import LENSES
@@ -48,6 +49,26 @@ def test_the_alignment_is_the_best_one_and_works_both_ways(dx, dy, zoom):
     assert left <= 1.02 * np.mean(unaligned[there.trusted]) + 1e-6
     if np.hypot(dx, dy) > 4:
         assert left < 0.7 * np.mean(unaligned[there.trusted])
+
+
+@pytest.mark.parametrize("distance_m", [None, 1.0])
+def test_no_other_rotation_or_shift_is_better(distance_m):
+    a = Camera("PINHOLE", 640, 480, [250, 250, 320, 240])  # wide: equal angles are not equal pixels
+    b = a.with_params([252, 252, 335, 228])
+    found = compare(a, b, CompareOptions(distance_m))
+    pixels = found.pixels[found.trusted]
+    points = b.unproject(pixels) * (distance_m or 1.0)
+
+    def cost(turn, shift):
+        seen = a.project(points @ (SO3.exp(turn).matrix @ found.a_from_b.rotation).T + shift)
+        return np.mean(RobustLoss("soft_l1", 3 * np.median(far)).rho(np.sum((seen - pixels) ** 2, axis=1)))
+
+    far = found.difference_px[found.trusted]
+    steps = np.concatenate([np.eye(3), -np.eye(3)]) * 1e-3
+    best = cost(np.zeros(3), found.a_from_b.translation)
+    assert all(cost(step, found.a_from_b.translation) > best for step in steps)
+    if distance_m is not None:
+        assert all(cost(np.zeros(3), found.a_from_b.translation + step) > best for step in steps)
 
 
 def test_a_longer_focal_length_stays_and_grows_outwards():

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geo3d.calibration import Detection, measure_photos
+from geo3d.calibration import Detection, FoundBoards, measure_photos
+from geo3d.calibration.board_photos import find_photo_files
 from geo3d.synthetic import BoardOptions, board_poses, render_board
 
-from .common import LENSES
+from .common import LENSES, TARGET
+
+
+def found_in(folder, detections):
+    photos = find_photo_files(folder)
+    return FoundBoards(TARGET, 640, 480, detections, {}, photos)
 
 
 def test_blur_and_circle_are_those_of_the_photos(tmp_path):
@@ -20,7 +26,7 @@ def test_blur_and_circle_are_those_of_the_photos(tmp_path):
         photo = render_board(camera, pose, BoardOptions(blur_px=blur, samples=2))
         Image.fromarray(np.where(circle, photo.image, 3).astype(np.uint8)).save(tmp_path / name)
         detections[name] = Detection(np.arange(54), photo.corners)
-    found = measure_photos(tmp_path, detections)
+    found = measure_photos(found_in(tmp_path, detections))
     assert found.blur_px["sharp.png"] == pytest.approx(0.7, abs=0.25)
     assert found.blur_px["soft.png"] == pytest.approx(1.8, abs=0.4)
     share = found.lit.mean()
@@ -33,7 +39,14 @@ def test_blur_and_circle_are_those_of_the_photos(tmp_path):
 def test_a_tiny_board_has_no_blur_and_a_photo_that_is_gone_is_said(tmp_path):
     Image.fromarray(np.full((480, 640), 128, np.uint8)).save(tmp_path / "a.png")
     tiny = Detection(np.arange(4), np.array([[10.0, 10], [18, 10], [10, 18], [18, 18]]))
-    found = measure_photos(tmp_path, {"a.png": tiny})
+    boards = found_in(tmp_path, {"a.png": tiny})
+    found = measure_photos(boards)
     assert found.blur_px == {} and found.lit.all()
-    with pytest.raises((OSError, ValueError), match=r"b\.png"):
-        measure_photos(tmp_path, {"b.png": tiny})
+    (tmp_path / "a.png").unlink()
+    with pytest.raises((OSError, ValueError), match=r"a\.png"):
+        measure_photos(boards)
+
+
+def test_photos_have_to_be_known():
+    with pytest.raises(ValueError, match="detections alone"):
+        measure_photos(FoundBoards(TARGET, 640, 480, {}, {}))
