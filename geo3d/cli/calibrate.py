@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,7 +33,7 @@ class Options(TargetFlags, Common):
     geo3d calibrate --compare a/camera.json b/camera.json
     """
 
-    photos: Annotated[tuple[str, ...], tyro.conf.Positional, arg(metavar="PHOTOS")] = ()
+    photos: Annotated[tuple[str, ...], tyro.conf.Positional, arg(metavar="PHOTOS")] = field(default=())
     """Of one camera: a folder, a pattern in quotes, or a video; with --rig one for each camera. Ten photos or more, the
     board tilted to all sides, near and far, into the corners of the image."""
 

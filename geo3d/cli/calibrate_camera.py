@@ -26,6 +26,7 @@ from geo3d.cli.calibrate_words import (
     say_advice,
     say_board,
     say_camera,
+    say_formats,
     say_models,
     say_shape,
     target_of,
@@ -74,7 +75,8 @@ def calibrate_camera(options: Options, session: Session) -> int:
     say_shape(found.target, done.shape, metric(options), session)
     say_advice(advice, session)
     session.say(f"camera: {options.out / 'camera.json'}; use it as --calib {options.out / 'camera.json'}")
-    session.say(f"report: {options.out / 'report.html'}; for other programs: {', '.join(formats)}")
+    session.say(f"report: {options.out / 'report.html'}")
+    say_formats(formats, done.camera, tried, session)
     session.result(
         out=str(options.out / "camera.json"),
         report=str(options.out / "report.html"),

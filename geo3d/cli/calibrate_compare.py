@@ -9,7 +9,7 @@ import numpy as np
 from geo3d.calibration import compare
 from geo3d.cli.common import Session, existing_file
 from geo3d.io import read_calibration
-from geo3d.viz.calibration_compare import draw_comparison
+from geo3d.viz.calibration_compare import write_comparison_png
 
 if TYPE_CHECKING:
     from geo3d.cli.calibrate import Options
@@ -25,7 +25,7 @@ def compare_files(options: Options, session: Session) -> int:
     found = compare(a, b)
     options.out.mkdir(parents=True, exist_ok=True)
     picture = options.out / "difference.png"
-    draw_comparison(found, picture)
+    write_comparison_png(picture, found)
     for line in found.describe():
         session.say(line)
     session.say(f"map: {picture}")

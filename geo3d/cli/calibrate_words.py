@@ -11,7 +11,7 @@ from geo3d.calibration import Advice, Calibration, FoundBoards, HeldOut, Target,
 from geo3d.cameras import Camera
 from geo3d.cli.common import Session, UsageError
 from geo3d.cli.targets import kind_of, make_target, with_lengths, with_unit
-from geo3d.io import CalibrationFormat, write_calibration
+from geo3d.io import CalibrationFormat, format_holds, write_calibration
 from geo3d.scene import CameraRig
 
 if TYPE_CHECKING:
@@ -114,6 +114,20 @@ def say_advice(advice: Advice, session: Session, name: str = "") -> None:
                 session.say(f"  - {sentence}")
     for verdict in advice.verdicts:
         session.say(verdict.text if not name else f"{name}: {verdict.text}")
+
+
+def say_formats(formats: dict[str, str], camera: Camera, tried: list[HeldOut], session: Session) -> None:
+    """Where the files for other programs are, and which lens those would take that have none."""
+    session.say("for other programs: " + ", ".join(Path(path).name for path in formats.values()))
+    missing = [format for format in _CAMERA_FILES if format not in formats]
+    for entry in sorted(tried, key=lambda entry: entry.rms_px):
+        able = [f for f in missing if not entry.refused and format_holds(f, entry.model)]
+        if able:
+            session.say(
+                f"  {' and '.join(able)} lack {camera.model}; --model {entry.model} is for them, {entry.rms_px:.3f} px "
+                "on photos held out"
+            )
+            missing = [format for format in missing if format not in able]
 
 
 def write_formats(folder: Path, calibration: Camera | CameraRig) -> dict[str, str]:

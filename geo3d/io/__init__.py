@@ -22,7 +22,7 @@ from geo3d.io.scene_folder import (
 )
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
-from geo3d.io.write_calibration import FORMATS, CalibrationFormat, write_calibration
+from geo3d.io.write_calibration import FORMATS, CalibrationFormat, format_holds, write_calibration
 
 __all__ = [
     "FORMATS",
@@ -41,6 +41,7 @@ __all__ = [
     "check_scene_folder",
     "colmap_format",
     "forget_mapped",
+    "format_holds",
     "given_files",
     "import_hloc",
     "is_own",

@@ -99,6 +99,21 @@ def holds(format: str, camera: Camera) -> bool:
     return len(np.trim_zeros(to_opencv(camera)[1], "b")) <= _MOST_COEFFICIENTS[format]
 
 
+def format_holds(format: str, model: str) -> bool:
+    """Whether a format of `FORMATS` holds cameras of a model, whatever its coefficients.
+
+    Parameters
+    ----------
+    format : str
+    model : str
+        A key of `geo3d.cameras.MODELS`.
+    """
+    camera = Camera.from_focal(model, 640, 480, 500.0)
+    params = camera.params.copy()
+    params[list(MODELS[model].distortion_params)] += 1e-3
+    return holds(format, camera.with_params(params))
+
+
 def _check_model(camera: Camera, format: str, source: str) -> None:
     """Raise where a format lacks the model, with what to do."""
     if holds(format, camera):
