@@ -121,16 +121,16 @@ def _check_board(
 ) -> None:
     """Say so where no photo can be read or shows the board, or many more show another."""
     total, what = len(source.names), f"photos in {source.given}"
-    unread = [name for name, reason in skipped.items() if reason != _NOT_SEEN]
-    if len(unread) == total:
-        raise ValueError(f"none of the {total} {what} can be read; the first: {skipped[unread[0]]}")
+    readable = [name for name in source.names if skipped.get(name, _NOT_SEEN) == _NOT_SEEN]
+    if not readable:
+        raise ValueError(f"none of the {total} {what} can be read; the first: {skipped[source.names[0]]}")
 
     def count(other: Target) -> int:
         return sum(
             isinstance(seen, tuple) for _, seen in source.each(lambda p: _find(p, other), threads=threads)
         )
 
-    refuse_other_board(board, found, total, what, sample_of(source, threads), count, threads)
+    refuse_other_board(board, found, total, what, sample_of(source, threads, readable), count, threads)
 
 
 def _centres(

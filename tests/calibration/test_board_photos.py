@@ -119,6 +119,10 @@ def test_bad_files_are_named_and_left_out(folder, tmp_path):
     assert "not an image but a text file" in found.skipped["text.jpg"]
     with pytest.raises(ValueError, match=r"none of the 2 photos in .* can be read; the first: .*empty.jpg"):
         find_boards([tmp_path / "empty.jpg", tmp_path / "text.jpg"], BOARD)
+    with pytest.raises(
+        ValueError, match=r"none of 2 photos looked at in .* can be read; the first: .*empty.jpg"
+    ):
+        find_boards([tmp_path / "empty.jpg", tmp_path / "text.jpg"])
 
 
 def test_a_wrong_board_is_answered_with_how_many_photos_another_fits(folder, tmp_path):
