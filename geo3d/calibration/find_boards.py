@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -48,6 +49,11 @@ class FoundBoards:
     detections: dict[str, Detection]
     skipped: dict[str, str]
     photos: PhotoFiles | VideoFrames | None = None
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Name of a photo to its file; frames of a video have none (`photos.each` reads either)."""
+        return self.photos.paths if isinstance(self.photos, PhotoFiles) else {}
 
 
 def find_boards(
