@@ -62,9 +62,9 @@ def choose_board_frames(
     images = looked.images
     board = target or guessed_or_refused(spaced(images), str(video), threads)
     found = _find_quickly(images, board, threads)
-    if target is not None and len(found) < FEW * len(images):
+    if not found or (target is not None and len(found) < FEW * len(images)):
         refuse_other_board(
-            target,
+            board,
             len(found),
             len(images),
             f"frames of {video}",

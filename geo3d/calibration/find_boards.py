@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -48,6 +49,11 @@ class FoundBoards:
     detections: dict[str, Detection]
     skipped: dict[str, str]
     photos: PhotoFiles | VideoFrames | None = None
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Name of a photo to its file; frames of a video have none (`photos.each` reads either)."""
+        return self.photos.paths if isinstance(self.photos, PhotoFiles) else {}
 
 
 def find_boards(
@@ -121,16 +127,16 @@ def _check_board(
 ) -> None:
     """Say so where no photo can be read or shows the board, or many more show another."""
     total, what = len(source.names), f"photos in {source.given}"
-    unread = [name for name, reason in skipped.items() if reason != _NOT_SEEN]
-    if len(unread) == total:
-        raise ValueError(f"none of the {total} {what} can be read; the first: {skipped[unread[0]]}")
+    readable = [name for name in source.names if skipped.get(name, _NOT_SEEN) == _NOT_SEEN]
+    if not readable:
+        raise ValueError(f"none of the {total} {what} can be read; the first: {skipped[source.names[0]]}")
 
     def count(other: Target) -> int:
         return sum(
             isinstance(seen, tuple) for _, seen in source.each(lambda p: _find(p, other), threads=threads)
         )
 
-    refuse_other_board(board, found, total, what, sample_of(source, threads), count, threads)
+    refuse_other_board(board, found, total, what, sample_of(source, threads, readable), count, threads)
 
 
 def _centres(

@@ -68,10 +68,23 @@ def guessed_or_refused(images: list[np.ndarray], given: str, threads: int | None
     return found
 
 
-def sample_of(photos: PhotoFiles | VideoFrames, threads: int | None = None) -> list[np.ndarray]:
-    """Pixels of at most twelve photos that can be read, spaced over all, (H, W) uint8 each."""
-    read = photos.each(_as_it_is, spaced(photos.names), threads)
-    return [pixels for _, pixels in read if isinstance(pixels, np.ndarray)]
+def sample_of(
+    photos: PhotoFiles | VideoFrames, threads: int | None = None, names: list[str] | None = None
+) -> list[np.ndarray]:
+    """Pixels of at most twelve photos, spaced over all or over those named, (H, W) uint8 each.
+
+    Raises
+    ------
+    ValueError
+        If none of them can be read.
+    """
+    read = list(photos.each(_as_it_is, spaced(photos.names if names is None else names), threads))
+    images = [pixels for _, pixels in read if isinstance(pixels, np.ndarray)]
+    if not images:
+        raise ValueError(
+            f"none of {len(read)} photos looked at in {photos.given} can be read; the first: {read[0][1]}"
+        )
+    return images
 
 
 def spaced(items: list) -> list:

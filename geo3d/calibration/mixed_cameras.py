@@ -23,7 +23,6 @@ from itertools import pairwise
 import numpy as np
 
 from geo3d.calibration.board_fit import BoardFit, BoardState, Free, Observations, fit_board, linearize
-from geo3d.calibration.board_photos import PhotoFiles
 from geo3d.calibration.calibrate import observe, start_lenses
 from geo3d.calibration.find_boards import FoundBoards
 from geo3d.calibration.start import start_board
@@ -233,12 +232,10 @@ def _camera_of(observations: Observations, state: BoardState, rows: np.ndarray) 
 
 def _by_exif(found: FoundBoards) -> MixedCameras | None:
     """By make, model, serial number, lens and focal length; photos that say nothing tell nothing."""
-    if not isinstance(found.photos, PhotoFiles):
-        return None
     bodies: dict[str, list[tuple[str, float]]] = {}
-    for name in sorted(found.detections):
+    for name in sorted(found.paths.keys() & found.detections.keys()):
         try:
-            exif = read_exif(found.photos.paths[name])
+            exif = read_exif(found.paths[name])
         except (PhotoError, OSError):  # the pixels could be read
             continue
         words = " ".join(word for word in (exif.make, exif.model, exif.serial, exif.lens) if word)

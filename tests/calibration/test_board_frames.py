@@ -62,6 +62,7 @@ def test_a_video_calibrates_a_camera(clip):
     found = find_boards(clip, progress=lambda done, total, text: said.append((done, total, text)))
     assert found.target == BOARD and (found.width, found.height) == SIZE and not found.skipped
     assert 12 <= len(found.detections) <= 40 and list(found.photos.numbers) == sorted(found.detections)
+    assert found.paths == {}
     for name, detection in found.detections.items():
         truth = corners(*POSES[int(name.removeprefix("frame_")) - 8])[detection.ids]
         assert np.linalg.norm(detection.pixels - truth, axis=1).max() < 1.5

@@ -46,7 +46,7 @@ def test_a_folder_a_pattern_and_a_list_name_the_same_photos(folder, monkeypatch)
     assert find_photo_files("cam*/[37]*").names == ["cam0/3.png", "cam1/7.png"]
     boards = find_boards("cam0/*", BOARD)
     assert list(boards.detections) == ["0.png", "1.png", "2.png", "3.png"] and not boards.skipped
-    assert boards.photos.paths["0.png"].samefile("cam0/0.png")
+    assert boards.paths["0.png"].samefile("cam0/0.png")
 
 
 def test_a_folder_whose_name_looks_like_a_pattern(tmp_path):
@@ -119,6 +119,10 @@ def test_bad_files_are_named_and_left_out(folder, tmp_path):
     assert "not an image but a text file" in found.skipped["text.jpg"]
     with pytest.raises(ValueError, match=r"none of the 2 photos in .* can be read; the first: .*empty.jpg"):
         find_boards([tmp_path / "empty.jpg", tmp_path / "text.jpg"], BOARD)
+    with pytest.raises(
+        ValueError, match=r"none of 2 photos looked at in .* can be read; the first: .*empty.jpg"
+    ):
+        find_boards([tmp_path / "empty.jpg", tmp_path / "text.jpg"])
 
 
 def test_a_wrong_board_is_answered_with_how_many_photos_another_fits(folder, tmp_path):
