@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geo3d.calibration import (
@@ -22,6 +23,8 @@ from geo3d.calibration import (
     observe,
 )
 from geo3d.cli.calibrate_words import (
+    as_told,
+    given_target,
     metric,
     say_advice,
     say_board,
@@ -29,7 +32,6 @@ from geo3d.cli.calibrate_words import (
     say_formats,
     say_models,
     say_shape,
-    target_of,
     write_formats,
 )
 from geo3d.cli.common import Session, UsageError
@@ -43,17 +45,16 @@ if TYPE_CHECKING:
 
 def calibrate_camera(options: Options, session: Session) -> int:
     """Detect, choose the model, fit, write, and say how good it is."""
+    photos = options.photos[0]
     if len(options.photos) > 1:
-        files = "a pattern without quotes gives many: put it in quotes" if len(options.photos) > 3 else ""
+        files = "; a pattern without quotes gives many: put it in quotes" if len(options.photos) > 3 else ""
         raise UsageError(
-            f"{len(options.photos)} are given, {options.photos[0]} first: of one camera give one folder, pattern or "
-            f"video; of cameras that are fixed to each other add --rig{'; ' + files if files else ''}"
+            f"{len(options.photos)} are given, {photos} first: of one camera give one folder, pattern or video; of "
+            f"cameras that are fixed to each other add --rig{files}"
         )
-    found = find(options.photos[0], target_of(options, options.photos[0]), options, session)
+    found = find(photos, options, session)
     say_board(found, options, session)
-    mixed = mixed_cameras(found)
-    if mixed is not None:
-        raise ValueError(mixed.message)
+    notes = check_one_camera(found, session)
     chosen, tried = choose(found, options, session)
     with session.progress.stage("fit", total=0) as stage:
         done = fit(found, chosen, options)
@@ -63,7 +64,7 @@ def calibrate_camera(options: Options, session: Session) -> int:
         evidence = evidence_of(done, found, tried=tried, measures=measures, metric=metric(options))
         unused = {name: found.detections[name] for name in done.left_out}
         entry = CameraEntry(evidence, found.photos, unused)
-        data = CalibrationReportData(options.photos[0], [entry])
+        data = CalibrationReportData(Path(photos).stem or photos, [entry], notes=notes)
         write_calibration_report(options.out / "report.html", data)
         stage.summary = str(options.out / "report.html")
     write_camera_json(options.out / "camera.json", done.camera)
@@ -100,12 +101,24 @@ def calibrate_camera(options: Options, session: Session) -> int:
     return 0
 
 
-def find(photos: str, target: Target | None, options: Options, session: Session) -> FoundBoards:
-    """The board in the photos of one camera."""
+def find(photos: str, options: Options, session: Session, target: Target | None = None) -> FoundBoards:
+    """The board in the photos of one camera: the one given, or the one that they show."""
+    target = target or given_target(options, photos)
     with session.progress.stage("detect", total=0) as stage:
         found = find_boards(photos, target, progress=stage.update)
         stage.summary = f"{len(found.detections)} photos show the board"
-    return found
+    return found if target is not None else replace(found, target=as_told(found.target, options))
+
+
+def check_one_camera(found: FoundBoards, session: Session) -> list[str]:
+    """Refuse photos of several cameras; what only their corners tell is a warning, given back for the report."""
+    mixed = mixed_cameras(found)
+    if mixed is None:
+        return []
+    if mixed.by != "corners":
+        raise ValueError(mixed.message)
+    session.say(f"warning: these look like {mixed.message}")
+    return [f"These look like {mixed.message}."]
 
 
 def choose(

@@ -23,7 +23,6 @@ from geo3d.cli.calibrate_words import (
     say_advice,
     say_board,
     say_skipped,
-    target_of,
     write_formats,
 )
 from geo3d.cli.common import Session
@@ -45,10 +44,9 @@ if TYPE_CHECKING:
 def calibrate_rig_of(options: Options, session: Session) -> int:
     """Each camera alone, then all together; write, and say how good it is."""
     names = rig_names(options.photos)
-    target = target_of(options, options.photos[0])
     boards: list[FoundBoards] = []
     for photos in options.photos:
-        boards.append(find(photos, target, options, session))
+        boards.append(find(photos, options, session, boards[0].target if boards else None))
         if len(boards) == 1:
             say_board(boards[0], options, session)
         else:
@@ -62,7 +60,7 @@ def calibrate_rig_of(options: Options, session: Session) -> int:
     held = CameraRig(tuple(names), tuple(rig.cameras), tuple(rig.cam_from_first))
     with session.progress.stage("report", total=0) as stage:
         entries = [_entry(rig, c, boards[c], names[c], lenses[c], options) for c in range(len(names))]
-        data = CalibrationReportData(", ".join(options.photos), entries, rig_entry(rig))
+        data = CalibrationReportData(f"Rig of {', '.join(names)}", entries, rig_entry(rig))
         write_calibration_report(options.out / "report.html", data)
         stage.summary = str(options.out / "report.html")
     write_rig_json(options.out / "rig.json", held)

@@ -33,16 +33,22 @@ _RIG_FILES: dict[CalibrationFormat, str] = {
 }
 
 
-def target_of(options: Options, photos: str) -> Target | None:
-    """The target given, or the one that the photos show with the lengths given."""
-    kind = options.kind
+def given_target(options: Options, photos: str) -> Target | None:
+    """The target that the flags tell; None where the photos are to tell it."""
     if options.board is not None:
-        kind = "checkerboard" if kind == "auto" else kind
+        kind = "checkerboard" if options.kind == "auto" else options.kind
         return make_target(with_unit(options, kind), kind, options.board)
-    guessed = guess_board(photos)
-    if kind not in ("auto", kind_of(guessed)):
+    if options.diameter is None:
+        return None
+    return as_told(guess_board(photos), options)  # what is found of discs depends on their size
+
+
+def as_told(guessed: Target, options: Options) -> Target:
+    """The target that the photos show, with the lengths given."""
+    if options.kind not in ("auto", kind_of(guessed)):
         raise UsageError(
-            f"the photos show a {guessed.label.split(',')[0]}, not {kind}; say --board with its columns and rows"
+            f"the photos show a {guessed.label.split(',')[0]}, not {options.kind}; say --board with its columns and "
+            "rows"
         )
     return with_lengths(guessed, options)
 
