@@ -330,13 +330,13 @@ def pattern(evidence: CameraEvidence, coverage: Coverage) -> Iterator[Finding]:
         if size:
             yield "fine", "The errors have no pattern over the image: the lens model follows the lens."
         return
-    params = len(evidence.camera.params)
-    refused = {entry.model for entry in evidence.tried if entry.refused}
-    richer = [m for m in _RICHER if len(MODELS[m].param_names) > params and m not in refused]
+    params, tried = len(evidence.camera.params), {entry.model for entry in evidence.tried}
+    richer = [model for model in _RICHER if len(MODELS[model].param_names) > params and model not in tried]
+    lens = "none of the lens models that were tried follows" if tried else "the lens model does not follow"
     yield (
         "hint",
         f"The errors have a pattern: their means over parts of the image are {size:.2f} pixels, where chance makes "
-        f"{chance:.2f}. Either the lens model cannot follow the lens"
+        f"{chance:.2f}. Either {lens} the lens"
         + (f" (compare with --model {' or '.join(richer)})" if richer else "")
         + ", or the board was bent differently in different photos (glue it on something stiff).",
     )

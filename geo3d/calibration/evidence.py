@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo3d.calibration.board_fit import BoardFit
-from geo3d.calibration.board_shape import shape_terms
+from geo3d.calibration.board_shape import depths, shape_terms
 from geo3d.calibration.detection import Detection
 from geo3d.calibration.targets import Target
 from geo3d.calibration.uncertainty import image_grid, projection_uncertainty, shared_covariance
@@ -136,8 +136,8 @@ class CameraEvidence:
 
     @cached_property
     def bow_m(self) -> float:
-        """Between the nearest and the farthest point of the board's face, metres."""
-        return float(np.ptp(self.points[:, 2] - self.target.points[:, 2]))
+        """Between the nearest and the farthest point of the board's face, off the plane next to it, metres."""
+        return float(np.ptp(depths(self.target.points, self.shape)))
 
     def lit_at(self, pixels: np.ndarray) -> np.ndarray:
         """(...) whether the lens shows something at pixels (..., 2) of the image."""

@@ -25,7 +25,8 @@ class PhotoMeasures:
     blur_px : dict of str to float
         Standard deviation of the blur over the board; photos of a board smaller than 16 pixels are left out.
     lit : (R, C) bool
-        Cells of the image, rows down, in which some photo shows more than black.
+        Cells of the image, rows down, in which some photo shows more than black; all of them unless its four corners
+        are black, as with a fisheye lens.
     """
 
     blur_px: dict[str, float]
@@ -63,7 +64,10 @@ def measure_photos(found: FoundBoards, threads: int | None = None) -> PhotoMeasu
         crop = _crop(image, found.detections[name])
         if min(crop.shape) >= _LEAST_CROP_PX:
             blur[name] = blur_px(crop)
-    return PhotoMeasures(blur, brightest > _BLACK * brightest.max())
+    lit = brightest > _BLACK * brightest.max()
+    if lit[[0, 0, -1, -1], [0, -1, 0, -1]].any():  # a dark place, not the edge of an image circle
+        lit[:] = True
+    return PhotoMeasures(blur, lit)
 
 
 def _crop(image: np.ndarray, found: Detection) -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from geo3d.calibration.advice_rules import has_pattern
-from geo3d.calibration.board_shape import shape_terms
+from geo3d.calibration.board_shape import depths
 from geo3d.calibration.coverage import SIDES, residual_cells
 from geo3d.viz import calibration_maps as maps
 from geo3d.viz.calibration_pictures import straightened
@@ -165,7 +165,7 @@ def _shape(view: CameraView) -> str:
     rows = max(2, round(_SHAPE_CELLS * height / width))
     x, y = np.meshgrid(np.linspace(low[0], high[0], _SHAPE_CELLS), np.linspace(low[1], high[1], rows))
     grid = np.column_stack([x.ravel(), y.ravel(), np.zeros(x.size)])
-    depth = (shape_terms(grid, len(evidence.shape)) @ evidence.shape).reshape(x.shape)
+    depth = depths(grid, evidence.shape).reshape(x.shape)
     scale, unit = (
         (1000.0, "mm") if evidence.metric else (100 / max(evidence.target.size_m), "% of its length")
     )

@@ -1,7 +1,7 @@
 """The report of a calibration: one HTML file that stands alone, for a reader who is no expert.
 
-Sections in words and tables are made by `calibration_sections`, those of drawings by `calibration_figures`, the photos by
-`calibration_photos`, what concerns a rig by `calibration_rig_section`, the page around them by `page`.
+Sections in words and tables are made by `calibration_sections`, those of drawings by `calibration_figures`, the photos
+by `calibration_photos`, what concerns a rig by `calibration_rig_section`, the page around them by `page`.
 """
 
 from __future__ import annotations

@@ -273,15 +273,16 @@ def models(view: CameraView) -> str:
         )
         for entry in sorted(shapes, key=lambda entry: entry.shape_terms)
     ]
-    board = (
-        ""
-        if len(shapes) < 2
-        else f"<h3>With {escaped(taken)}, shapes of the board</h3>{_tried(shape_rows, 'board')}"
-    )
+    board = "" if len(shapes) < 2 else _SHAPES.format(model=escaped(taken), rows=_tried(shape_rows, "board"))
     return f"""<section><h2>Lens models that were tried</h2>
 <p class="lead">Each model was fitted to half of the photos and tried on the other half: a lens of many parameters
 follows its own photos well and others badly. Of those that are as good as the best, the simplest is taken.</p>
 {_tried(lens_rows, "model")}{board}</section>"""
+
+
+_SHAPES = """<h3>Shapes of the board, with {model}</h3>
+<p class="lead">Taken are the most terms that are as good as the best: what the shape leaves out goes into the lens.</p>
+{rows}"""
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ def test_other_good_sets_are_good(seed):
     assert told.problems == [] and told.hints == []
 
 
-def test_models_that_were_refused_are_not_recommended():
+def test_models_that_were_tried_are_not_recommended():
     tried = [
         HeldOut("FULL_OPENCV", 3, 12, np.zeros(1), 0.1, "has a pole"),
         HeldOut("OPENCV", 3, 8, np.zeros(1), 0.2),

@@ -47,6 +47,14 @@ def test_a_tiny_board_has_no_blur_and_a_photo_that_is_gone_is_said(tmp_path):
         measure_photos(boards)
 
 
+def test_a_dark_place_is_no_image_circle(tmp_path):
+    image = np.full((480, 640), 128, np.uint8)
+    image[:200, :200] = 0
+    Image.fromarray(image).save(tmp_path / "a.png")
+    seen = Detection(np.arange(4), np.array([[300.0, 300], [400, 300], [300, 400], [400, 400]]))
+    assert measure_photos(found_in(tmp_path, {"a.png": seen})).lit.all()
+
+
 def test_photos_have_to_be_known():
     with pytest.raises(ValueError, match="detections alone"):
         measure_photos(FoundBoards(TARGET, 640, 480, {}, {}))
