@@ -21,6 +21,7 @@ from geo3d.calibration.find_target import find_target
 from geo3d.calibration.guess_board import guess_board, guess_size
 from geo3d.calibration.guess_circles import guess_circle_grid
 from geo3d.calibration.guess_markers import guess_marker_board
+from geo3d.calibration.hand_eye import HandEye, hand_eye, hand_eye_corners
 from geo3d.calibration.held_out import LEAST_TO_CHOOSE, HeldOut, choose_model, choose_shape
 from geo3d.calibration.mixed_cameras import MixedCameras, mixed_cameras
 from geo3d.calibration.photo_measures import PhotoMeasures, measure_photos
@@ -46,6 +47,7 @@ __all__ = [
     "Coverage",
     "Detection",
     "FoundBoards",
+    "HandEye",
     "HeldOut",
     "MixedCameras",
     "Page",
@@ -81,6 +83,8 @@ __all__ = [
     "guess_circle_grid",
     "guess_marker_board",
     "guess_size",
+    "hand_eye",
+    "hand_eye_corners",
     "image_grid",
     "lay_out",
     "measure_coverage",

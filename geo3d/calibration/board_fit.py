@@ -11,7 +11,7 @@ all share the rest: an arrow of blocks (`geo3d.optim.ArrowProblem`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -122,6 +122,22 @@ class BoardState:
         return self.camera, *(m.camera for m in self.mounted)
 
 
+@dataclass(frozen=True, eq=False)
+class Pull:
+    """What is known of the cameras' parameters p beforehand: adds `1/2 (p - rest)^T stiffness (p - rest)` to the cost.
+
+    Attributes
+    ----------
+    rest : (P,) float64
+        Camera after camera.
+    stiffness : (P, P) float64
+        Square pixels over the units of the parameters.
+    """
+
+    rest: np.ndarray
+    stiffness: np.ndarray
+
+
 @dataclass(frozen=True)
 class Free:
     """What may change besides the poses.
@@ -131,10 +147,13 @@ class Free:
     params : (P,) bool
         Of the camera; of a rig, camera after camera.
     shape : bool
+    pull : Pull, optional
+        What holds parameters of which corners may tell nothing.
     """
 
     params: np.ndarray
     shape: bool = True
+    pull: Pull | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +224,7 @@ def fit_board(
     loss = loss or RobustLoss()
     problem = ArrowProblem(
         lambda state: linearize(observations, state, free, loss),
-        lambda state: _cost(observations, state, loss),
+        lambda state: _cost(observations, state, free, loss),
         lambda state, shared, poses: _retract(state, free, shared, poses),
         start,
     )
@@ -244,13 +263,19 @@ def linearize(observations: Observations, state: BoardState, free: Free, loss: R
     def per_view(values: np.ndarray) -> np.ndarray:
         return np.add.reduceat(values, starts, axis=0)
 
-    flat = d_shared.reshape(2 * len(r), -1) if d_shared.size else np.zeros((2 * len(r), 0))
+    flat = d_shared.reshape(2 * len(r), d_shared.shape[2])
+    flat_pose = d_pose.reshape(2 * len(r), 6)
+    views = [slice(2 * a, 2 * b) for a, b in pairwise([*starts, len(r)])]
+    shared, gradient = flat.T @ flat, flat.T @ r.ravel()
+    pulled, force, stiffness = _pull(state, free)
+    gradient[: len(force)] += force
+    shared[: len(force), : len(force)] += stiffness
     return ArrowSystem(
-        cost,
-        flat.T @ flat,
+        cost + pulled,
+        shared,
         per_view(np.einsum("mka,mkb->mab", d_pose, d_pose)),
-        per_view(np.einsum("mka,mkb->mab", d_shared, d_pose)),
-        flat.T @ r.ravel(),
+        np.stack([flat[view].T @ flat_pose[view] for view in views]),
+        gradient,
         per_view(np.einsum("mka,mk->ma", d_pose, r)),
     )
 
@@ -300,9 +325,20 @@ def _in_first(observations: Observations, state: BoardState) -> tuple[np.ndarray
     return turned, turned + state.translations[observations.view], terms[observations.ids]
 
 
-def _cost(observations: Observations, state: BoardState, loss: RobustLoss) -> float:
+def _cost(observations: Observations, state: BoardState, free: Free, loss: RobustLoss) -> float:
     r = residuals_of(observations, state)
-    return 0.5 * float(loss.rho(np.einsum("mk,mk->m", r, r)).sum())
+    return 0.5 * float(loss.rho(np.einsum("mk,mk->m", r, r)).sum()) + _pull(state, free)[0]
+
+
+def _pull(state: BoardState, free: Free) -> tuple[float, np.ndarray, np.ndarray]:
+    """Cost of `Free.pull`, its gradient and Hessian by the free parameters of the cameras."""
+    count = int(free.params.sum())
+    if free.pull is None:
+        return 0.0, np.zeros(count), np.zeros((count, count))
+    away = np.concatenate([camera.params for camera in state.cameras]) - free.pull.rest
+    force = free.pull.stiffness @ away
+    hessian = free.pull.stiffness[np.ix_(free.params, free.params)]
+    return 0.5 * float(away @ force), force[free.params], hessian
 
 
 def _retract(state: BoardState, free: Free, shared: np.ndarray, poses: np.ndarray) -> BoardState:

@@ -8,17 +8,19 @@ that are used. How good the camera is for others is for photos held out to say (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from geo3d.calibration.board_fit import BoardFit, BoardState, Free, Observations, fit_board, residuals_of
 from geo3d.calibration.board_shape import MOST_TERMS, shapes_told
 from geo3d.calibration.detection import Detection
+from geo3d.calibration.spline_lens import as_spline, grid_for, hold_splines
 from geo3d.calibration.start import place_boards, start_board
 from geo3d.calibration.targets import Target
 from geo3d.calibration.uncertainty import UNDETERMINED, noise_of, params_std
 from geo3d.cameras import MODELS, Camera
+from geo3d.cameras.splined import FAMILY, grid_of
 from geo3d.optim import DenseProblem, LMOptions, RobustLoss, levenberg_marquardt
 
 LEAST_PHOTOS = 3
@@ -29,6 +31,7 @@ _CORNER_MEDIANS = 8.0  # a corner farther off than this is left out
 # Distortion to begin with, where none at all leads to other minima; of several the best end is taken.
 _BEGIN = {"FOV": ((0.5,),), "EUCM": ((0.5, 1.0),), "DOUBLE_SPHERE": ((0.0, 0.5), (-0.3, 0.6), (0.3, 0.6))}
 _ROUGHLY = LMOptions(max_iterations=50, function_tolerance=1e-5)  # enough to tell what fits not at all
+_UNDER_SPLINE = "OPENCV_FISHEYE"  # narrow and wide lenses alike
 _PHOTO_MEDIANS = 4.0  # a photo whose own median is this much larger is left out
 
 
@@ -39,7 +42,7 @@ class CalibrateOptions:
     Attributes
     ----------
     model : str
-        Of the lens, a key of `geo3d.cameras.MODELS`.
+        Of the lens, a key of `geo3d.cameras.MODELS`, or SPLINED_STEREOGRAPHIC, of a grid as fine as the corners allow.
     shape_terms : int
         Of the board's shape, 0 (flat) to 12.
     """
@@ -48,9 +51,9 @@ class CalibrateOptions:
     shape_terms: int = 3
 
     def __post_init__(self) -> None:
-        if self.model not in MODELS:
-            raise ValueError(f"model must be one of {', '.join(MODELS)}; got {self.model!r}")
-        if not MODELS[self.model].focal_params:
+        if self.model not in MODELS and self.model != FAMILY:
+            raise ValueError(f"model must be one of {', '.join(MODELS)}, {FAMILY}; got {self.model!r}")
+        if self.model != FAMILY and not MODELS[self.model].focal_params:
             raise ValueError(
                 f"model {self.model!r} has nothing to calibrate: it is fixed by the size of the photos"
             )
@@ -260,6 +263,9 @@ def start_lenses(observations: Observations, start: BoardState, model: str) -> l
     ValueError
         If a camera of this model cannot see what the photos show.
     """
+    if model == FAMILY or MODELS[model].splined:
+        grid = grid_for(observations, start.camera) if model == FAMILY else grid_of(model)
+        return [replace(start, camera=as_spline(start.camera, grid))]
     begins = _BEGIN.get(model, (MODELS[model].no_distortion,))
     return [_near(observations, start, model, begin) for begin in begins]
 
@@ -316,7 +322,9 @@ def fit_robustly(
     ValueError
         If fewer than three photos are left, or the start sees some point not at all.
     """
-    free = Free(np.ones(len(start.camera.params), bool), shape_terms > 0)
+    if MODELS[start.camera.model].splined:
+        start = _begin_spline(observations, start, shape_terms)
+    free = Free(np.ones(len(start.camera.params), bool), shape_terms > 0, hold_splines([start.camera]))
     state = BoardState(start.camera, start.rotations, start.translations, np.zeros(shape_terms))
     fit = fit_board(observations, state, free, RobustLoss("soft_l1", 1.0), _ROUGHLY)
     error = np.linalg.norm(fit.residuals, axis=1)
@@ -332,3 +340,13 @@ def fit_robustly(
     state = BoardState(state.camera, state.rotations[good], state.translations[good], state.shape)
     loss = RobustLoss("soft_l1", _LOSS_MEDIANS * usual)
     return fit_board(observations.keep(used).select(good), state, free, loss, options), used
+
+
+def _begin_spline(observations: Observations, start: BoardState, shape_terms: int) -> BoardState:
+    """Where a splined lens starts and is drawn to: a lens of few parameters, from the same corners and no others."""
+    near = start_lenses(observations, start, _UNDER_SPLINE)[0]
+    lens = fit_robustly(observations, near, shape_terms)[0].state.camera
+    camera = as_spline(lens, grid_of(start.camera.model))
+    placed = place_boards(observations, camera)
+    poses = start if placed is None else placed
+    return BoardState(camera, poses.rotations, poses.translations, start.shape)

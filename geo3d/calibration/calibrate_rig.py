@@ -32,6 +32,7 @@ from geo3d.calibration.detection import Detection
 from geo3d.calibration.epipolar import epipolar_distances, sampson_distances
 from geo3d.calibration.find_checkerboard import LEAST_CORNERS
 from geo3d.calibration.rig_moments import Photo, RigStart, pose_alone, start_rig
+from geo3d.calibration.spline_lens import hold_splines
 from geo3d.calibration.targets import Target
 from geo3d.calibration.uncertainty import noise_of, shared_covariance
 from geo3d.cameras import Camera
@@ -223,7 +224,8 @@ def _fit(
     observations: Observations, begin: BoardState, alone: Sequence[Calibration]
 ) -> tuple[BoardFit, np.ndarray]:
     """Fit, leave out corners that no noise explains, fit the rest; residuals are of all."""
-    free = Free(np.ones(sum(len(camera.params) for camera in begin.cameras), bool), len(begin.shape) > 0)
+    every = np.ones(sum(len(camera.params) for camera in begin.cameras), bool)
+    free = Free(every, len(begin.shape) > 0, hold_splines(begin.cameras))
     noise_px = max(float(np.median([one.noise_px for one in alone])), _LEAST_PX)
     loss = RobustLoss("soft_l1", _LOSS_NOISES * noise_px)
     fit = fit_board(observations, begin, free, loss)

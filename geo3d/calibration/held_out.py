@@ -198,7 +198,8 @@ def choose_model(
             ceiling = min(ceiling, _HOPELESS * tried[model].rms_px)
     lenses = [tried[model] for model in candidates]
     lens = min(_as_good(lenses), key=lambda entry: (entry.params, _mean_log(entry)))
-    fewer = [_try(observations, lens.model, fits[lens.model], terms) for terms in shapes[:-1]]
+    name = candidates[lenses.index(lens)]  # of a splined lens the family's, without the grid
+    fewer = [_try(observations, name, fits[name], terms) for terms in shapes[:-1]]
     return _fullest([*fewer, lens]), [*lenses, *fewer]
 
 
@@ -288,7 +289,10 @@ def _try(observations: Observations, model: str, fit: BoardFit | ValueError, sha
         return held_out(observations, begin, shape_terms)
     except ValueError as error:
         errors = np.full(observations.views, np.inf)
-        return HeldOut(model, shape_terms, len(MODELS[model].param_names), errors, np.inf, str(error))
+        count = (
+            len(MODELS[model].param_names) if model in MODELS else 0
+        )  # a splined lens not found has no grid
+        return HeldOut(model, shape_terms, count, errors, np.inf, str(error))
 
 
 def _rms(fit: BoardFit | ValueError) -> float:

@@ -34,7 +34,8 @@ class Camera:
     Parameters
     ----------
     model : str
-        One of `geo3d.cameras.MODELS`: COLMAP's names, or DOUBLE_SPHERE, BROWN_CONRADY_5, BROWN_CONRADY_12.
+        One of `geo3d.cameras.MODELS`: COLMAP's names, or DOUBLE_SPHERE, BROWN_CONRADY_5, BROWN_CONRADY_12, or a
+        splined one by the name that tells its grid (`geo3d.cameras.splined`).
     width, height : int
         Image size, pixels.
     params : (P,) array_like
@@ -119,7 +120,14 @@ class Camera:
 
     @property
     def model_id(self) -> int:
-        """Integer of the model, COLMAP's or (from 1000) geo3d's own; what `geo3d.cameras.kernels` takes."""
+        """Integer of the model, COLMAP's or (from 1000) geo3d's own; what `geo3d.cameras.kernels` takes.
+
+        Raises
+        ------
+        ValueError
+            Of a splined lens, which the kernels don't know.
+        """
+        self._info.check_in_kernels()
         return self._info.id
 
     @property
@@ -312,7 +320,7 @@ def _checked(model: str, params: ArrayLike) -> np.ndarray:
     """A copy of the parameters, if they can be those of the model."""
     info = _known(model)
     values = np.array(params, np.float64)
-    names = ", ".join(info.param_names)
+    names = ", ".join(info.param_names[:16]) + (", ..." if info.splined else "")
     if values.shape != (len(info.param_names),):
         raise ValueError(f"params: {model} takes {len(info.param_names)} ({names}), got shape {values.shape}")
     if not np.isfinite(values).all():

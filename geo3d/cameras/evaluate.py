@@ -38,6 +38,21 @@ def project_with_jacobians(
     return pixels.T, np.moveaxis(d_point, 2, 0), np.moveaxis(d_params, 2, 0)
 
 
+def project_with_d_point(
+    model: CameraModel, params: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (N, 2) and their derivatives by the point (N, 2, 3) where the model is defined, else NaN."""
+    if not model.splined:
+        return project_with_jacobians(model, params, points)[:2]
+    pixels, d_point = np.empty((2, len(points))), np.empty((2, 3, len(points)))
+    with np.errstate(all="ignore"):
+        x, y, z = np.ascontiguousarray(points.T)
+        valid = model.project(x, y, z, params, pixels, d_point, None) & within(x, y, z, np.pi)
+    for result in (pixels, d_point):
+        result[..., ~valid] = np.nan
+    return pixels.T, np.moveaxis(d_point, 2, 0)
+
+
 def within(x: np.ndarray, y: np.ndarray, z: np.ndarray, limit: float) -> np.ndarray:
     """Whether points are finite and at most `limit` radians from the optical axis, without trigonometry a point."""
     finite = np.isfinite(x + y + z)

@@ -11,7 +11,7 @@ pixel has no ray.
 
 import numpy as np
 
-from geo3d.cameras.evaluate import project, project_with_jacobians, within
+from geo3d.cameras.evaluate import project, project_with_d_point, within
 from geo3d.cameras.models import CameraModel
 
 _AZIMUTHS = 48
@@ -54,7 +54,7 @@ def _orientation(
         np.broadcast_arrays(sine * np.cos(azimuth), sine * np.sin(azimuth), np.cos(theta)), axis=-1
     )
     flat = rays.reshape(-1, 3)
-    _, d_point, _ = project_with_jacobians(model, params, flat)
+    _, d_point = project_with_d_point(model, params, flat)
     turn = np.einsum("ni,ni->n", np.cross(d_point[:, 0], d_point[:, 1]), flat)
     return turn.reshape(rays.shape[:-1])
 
@@ -108,7 +108,7 @@ def _newton(
     solved = np.zeros(len(rays), bool)
     active = np.arange(len(rays))
     damping = np.ones(len(rays))
-    at, d_point, _ = project_with_jacobians(model, params, rays)
+    at, d_point = project_with_d_point(model, params, rays)
     residual = pixels - at
     tolerance = 1e-14 * (np.abs(pixels).sum(axis=1) + np.abs(params[:2]).max())
     for _ in range(steps):
@@ -120,7 +120,7 @@ def _newton(
         if not len(active):
             break
         trial = _step(rays[active], d_point, residual, damping[active])
-        at, d_trial, _ = project_with_jacobians(model, params, trial)
+        at, d_trial = project_with_d_point(model, params, trial)
         new = pixels[active] - at
         new_size = np.linalg.norm(new, axis=1)
         better = (new_size < size) & within(trial[:, 0], trial[:, 1], trial[:, 2], limit)

@@ -1,4 +1,4 @@
-"""The camera models by name: COLMAP's ids and parameter orders, and three that COLMAP lacks (ids from 1000).
+"""The camera models by name: COLMAP's ids and parameter orders, and those that COLMAP lacks (ids from 1000).
 
 A model is one elementwise function, the single definition for NumPy and numba:
 
@@ -8,16 +8,18 @@ x, y, z is the point in the camera frame (x right, y down, z forward; any unit),
 into `uv` (2, ...), its derivatives into `d_point` (2, 3, ...) and `d_params` (2, P, ...), unless these are None.
 `valid` says where the formula is defined (elsewhere the outputs hold anything). Selects stand in place of branches,
 so that the same lines run on arrays of points (NumPy, one column of `uv` a point) and on one point (numba, which
-drops what stands under `d_point is not None` when it is None).
+drops what stands under `d_point is not None` when it is None). The splined models are the exception: as many as there
+are grids, made when they are asked for by name, and for NumPy alone.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from geo3d.cameras import brown, division, fisheye, pinhole, spherical, wide
+from geo3d.cameras import brown, division, fisheye, pinhole, spherical, splined, wide
 
 Lift = Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray]
 MaxAngle = Callable[[np.ndarray], float]
@@ -60,6 +62,19 @@ class CameraModel:
     def in_colmap(self) -> bool:
         """Whether COLMAP knows the model."""
         return self.id < 1000
+
+    @property
+    def splined(self) -> bool:
+        """Whether it is one of `splined`, which no kernel knows."""
+        return self.id == splined.MODEL_ID
+
+    def check_in_kernels(self) -> None:
+        """Raise ValueError, with the way out, where kernels don't know the model."""
+        if self.splined:
+            raise ValueError(
+                f"the lens is splined ({self.name}): single cameras can have it, a reconstruction can't. Take the "
+                "nearest of COLMAP's models, geo3d.cameras.nearest_colmap(camera).camera, or undistort the photos"
+            )
 
 
 def _model(
@@ -153,5 +168,36 @@ _ALL = (
     ),
 )
 
-MODELS: dict[str, CameraModel] = {model.name: model for model in _ALL}
+
+@lru_cache(64)
+def _splined(name: str) -> CameraModel:
+    grid = splined.grid_of(name)
+    names = grid.param_names
+    knots = tuple(range(4, len(names)))
+    return CameraModel(
+        name,
+        splined.MODEL_ID,
+        names,
+        (0, 1),
+        (2, 3),
+        knots,
+        (0.0,) * len(knots),
+        splined.splined(grid),
+        splined.lift,
+        splined.max_angle,
+        knots,
+    )
+
+
+class _Models(dict[str, CameraModel]):
+    """Models by name. Listed are those of a fixed number of parameters; held, the splined ones too."""
+
+    def __missing__(self, name: str) -> CameraModel:
+        return _splined(name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or splined.is_name(name)
+
+
+MODELS: dict[str, CameraModel] = _Models({model.name: model for model in _ALL})
 MODELS_BY_ID: dict[int, CameraModel] = {model.id: model for model in _ALL}

@@ -51,7 +51,8 @@ class Options(TargetFlags, Common):
     tags, or discs."""
 
     model: Annotated[str, arg(metavar="MODEL")] = "auto"
-    """Lens model, as OPENCV or OPENCV_FISHEYE; auto: the simplest that is as good as any on photos held out."""
+    """Lens model, as OPENCV or OPENCV_FISHEYE, or SPLINED_STEREOGRAPHIC of hundreds of parameters for many photos;
+    auto: the simplest that is as good as any on photos held out."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")] = Path("calib")
     """Folder for what is made; files of these names that are there are replaced."""
@@ -73,9 +74,12 @@ def run(options: Options, session: Session) -> int:
         )
     if options.model != "auto":
         from geo3d.cameras import MODELS
+        from geo3d.cameras.splined import FAMILY
 
-        if options.model not in MODELS:
-            raise UsageError(f"--model {options.model}: expected auto or one of {', '.join(MODELS)}")
+        if options.model not in MODELS and options.model != FAMILY:
+            raise UsageError(
+                f"--model {options.model}: expected auto or one of {', '.join(MODELS)}, {FAMILY}"
+            )
     options.out.mkdir(parents=True, exist_ok=True)  # said before the work, where it cannot be made
     if options.rig:
         if len(options.photos) < 2:

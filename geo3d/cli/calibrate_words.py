@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo3d.calibration import Advice, Calibration, FoundBoards, HeldOut, Target, depths, guess_board
-from geo3d.cameras import Camera
+from geo3d.cameras import MODELS, Camera
 from geo3d.cli.common import Session, UsageError
 from geo3d.cli.targets import kind_of, make_target, with_lengths, with_unit
 from geo3d.io import CalibrationFormat, format_holds, write_calibration
@@ -88,8 +88,12 @@ def say_camera(done: Calibration, session: Session) -> None:
     """The parameters with their deviations, and the errors."""
     camera = done.camera
     session.say(f"camera: {camera.model}, {camera.width}x{camera.height} pixels")
-    for name, value, deviation in zip(camera.param_names, camera.params, done.params_std):
-        session.say(f"  {name:<4} {value:12.6g} +- {deviation:.2g}")
+    held = MODELS[camera.model].splined
+    shown = slice(4 if held else None)
+    for name, value, deviation in zip(camera.param_names[shown], camera.params, done.params_std):
+        session.say(f"  {name:<4} {value:12.6g} {'held' if held else f'+- {deviation:.2g}'}")
+    if held:
+        session.say(f"  and {(len(camera.params) - 4) // 2} knots")
     session.say(f"{done.rms_px:.3f} px over all corners of {len(done.names)} photos")
     worst = sorted(done.names, key=lambda name: -float(done.errors_px[name].mean()))[:3]
     session.say("largest errors: " + ", ".join(f"{n} {done.errors_px[n].mean():.2f} px" for n in worst))

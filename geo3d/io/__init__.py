@@ -8,6 +8,7 @@ from geo3d.io.database_schema import DatabaseImage, PosePrior, TwoViewRecord, pa
 from geo3d.io.hloc import HlocImport, import_hloc
 from geo3d.io.ply import PlyMesh, read_ply, write_ply
 from geo3d.io.rig_json import read_rig_json, write_rig_json
+from geo3d.io.robot_poses import read_robot_poses
 from geo3d.io.scene_files import SCENE_FORMATS, read_scene, scene_images, write_points_ply, write_scene
 from geo3d.io.scene_folder import (
     GivenFiles,
@@ -56,6 +57,7 @@ __all__ = [
     "read_ply",
     "read_rig",
     "read_rig_json",
+    "read_robot_poses",
     "read_scene",
     "read_transforms",
     "scene_images",

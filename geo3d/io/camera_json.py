@@ -7,7 +7,9 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +77,13 @@ def named_camera(content: dict[str, Any], path: object) -> NamedCamera:
     model, params, name = content["model"], content["params"], content.get("name", "")
     if not isinstance(model, str) or model not in MODELS:
         raise ValueError(f"{path}: expected a model out of {', '.join(MODELS)}, found {str(model)[:60]!r}")
-    names = MODELS[model].param_names
+    try:
+        names = MODELS[model].param_names
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if isinstance(params, dict):
         if set(params) != set(names):
-            raise ValueError(
-                f"{path}: expected params {', '.join(names)}, found {', '.join(map(str, params))}"
-            )
+            raise ValueError(f"{path}: expected params {_few(names)}, found {_few(params)}")
         params = [params[n] for n in names]
     if not isinstance(params, list) or not isinstance(name, str):
         raise ValueError(f"{path}: expected params as an object or a list and name as text")
@@ -90,3 +93,9 @@ def named_camera(content: dict[str, Any], path: object) -> NamedCamera:
         return NamedCamera(Camera(model, width, height, values), name)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _few(names: Iterable[object]) -> str:
+    """At most twenty of the names, in words."""
+    some = [str(name)[:60] for name in islice(names, 21)]
+    return ", ".join(some[:20]) + (", ..." if len(some) > 20 else "")

@@ -153,5 +153,5 @@ def reduce_arrow(system: ArrowSystem, inverse: np.ndarray) -> tuple[np.ndarray, 
         `gs - sum W_i V_i^-1 g_i`; the shared step solves `S ds = -gradient`.
     """
     product = system.coupling @ inverse
-    reduced = system.shared - np.einsum("nsk,ntk->st", product, system.coupling)
+    reduced = system.shared - np.tensordot(product, system.coupling, axes=((0, 2), (0, 2)))
     return reduced, system.shared_gradient - np.einsum("nsk,nk->s", product, system.group_gradient)

@@ -151,6 +151,8 @@ class BundleProblem:
                 raise ValueError(f"{name} must hold integers; got {rows.dtype}")
             if rows.size and (rows.min() < 0 or rows.max() >= count):
                 raise ValueError(f"{name} must be rows of 0 to {count - 1}; got {rows.min()} to {rows.max()}")
+        for camera in self.cameras:
+            MODELS[camera.model].check_in_kernels()
         for name in ("rotations", "translations", "points", "obs_xy"):
             if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"{name} must be finite; leave out what is not known")

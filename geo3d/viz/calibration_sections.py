@@ -10,6 +10,7 @@ import numpy as np
 from geo3d.calibration import Advice, CameraEvidence, Coverage, HeldOut, advise, measure_coverage
 from geo3d.calibration.advice import UNCERTAINTY_PERCENTILE, typical_uncertainty_px
 from geo3d.calibration.advice_rules import far_end, focal_deviation
+from geo3d.cameras import MODELS
 from geo3d.viz.calibration_report_data import CameraEntry
 from geo3d.viz.page import escaped, grade_of, table, tile
 from geo3d.viz.summary import two_digits
@@ -192,15 +193,18 @@ def parameters(view: CameraView) -> str:
     view : CameraView
     """
     evidence, camera = view.evidence, view.evidence.camera
+    held = MODELS[camera.model].splined
     rows = [
         [
             escaped(name),
             f"{value:.6g}",
-            f"&plusmn; {two_digits(std)}" if std > 0 else "-",
+            f"&plusmn; {two_digits(std)}" if std > 0 and not held else "-",
             escaped(_meaning(name)),
         ]
         for name, value, std in zip(camera.param_names, camera.params, evidence.params_std)
-    ]
+    ][: 4 if held else None]
+    if held:
+        rows.append([f"{(len(camera.params) - 4) // 2} knots", "-", "-", "a surface that moves the pixels"])
     heads = ["parameter", "value", "deviation", "what it is"]
     body = "".join(
         f"<tr><td>{r[0]}</td><td class=n>{r[1]}</td><td class=n>{r[2]}</td><td>{r[3]}</td></tr>" for r in rows
@@ -215,7 +219,7 @@ is one standard deviation: the true value lies within it two times out of three.
 
 def _correlations(evidence: CameraEvidence) -> str:
     found, names = evidence.correlations, evidence.camera.param_names
-    if found is None:
+    if found is None or MODELS[evidence.camera.model].splined:
         return ""
     pairs = [(i, j) for i in range(len(names)) for j in range(i) if abs(found[i, j]) > _STRONG]
     if not pairs:
