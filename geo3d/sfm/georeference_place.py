@@ -124,7 +124,6 @@ class ModelPlacer:
         self._points = known.control.points if known.control else []
         self._control: list[GroundPoint] = []  # those that place the model
         self._outliers: set[str] = set()
-        self._noise = (0.0, 0.0)
         self._agreed: set[str] = set()  # lengths that the scale is from
         self.up = estimate_up(model, known.gravity, known.orientations)
         names = {view.name for view in model.views.values() if view.cam_from_world is not None}
@@ -224,7 +223,7 @@ class ModelPlacer:
         self._keep("gps", fit)
         if self.scale is not None:
             self.placement.scale_std = self.scale.std
-        self._noise = fit.noise
+        self.placement.contradiction = max(fit.noise)
         self._outliers = {p.name for p, good in zip(self._positions, fit.inliers) if not good}
         for p, good, off in zip(self._positions, fit.inliers, fit.residuals):
             if not good:
@@ -337,7 +336,7 @@ class ModelPlacer:
         rtk = [p for p in self._positions if p.rtk]
         used = rtk if self.placement.source == "control" else self._positions
         used = [p for p in used if p.name not in self._outliers]
-        if not self._control and not rtk and max(self._noise) <= _WITHIN:
+        if not self._control and not rtk and self.placement.contradiction <= _WITHIN:
             return
         bundle = self._bundle(used, bool(self._control or rtk))
         adjusted = adjust_georeferenced(self.model, bundle, self._threads)
