@@ -460,7 +460,7 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
         "rejected": found.rejected,
         "notes": {str(ids[group]): note for group, note in notes.items()},
         "hashes": {photo.name: job.hashes[photo.source] for photo in found.photos},
-        "warnings": _unused_videos(job),
+        "warnings": [*_unused_videos(job), *found.refused_gps()],
     }
 
 

@@ -183,7 +183,7 @@ def _unfolded(
 
 def _pairs_in_words(graph: MatchGraph, signs: list[LookAlike]) -> str:
     first = signs[0]
-    more = f", and {len(signs) - 1} more pairs like these" if len(signs) > 1 else ""
+    more = f", and {len(signs) - 1} more such pair{'s' * (len(signs) > 2)}" if len(signs) > 1 else ""
     return (
         f"{graph.names[first.first]} and {graph.names[first.second]} share {first.matches} matches, which the model "
         f"contradicts{more}"
