@@ -77,16 +77,17 @@ def join_by_place(
     stated = {p.name: float(p.std_m[:2].max()) for p in positions}
     on_earth = [row for row, placed in enumerate(placements) if placed.on_earth]
     sentences, std = [], {}
-    if len(on_earth) > 1:
-        for row in on_earth:
-            std[row] = _place_std(models[row], placements[row], stated)
-            why = _too_poor(models[row], placements[row], std[row])
-            if why:
-                sentences.append(
-                    f"the part of {len(models[row].registered())} photos {why}, so it is kept as a model of its own "
-                    "beside the others, in the same world"
-                )
-    joined = [row for row in std if not _too_poor(models[row], placements[row], std[row])]
+    for row in on_earth if len(on_earth) > 1 else []:
+        found = _place_std(models[row], placements[row], stated)
+        why = _why_apart(models[row], placements[row], found)
+        if why:
+            sentences.append(
+                f"the part of {len(models[row].registered())} photos {why}, so it is kept as a model of its own "
+                "beside the others, in the same world"
+            )
+        else:
+            std[row] = found
+    joined = list(std)
     if len(joined) > 1:
         sizes = " + ".join(str(len(models[row].registered())) for row in joined)
         largest = sorted(std[row] for row in joined)[-2:]
@@ -127,8 +128,10 @@ def _place_std(model: Reconstruction, placed: ModelPlacement, stated: dict[str, 
     )
 
 
-def _too_poor(model: Reconstruction, placed: ModelPlacement, std: float) -> str:
+def _why_apart(model: Reconstruction, placed: ModelPlacement, std: float) -> str:
     """Why a part is not joined to others, as the rest of a sentence; empty if it may be."""
+    if model.rigs:
+        return "holds a rig"
     good, total = sum(not r.outlier for r in placed.photos), len(placed.photos)
     turn = max(placed.heading_std_deg, placed.tilt_std_deg)
     if placed.source == "gps" and good < MIN_POSITIONS:

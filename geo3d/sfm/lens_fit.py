@@ -26,8 +26,8 @@ from geo3d.sfm.working_model import WorkingModel
 
 _REGIONS = 10
 _DAMPING = 1e-8
-"""Of the first step of an adjustment that leaves out a region. It starts beside its minimum; damped, it would stop on the
-way along what the photos hardly determine, as the focal length of a flight that looks straight down."""
+"""Of the first step of an adjustment that leaves out a region. It starts beside its minimum; damped, it would stop on
+the way along what the photos hardly determine, as the focal length of a flight that looks straight down."""
 FEW = 100
 """Points below which a sample takes those of two photos too."""
 

@@ -321,6 +321,17 @@ def test_a_part_with_wrong_gps_is_not_joined(block):
     assert any("of 7 photos" in text and "model of its own" in text for text in done.result.warnings)
 
 
+def test_a_part_that_holds_a_rig_keeps_it(block):
+    given = parts_of(block, range(1, 10), range(10, 17))
+    given[1].cameras = {1: CAMERA, 2: CAMERA}
+    given[1].rigs = {1: Rig(1, {2: None})}
+    done = georeference(given, KnownPlace(positions(block, (0.2, 0.2, 0.4))))
+    assert [len(model.registered()) for model in done.models] == [9, 7] and done.models[1].rigs == given[
+        1
+    ].rigs
+    assert any("part of 7 photos holds a rig" in text for text in done.result.warnings)
+
+
 def test_the_largest_joined_model_comes_first_and_its_parts_with_it(block):
     known = positions(block, (0.2, 0.2, 0.4))[7:]  # the first seven photos have no GPS
     done = georeference(parts_of(block, range(1, 8), range(8, 13), range(13, 17)), KnownPlace(known))
