@@ -25,7 +25,8 @@ from geo3d.scene import Reconstruction
 from geo3d.sfm.georeference_adjust import SURVEY_STD_M
 from geo3d.sfm.georeference_gps import PhotoPosition, altitude_offset, local_frame
 from geo3d.sfm.georeference_join import join_by_place
-from geo3d.sfm.georeference_place import KnownPlace, ModelPlacer
+from geo3d.sfm.georeference_known import KnownPlace
+from geo3d.sfm.georeference_place import ModelPlacer
 from geo3d.sfm.georeference_result import GeoreferenceResult
 from geo3d.sfm.georeference_scale import Distance
 from geo3d.sfm.ground_control import GroundControl, match_photos_of_control

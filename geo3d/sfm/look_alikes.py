@@ -40,9 +40,7 @@ CONTRADICTED = 0.2
 
 _FEWEST = 30  # matches of a sign
 _FOLLOWS = 2  # photos before and after one, by name, that follow each other
-_ORDERED = (
-    0.4  # share of its pairs, at most, in which a photo has more matches than with the next; 0.5 is chance
-)
+_ORDERED = 0.4  # share of its pairs in which a photo has more matches than with the next; 0.5 is chance
 _DRIFT = np.deg2rad(40.0)  # of rotations along the order; twins are turned by 90 or 180 degrees
 
 

@@ -13,16 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from geo3d.sfm.global_mapper import map_globally
-from geo3d.sfm.incremental import (
-    MapperOptions,
-    MappingResult,
-    Report,
-    finish,
-    largest_first,
-    map_incrementally,
-    unregistered_reasons,
-)
+from geo3d.sfm.growing import finish
+from geo3d.sfm.incremental import map_incrementally
 from geo3d.sfm.look_alikes import LookAlike, broken_in_order, find_look_alikes, graph_in_order
+from geo3d.sfm.mapper import MapperOptions, MappingResult, Report, largest_first, unregistered_reasons
 from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.merging import merge_models
 from geo3d.sfm.retracking import model_consistency
