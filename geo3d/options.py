@@ -154,7 +154,13 @@ def _distance(given: Any) -> tuple[str, str, float]:
     parts = () if isinstance(given, str | bytes) else tuple(given)
     if len(parts) != 3 or not all(isinstance(name, str) and name for name in parts[:2]):
         raise ValueError(f"distance is {given!r}; expected two names and metres, as ('a.jpg', 'b.jpg', 12.5)")
-    metres = _numbers("distance", parts[2:])[0]
+    try:
+        metres = float(parts[2])
+    except (TypeError, ValueError):
+        metres = math.nan
+    if not math.isfinite(metres):
+        point = " (a point stands before the fraction, no comma)" if "," in str(parts[2]) else ""
+        raise ValueError(f"distance is {given!r}; {parts[2]!r} is no number of metres{point}")
     if parts[0] == parts[1] or metres <= 0:
         raise ValueError(f"distance is {given!r}; expected two different names and positive metres")
     return parts[0], parts[1], metres

@@ -350,7 +350,7 @@ def _stages(job: Job, progress: Progress) -> list[Stage]:
             [job.control and o.gcp and o.gcp.read_bytes().hex(), o.distance, o.marker_size_m],
             partial(place_models, job),
             outputs=(scene / "georeference.json",),
-            version=2,
+            version=3,
         ),
         Stage("export", [], partial(export, job), outputs=(scene / "points.ply", scene / "report.html")),
     ]
@@ -460,7 +460,7 @@ def scan(job: Job, stage: StageProgress) -> dict[str, Any]:
         "rejected": found.rejected,
         "notes": {str(ids[group]): note for group, note in notes.items()},
         "hashes": {photo.name: job.hashes[photo.source] for photo in found.photos},
-        "warnings": _unused_videos(job),
+        "warnings": [*_unused_videos(job), *found.refused_gps()],
     }
 
 
@@ -785,7 +785,7 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
     if len(components) > 1:
         sizes = " + ".join(str(len(c.registered())) for c in components)
         warnings.append(
-            f"the photos fall into {len(components)} parts that share too little to be joined ({sizes} photos); "
+            f"the photos fall into {len(components)} models that share too little to be joined ({sizes} photos); "
             "photos that show the way from one to the other would join them. If these are different places, "
             "reconstruct each by itself"
         )

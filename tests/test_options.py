@@ -54,7 +54,11 @@ from geo3d.options import STAGES, ReconstructOptions
         ({"distance": [("a", "b", 0.0)]}, "positive metres"),
         ({"distance": [("a", "a", 2.0)]}, "two different names"),
         ({"marker_size_m": 0.0}, "marker_size_m is 0.0; expected metres"),
-        ({"distance": [("a", "b", "long")]}, "distance is.*finite"),
+        ({"distance": [("a", "b", "long")]}, "'long' is no number of metres"),
+        (
+            {"distance": [("a", "b", "5,0")]},
+            "'5,0' is no number of metres .a point stands before the fraction",
+        ),
         (
             {"camera_model": "FOO"},
             "'FOO', which is not a COLMAP model; choose one of SIMPLE_PINHOLE, PINHOLE",

@@ -91,7 +91,7 @@ class Options(Common):
     """Ground control points: a list in OpenDroneMap's format (gcp_list.txt)."""
 
     distance: Annotated[
-        tyro.conf.UseAppendAction[tuple[tuple[str, str, float], ...]],
+        tyro.conf.UseAppendAction[tuple[tuple[str, str, str], ...]],
         arg(metavar="A B METRES", help_behavior_hint="(may be repeated)"),
     ] = ()
     """Known distance between the cameras of two photos, or between two points of --gcp."""
@@ -127,7 +127,7 @@ def to_reconstruct_options(options: Options) -> ReconstructOptions:
             pairs=options.pairs,
             threads=options.threads,
             gcp=options.gcp,
-            distance=options.distance,
+            distance=options.distance,  # pyright: ignore[reportArgumentType]  (metres are read there)
             marker_size_m=options.marker_size_m,
             frames=options.frames,
         )

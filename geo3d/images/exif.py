@@ -52,9 +52,9 @@ class Exif:
     """The fields of a photo's EXIF that matter to geometry; None or "" where the photo does not say.
 
     `width` and `height` are those of the pixels as stored. `orientation` is EXIF's 1 to 8, not applied
-    anywhere. `focal_plane_px_per_mm` is the sensor's pixel density for a photo whose longer side has
-    `exif_size` pixels. `gimbal_deg` is DJI's yaw (from north, clockwise), pitch (-90 looks down) and roll of the
-    camera, `flight_deg` that of the aircraft.
+    anywhere. `gps_refused` says why a position that is written is none. `focal_plane_px_per_mm` is the
+    sensor's pixel density for a photo whose longer side has `exif_size` pixels. `gimbal_deg` is DJI's yaw
+    (from north, clockwise), pitch (-90 looks down) and roll of the camera, `flight_deg` that of the aircraft.
     """
 
     width: int
@@ -71,6 +71,7 @@ class Exif:
     orientation: int = 1
     time: str = ""  # "YYYY:MM:DD HH:MM:SS", with a fraction where written; the camera's local time
     gps: Gps | None = None
+    gps_refused: str = ""
     gimbal_deg: tuple[float, float, float] | None = None
     flight_deg: tuple[float, float, float] | None = None
 
@@ -105,6 +106,7 @@ def read_exif(path: str | os.PathLike) -> Exif:
         xmp = image.info.get("xmp") or main.get(_XMP) or b""
         width, height = image.size
     drone = read_drone_xmp(xmp)
+    gps, gps_refused = _gps(place, drone)
     unit = _MM_PER_UNIT.get(_integer(detail.get(_PLANE_UNIT), 2))
     density = _positive(detail.get(_PLANE_X))
     time = _text(detail.get(_ORIGINAL_TIME)) or _text(main.get(_DATETIME))
@@ -123,21 +125,27 @@ def read_exif(path: str | os.PathLike) -> Exif:
         exif_size=max(_integer(detail.get(tag), 0) for tag in (_PIXEL_WIDTH, _PIXEL_HEIGHT)) or None,
         orientation=o if 1 <= (o := _integer(main.get(_ORIENTATION), 1)) <= 8 else 1,
         time=f"{time}.{fraction}" if time and fraction.isdigit() else time,
-        gps=_gps(place, drone),
+        gps=gps,
+        gps_refused=gps_refused,
         gimbal_deg=drone.gimbal_deg,
         flight_deg=drone.flight_deg,
     )
 
 
-def _gps(place: Mapping[int, Any], drone: DroneXmp) -> Gps | None:
-    latitude = _degrees(place.get(2), place.get(1), "S", 90.0)
-    longitude = _degrees(place.get(4), place.get(3), "W", 180.0)
+def _gps(place: Mapping[int, Any], drone: DroneXmp) -> tuple[Gps | None, str]:
+    """The position of a photo, and why one that is written is none."""
+    latitude, longitude = _degrees(place.get(2), place.get(1), "S"), _degrees(place.get(4), place.get(3), "W")
     if _text(place.get(9)).upper() == "V":
-        return None  # no fix ("V" is a void measurement)
-    if latitude is None or longitude is None:
+        return None, "the receiver says that it had no fix"
+    refused = ""
+    if latitude is not None and longitude is not None and (abs(latitude) > 90 or abs(longitude) > 180):
+        refused = f"latitude {latitude:.6g} and longitude {longitude:.6g} are no place on Earth"
+    if latitude is None or longitude is None or refused:
         latitude, longitude = drone.latitude_deg, drone.longitude_deg
-    if latitude is None or longitude is None or (latitude == 0.0 and longitude == 0.0):
-        return None  # zeros are what receivers write without a fix
+    if latitude is None or longitude is None:
+        return None, refused
+    if latitude == 0.0 and longitude == 0.0:
+        return None, "latitude and longitude are 0, which receivers write without a fix"
     altitude = _number(place.get(6))
     if altitude is not None and not abs(altitude) <= LARGEST:
         altitude = None
@@ -145,7 +153,7 @@ def _gps(place: Mapping[int, Any], drone: DroneXmp) -> Gps | None:
     reference = reference[0] if isinstance(reference, bytes) and reference else reference
     if altitude is not None and reference in (1, 3):  # below the sea, below the ellipsoid
         altitude = -abs(altitude)
-    return Gps(
+    gps = Gps(
         latitude_deg=latitude,
         longitude_deg=longitude,
         altitude_m=drone.absolute_altitude_m if altitude is None else altitude,
@@ -156,10 +164,11 @@ def _gps(place: Mapping[int, Any], drone: DroneXmp) -> Gps | None:
         dop=_positive(place.get(11)),
         above_ellipsoid=reference in (2, 3) or drone.above_ellipsoid,
     )
+    return gps, ""
 
 
-def _degrees(value: Any, reference: Any, negative: str, limit: float) -> float | None:
-    """Degrees, minutes and seconds to signed degrees; None where a part is missing or out of range."""
+def _degrees(value: Any, reference: Any, negative: str) -> float | None:
+    """Degrees, minutes and seconds to signed degrees; None where a part is missing."""
     parts = value if isinstance(value, tuple | list) else (value,)
     numbers = [_number(part) for part in parts]
     if not numbers or len(numbers) > 3 or any(n is None for n in numbers):
@@ -167,7 +176,7 @@ def _degrees(value: Any, reference: Any, negative: str, limit: float) -> float |
     degrees = sum(n / 60**i for i, n in enumerate(numbers) if n is not None)
     if _text(reference).upper().startswith(negative):
         degrees = -degrees
-    return degrees if abs(degrees) <= limit else None
+    return degrees
 
 
 def _text(value: Any) -> str:

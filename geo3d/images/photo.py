@@ -6,7 +6,8 @@ would no longer fit the calibration of its camera). The rotation that a HEIC fil
 part of its coding and is undone by the decoder, so that upright and level photos of a phone have
 different sizes, and two cameras. Alpha is not blended into the colours: the colours stay as stored, and
 the alpha channel comes back beside them, so that it can serve as a mask. 16 bit become 8 bit by value /
-257, unless asked to be kept. CMYK becomes RGB without a colour profile.
+257, unless asked to be kept; where no value is above 4095 it is a sensor's 12 bits that were stored in 16, and they
+become 8 bit by value 255 / 4095. CMYK becomes RGB without a colour profile.
 
 A photo read with `max_size` has pixel centres `x_small = x * scale[0]` (both count the centre of the top-left
 pixel as 0.5), with `scale` exactly the ratio of the widths and of the heights.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +26,16 @@ from typing import Any, Literal
 import numpy as np
 
 from geo3d.util.require import require
+
+MAX_PIXELS = 500_000_000
+"""Of a photo: phones make 200 million, cameras that shift their sensor 400. More would take gigabytes."""
+
+_SURE_PIXELS = 179_000_000  # up to which a header is believed whatever the size of its file
+_LEAST_BYTES_A_PIXEL = (
+    0.01  # of larger photos: hardly compressed ones have 0.1, a header that lies next to nothing
+)
+_TWELVE_BITS = 4095
+_opening = threading.Lock()
 
 
 class PhotoError(ValueError):
@@ -131,7 +143,7 @@ def read_photo(
     ------
     PhotoError
         If the file is empty, truncated, no image, of an unknown format, or its header asks for more than
-        twice `PIL.Image.MAX_IMAGE_PIXELS` (179 megapixels by default): refused before memory is taken.
+        `MAX_PIXELS`, or for far more than the file can hold: refused before memory is taken.
     OSError
         If the file cannot be opened at all.
     ValueError
@@ -144,7 +156,8 @@ def read_photo(
     data = Path(path).read_bytes()
     pixels, alpha, reduced = _decode(path, data, mode, max_size)
     if pixels.dtype == np.uint16 and not keep_16_bit:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        top = _TWELVE_BITS if pixels.max(initial=0) <= _TWELVE_BITS else 65535
+        pixels = ((pixels.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
     height, width = (reduced * n for n in pixels.shape[:2])
     longest = max(width, height)
     if max_size is None or longest <= max_size:
@@ -174,7 +187,7 @@ def photo_size(path: str | os.PathLike) -> tuple[int, int]:
 
 def open_header(path: str | os.PathLike, file: Any, head: bytes) -> Any:
     """A PIL image of which only the header is read, or a PhotoError that says why not."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     if not head:
         raise PhotoError(path, "the file is empty (0 bytes)", "Copy it again from the camera, or remove it")
@@ -185,16 +198,32 @@ def open_header(path: str | os.PathLike, file: Any, head: bytes) -> Any:
         except ImportError as error:
             raise PhotoError(path, "a HEIC photo, and pillow-heif is not installed", str(error)) from error
     try:
-        image = Image.open(file)
-    except Image.DecompressionBombError as error:
-        raise PhotoError(
-            path,
-            f"the header asks for too many pixels ({error})",
-            "The file is damaged or no photo; cut a mosaic into tiles, or raise PIL.Image.MAX_IMAGE_PIXELS",
-        ) from error
+        image = _opened(file)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error) as error:
         raise _not_an_image(path, kind, head) from error
+    at = file.tell()
+    pixels, size = image.width * image.height, file.seek(0, io.SEEK_END)
+    file.seek(at)
+    if pixels > MAX_PIXELS or (pixels > _SURE_PIXELS and size < _LEAST_BYTES_A_PIXEL * pixels):
+        raise PhotoError(
+            path,
+            f"its header asks for too many pixels: {image.width}x{image.height} in a file of {size:,} bytes",
+            f"Photos may have {MAX_PIXELS / 1e6:.0f} megapixels; save a larger one smaller or cut it into tiles, and "
+            "copy one that is damaged again",
+        )
     return image
+
+
+def _opened(file: Any) -> Any:
+    """`Image.open` without Pillow's own limit, which is below what cameras make; `open_header` has another."""
+    from PIL import Image
+
+    with _opening:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _decode(

@@ -45,6 +45,8 @@ class ScannedPhoto:
     focal_source : str
         "35 mm equivalent", "sensor table", "focal plane resolution" or "guess".
     gps : Gps or None
+    gps_refused : str
+        Why a position that the photo gives is none.
     gimbal_deg : (yaw, pitch, roll) or None
         Of a drone's camera, see `Exif`.
     orientation : int
@@ -59,6 +61,7 @@ class ScannedPhoto:
     focal_px: float
     focal_source: str
     gps: Gps | None = None
+    gps_refused: str = ""
     gimbal_deg: tuple[float, float, float] | None = None
     orientation: int = 1
 
@@ -69,6 +72,18 @@ class Scan:
 
     photos: list[ScannedPhoto]
     rejected: dict[str, str] = field(default_factory=dict)  # name below the folder -> reason
+
+    def refused_gps(self) -> list[str]:
+        """Sentences about positions that photos give and that are none, one for each reason."""
+        names: dict[str, list[str]] = {}
+        for photo in self.photos:
+            if photo.gps_refused:
+                names.setdefault(photo.gps_refused, []).append(photo.name)
+        return [
+            f"the GPS of {found[0]} is not used: {why}"
+            + (f"; so for {len(found) - 1} more photo{'s' * (len(found) > 2)}" if len(found) > 1 else "")
+            for why, found in names.items()
+        ]
 
 
 def find_photos(photos: Path, scene: Path) -> tuple[list[str], dict[str, str]]:
@@ -224,6 +239,7 @@ def _scan_one(folder: Path, name: str, per: Literal["exif", "folder", "photo"]) 
         focal_px=focal,
         focal_source=source,
         gps=exif.gps,
+        gps_refused=exif.gps_refused,
         gimbal_deg=exif.gimbal_deg,
         orientation=exif.orientation,
     )

@@ -38,9 +38,9 @@ from geo3d.sfm.georeference_gps import (
     photo_positions,
     position_std_m,
 )
+from geo3d.sfm.georeference_known import KnownPlace
 from geo3d.sfm.georeference_markers import Marker, find_markers, measure_markers
 from geo3d.sfm.georeference_model import transform_model
-from geo3d.sfm.georeference_place import KnownPlace
 from geo3d.sfm.georeference_result import (
     ControlResidual,
     GeoreferenceResult,
@@ -60,10 +60,11 @@ from geo3d.sfm.georeference_up import estimate_up
 from geo3d.sfm.global_mapper import map_globally
 from geo3d.sfm.global_positioning import PositioningOptions, Positions, position_views
 from geo3d.sfm.ground_control import GroundControl, GroundPoint, match_photos_of_control, read_ground_control
-from geo3d.sfm.incremental import NOTHING_FROM_THESE, MapperOptions, MappingResult, map_incrementally
+from geo3d.sfm.incremental import map_incrementally
 from geo3d.sfm.known_poses import register_photos, triangulate_known_poses
 from geo3d.sfm.lens_fit import LensSample, camera_deviations
 from geo3d.sfm.lens_prior import lens_prior
+from geo3d.sfm.mapper import NOTHING_FROM_THESE, MapperOptions, MappingResult
 from geo3d.sfm.mapping import map_views, mapping_key
 from geo3d.sfm.match_graph import MatchGraph, PairMatches, load_match_graph
 from geo3d.sfm.merging import merge_models

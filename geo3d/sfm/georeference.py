@@ -8,7 +8,8 @@ What places a model, the first that it has:
     none      z up, scale as it came
 
 With control or GPS the world is metres east, north and up of an origin in their middle, and a last bundle adjustment
-takes in what they know beyond the similarity (`georeference_adjust`); it is kept unless the photos object.
+takes in what they know beyond the similarity (`georeference_adjust`); it is kept unless the photos object. Models that
+are well placed so become one (`georeference_join`), whether or not they share points.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from geo3d.geometry import EnuFrame
 from geo3d.scene import Reconstruction
 from geo3d.sfm.georeference_adjust import SURVEY_STD_M
 from geo3d.sfm.georeference_gps import PhotoPosition, altitude_offset, local_frame
-from geo3d.sfm.georeference_place import KnownPlace, ModelPlacer
+from geo3d.sfm.georeference_join import join_by_place
+from geo3d.sfm.georeference_known import KnownPlace
+from geo3d.sfm.georeference_place import ModelPlacer
 from geo3d.sfm.georeference_result import GeoreferenceResult
 from geo3d.sfm.georeference_scale import Distance
 from geo3d.sfm.ground_control import GroundControl, match_photos_of_control
@@ -33,7 +36,10 @@ _FAR_M = 50_000.0
 
 @dataclass(frozen=True)
 class Georeferenced:
-    """Models in their world, and how they came there."""
+    """Models in their world, the one with most photos first, and how they came there.
+
+    There are fewer of them than were given where some were joined; `result` has all parts.
+    """
 
     models: list[Reconstruction]
     result: GeoreferenceResult
@@ -42,12 +48,12 @@ class Georeferenced:
 def georeference(
     models: Sequence[Reconstruction], known: KnownPlace, seed: int = 0, threads: int | None = None
 ) -> Georeferenced:
-    """Place models in the world; those given stay as they are.
+    """Place models in the world, and join those whose places are known well; those given stay as they are.
 
     Parameters
     ----------
     models : sequence of Reconstruction
-        Of one scene, the one with most photos first.
+        Of one scene, the one with most photos first, no photo in two of them.
     known : KnownPlace
     seed : int
         Of the samples; the same seed gives the same result.
@@ -85,13 +91,17 @@ def georeference(
     if known.control is not None:
         placers[0].placement.warnings += _tell_unseen(known.control, placers)
     on_earth = any(placer.placement.on_earth for placer in placers)
+    joined = join_by_place(
+        [placer.model for placer in placers], [placer.placement for placer in placers], known.positions
+    )
     return Georeferenced(
-        [placer.model for placer in placers],
+        joined.models,
         GeoreferenceResult(
             frame if on_earth else None,
-            [placer.placement for placer in placers],
+            joined.placements,
             altitude_offset(known.positions) if on_earth else None,
             known.control.crs if known.control else "",
+            joined.sentences,
         ),
     )
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from geo3d.cameras import Camera
 from geo3d.geometry import EnuFrame, Sim3
 from geo3d.scene import Reconstruction
 from geo3d.sfm.doming import doming_warning
@@ -25,7 +22,8 @@ from geo3d.sfm.georeference_fit import (
     similarity_std,
 )
 from geo3d.sfm.georeference_gps import PhotoPosition
-from geo3d.sfm.georeference_markers import Marker, measure_markers
+from geo3d.sfm.georeference_known import KnownPlace
+from geo3d.sfm.georeference_markers import measure_markers
 from geo3d.sfm.georeference_model import transform_model
 from geo3d.sfm.georeference_result import (
     ControlResidual,
@@ -35,7 +33,6 @@ from geo3d.sfm.georeference_result import (
     Source,
 )
 from geo3d.sfm.georeference_scale import (
-    Distance,
     KnownLength,
     MeasuredLengths,
     gps_beats_lengths,
@@ -46,49 +43,13 @@ from geo3d.sfm.georeference_scale import (
     tell_disagreement,
 )
 from geo3d.sfm.georeference_up import estimate_up
-from geo3d.sfm.ground_control import GroundControl, GroundPoint
+from geo3d.sfm.ground_control import GroundPoint
 
 _BEND = 0.005  # of the distance to the camera: how far a model may be bent before anything holds it
 _HOLD = 4  # control points from which on a bend would show: three lie in a plane however the model is bent
 _WITHIN = 1.5  # noise up to which GPS has nothing to add to what the photos say
 _HARM = 1.05  # growth of the reprojection error beyond which an adjustment to GPS is not kept
 _UP = np.array([0.0, 0.0, 1.0])
-
-
-@dataclass(frozen=True)
-class KnownPlace:
-    """What is known of a scene beside its photos' pixels.
-
-    Attributes
-    ----------
-    positions : list of PhotoPosition
-        From GPS.
-    gravity : dict of str to (3,) float64
-        Photo name to measured direction of gravity in the camera's axes.
-    orientations : dict of str to int
-        Photo name to EXIF orientation.
-    control : GroundControl or None
-        With the names of the photos as in the models.
-    distances : tuple of Distance
-    markers : list of Marker
-    marker_size_m : float
-        Edge of the markers' black square.
-    camera_std : dict of int to (P,) float64
-        Camera id to the standard deviations of its intrinsics, 0 for those that were given and stay. The others move
-        in the last adjustment if control points or RTK are there to hold them.
-    first_cameras : dict of int to Camera
-        Camera id to the camera that mapping began with.
-    """
-
-    positions: list[PhotoPosition] = field(default_factory=list)
-    gravity: dict[str, np.ndarray] = field(default_factory=dict)
-    orientations: dict[str, int] = field(default_factory=dict)
-    control: GroundControl | None = None
-    distances: tuple[Distance, ...] = ()
-    markers: list[Marker] = field(default_factory=list)
-    marker_size_m: float = np.nan
-    camera_std: dict[int, np.ndarray] = field(default_factory=dict)
-    first_cameras: dict[int, Camera] = field(default_factory=dict)
 
 
 class ModelPlacer:
@@ -124,7 +85,6 @@ class ModelPlacer:
         self._points = known.control.points if known.control else []
         self._control: list[GroundPoint] = []  # those that place the model
         self._outliers: set[str] = set()
-        self._noise = (0.0, 0.0)
         self._agreed: set[str] = set()  # lengths that the scale is from
         self.up = estimate_up(model, known.gravity, known.orientations)
         names = {view.name for view in model.views.values() if view.cam_from_world is not None}
@@ -224,7 +184,7 @@ class ModelPlacer:
         self._keep("gps", fit)
         if self.scale is not None:
             self.placement.scale_std = self.scale.std
-        self._noise = fit.noise
+        self.placement.contradiction = max(fit.noise)
         self._outliers = {p.name for p, good in zip(self._positions, fit.inliers) if not good}
         for p, good, off in zip(self._positions, fit.inliers, fit.residuals):
             if not good:
@@ -337,7 +297,7 @@ class ModelPlacer:
         rtk = [p for p in self._positions if p.rtk]
         used = rtk if self.placement.source == "control" else self._positions
         used = [p for p in used if p.name not in self._outliers]
-        if not self._control and not rtk and max(self._noise) <= _WITHIN:
+        if not self._control and not rtk and self.placement.contradiction <= _WITHIN:
             return
         bundle = self._bundle(used, bool(self._control or rtk))
         adjusted = adjust_georeferenced(self.model, bundle, self._threads)
@@ -443,32 +403,35 @@ class ModelPlacer:
             ]
         if not placed.on_earth or self.frame is None:
             return
-        rows = {name: row for row, name in enumerate(self._names())}
-        centres, gps = self.model.centres(), self._gps()
-        for p, there in zip(self._positions, gps):
-            centre = centres[rows[p.name]]
-            east, north, up = map(float, there - centre)
-            camera = (float(centre[0]), float(centre[1]), float(centre[2]))
-            placed.photos.append(PhotoResidual(p.name, camera, east, north, up, p.name in self._outliers))
+        centres = dict(zip(self._names(), self.model.centres()))
+        for p, there in zip(self._positions, self._gps()):
+            placed.photos.append(_photo_residual(p.name, centres[p.name], there, p.name in self._outliers))
         active = {point.name for point in self._control}
         for point in self._points:
-            at, note, off = located[point.name], "", np.full(3, np.nan)
-            if at.xyz is not None:
-                off = self.frame.from_geodetic(point.geodetic) - at.xyz
-            elif at.wrong:
-                note = "its marks do not show one point"
-            else:
-                note = f"marked in {len(at.marks)} placed photos; two are needed"
-            if not note and point.name not in active and not point.check:
-                note = "contradicts the others"
+            surveyed = self.frame.from_geodetic(point.geodetic)
             placed.control.append(
-                ControlResidual(
-                    point.name,
-                    point.check,
-                    len(at.marks),
-                    *(float(v) for v in off),
-                    error_px=at.error_px,
-                    used=point.name in active,
-                    note=note,
-                )
+                _control_residual(point, surveyed, located[point.name], point.name in active)
             )
+
+
+def _photo_residual(name: str, centre: np.ndarray, gps: np.ndarray, outlier: bool) -> PhotoResidual:
+    east, north, up = map(float, gps - centre)
+    return PhotoResidual(
+        name, (float(centre[0]), float(centre[1]), float(centre[2])), east, north, up, outlier
+    )
+
+
+def _control_residual(point: GroundPoint, surveyed: np.ndarray, at: Located, used: bool) -> ControlResidual:
+    note, off = "", np.full(3, np.nan)
+    if at.xyz is not None:
+        off = surveyed - at.xyz
+    elif at.wrong:
+        note = "its marks do not show one point"
+    else:
+        note = f"marked in {len(at.marks)} placed photos; two are needed"
+    if not note and not used and not point.check:
+        note = "contradicts the others"
+    east, north, up = map(float, off)
+    return ControlResidual(
+        point.name, point.check, len(at.marks), east, north, up, error_px=at.error_px, used=used, note=note
+    )

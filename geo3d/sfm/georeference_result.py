@@ -83,7 +83,7 @@ class LengthResidual:
 
 @dataclass
 class ModelPlacement:
-    """How one model was placed.
+    """How one part was placed: a model as it was mapped.
 
     Attributes
     ----------
@@ -105,6 +105,10 @@ class ModelPlacement:
         Mean reprojection error before and after it; NaN where there was none.
     camera_std : dict of int to (P,) float64
         Camera id to the standard deviations of the intrinsics as they are written.
+    contradiction : float
+        How many times further off the GPS is than it states, on the ground or in height.
+    model : int
+        Number of the model that the part is in as written (sparse/0, sparse/1, ...): several parts may have become one.
     notes, warnings : list of str
         Sentences for the user.
     """
@@ -122,6 +126,8 @@ class ModelPlacement:
     error_before_px: float = np.nan
     error_px: float = np.nan
     camera_std: dict[int, np.ndarray] = field(default_factory=dict)
+    contradiction: float = 0.0
+    model: int = 0
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -159,31 +165,38 @@ class ModelPlacement:
 
 @dataclass
 class GeoreferenceResult:
-    """How all models of a scene were placed.
+    """How all parts of a scene were placed.
 
     Attributes
     ----------
     frame : EnuFrame or None
         The origin; None where no model is on Earth.
     models : list of ModelPlacement
+        Of the parts, those of the first model as written first.
     altitude : AltitudeOffset or None
     crs : str
         Coordinate system of the control points; "" without.
+    joins : list of str
+        Sentences on parts that became one model, and on those that did not.
     """
 
     frame: EnuFrame | None
     models: list[ModelPlacement]
     altitude: AltitudeOffset | None = None
     crs: str = ""
+    joins: list[str] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:
-        """Of all models; where there are several, each says of which."""
+        """Of all parts; where there are several, each says of which."""
         several = len(self.models) > 1
         return [
-            f"model {number}: {text}" if several else text
-            for number, model in enumerate(self.models, 1)
-            for text in model.warnings
+            *self.joins,
+            *(
+                f"part {number}: {text}" if several else text
+                for number, model in enumerate(self.models, 1)
+                for text in model.warnings
+            ),
         ]
 
     def headline(self) -> str:
@@ -276,6 +289,7 @@ def utm_of(frame: EnuFrame | None) -> dict[str, Any] | None:
 def _model_json(model: ModelPlacement) -> dict[str, Any]:
     t = model.transform
     return {
+        "sparse": model.model,
         "source": model.source,
         "up_from": model.up_from,
         "world_from_mapped": {

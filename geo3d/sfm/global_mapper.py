@@ -18,17 +18,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from geo3d.sfm.global_positioning import PositioningOptions, position_views
-from geo3d.sfm.incremental import (
-    MapperOptions,
-    MappingResult,
-    Report,
-    counting_from,
-    finish,
-    grow,
-    largest_first,
-    map_incrementally,
-    normalize,
-)
+from geo3d.sfm.growing import finish, grow, normalize
+from geo3d.sfm.incremental import map_incrementally
+from geo3d.sfm.mapper import MapperOptions, MappingResult, Report, counting_from, largest_first
 from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.merging import merge_models
 from geo3d.sfm.retracking import retrack

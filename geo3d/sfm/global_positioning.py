@@ -9,6 +9,10 @@ It starts from s = 1 with everything at the origin: there a scale has no derivat
 layout in which every point is at distance one from all that see it. No random start is needed. Scales are eliminated
 within their observation, points by the Schur complement. A second pass with Cauchy's loss at the size of the errors
 that are left sheds the wrong matches that Huber's loss let pull.
+
+GPS is not where it starts: measured on the flights that `rotation_averaging` names, with GPS good to 2 m the models
+were as without or fell into more pieces, since rays from there miss by more than the errors that tell wrong matches
+from right ones. Pieces that do not hold each other are joined by GPS afterwards (`georeference_join`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from geo3d.scene import Reconstruction
-from geo3d.sfm.incremental import MapperOptions, finish, grow
+from geo3d.sfm.growing import finish, grow
+from geo3d.sfm.mapper import MapperOptions
 from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.tracks import build_tracks
 from geo3d.sfm.working_model import WorkingModel

@@ -25,6 +25,9 @@ from geo3d.sfm.bundle_covariance import bundle_covariance, two_view_gauge
 from geo3d.sfm.working_model import WorkingModel
 
 _REGIONS = 10
+_DAMPING = 1e-8
+"""Of the first step of an adjustment that leaves out a region. It starts beside its minimum; damped, it would stop on
+the way along what the photos hardly determine, as the focal length of a flight that looks straight down."""
 FEW = 100
 """Points below which a sample takes those of two photos too."""
 
@@ -185,7 +188,7 @@ def jackknife_deviations(problem: BundleProblem, bundle: BundleOptions) -> list[
         region[~problem.obs_robust] = -1
     found = []
     for r in range(_REGIONS):
-        part = solve_bundle(_without(problem, region == r), bundle)
+        part = solve_bundle(_without(problem, region == r), replace(bundle, initial_damping=_DAMPING))
         found.append([camera.params for camera in part.cameras])
     return [np.sqrt((_REGIONS - 1) * np.var(rows, axis=0)) for rows in zip(*found)]
 

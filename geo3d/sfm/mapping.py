@@ -13,15 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from geo3d.sfm.global_mapper import map_globally
-from geo3d.sfm.incremental import (
-    MapperOptions,
-    MappingResult,
-    Report,
-    finish,
-    largest_first,
-    map_incrementally,
-    unregistered_reasons,
-)
+from geo3d.sfm.growing import finish
+from geo3d.sfm.incremental import map_incrementally
+from geo3d.sfm.look_alikes import LookAlike, broken_in_order, find_look_alikes, graph_in_order
+from geo3d.sfm.mapper import MapperOptions, MappingResult, Report, largest_first, unregistered_reasons
 from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.merging import merge_models
 from geo3d.sfm.retracking import model_consistency
@@ -89,6 +84,10 @@ def map_views(
                 f"parts were joined to one of {int(model.registered.sum())} photos by points they share"
             )
     whole = [model for model in joined if _is_model(model, options.min_points)]
+    for number, model in enumerate(whole):
+        part = snapshots.within(f"unfolded-{number}")
+        whole[number], told = _unfolded(graph, model, options, progress, part)
+        notes += told
     return MappingResult(largest_first(whole), _reasons(graph, whole, said), notes)
 
 
@@ -141,6 +140,48 @@ def doubtful_components(graph: MatchGraph, models: list[WorkingModel]) -> list[t
         elif max(fit.views for fit in mine) < 0.5 * views.sum():
             found.append((views, f"{int(views.sum())} photos fell into {len(mine)} models"))
     return found
+
+
+def _unfolded(
+    graph: MatchGraph, model: WorkingModel, options: MapperOptions, progress: Report, snapshots: Snapshots
+) -> tuple[WorkingModel, list[str]]:
+    """The model, or one made again along the order of the photos where it is folded, and what is to be said."""
+    signs = find_look_alikes(model, graph, options.max_error_px)
+    if not signs:
+        return model, []
+    broken = broken_in_order(graph, model.registered, signs)
+    if not broken:
+        return model, [
+            f"{_pairs_in_words(graph, signs)}. Places look alike: the model is right if these photos show different "
+            "ones, but if they show the same, parts of it lie upon each other. Look at it from above"
+        ]
+    progress(0, "places look alike: again, along the order of the photos")
+    threads = options.bundle.threads
+    ordered = graph_in_order(graph, model.registered, options.seed, threads)
+    again = map_globally(ordered, options, progress, snapshots).models
+    if again and again[0].registered[model.registered].all():
+        signs = find_look_alikes(again[0], graph, options.max_error_px)
+        if not broken_in_order(graph, model.registered, signs):
+            again[0].graph = graph
+            return again[0], [
+                f"{_pairs_in_words(graph, broken)}, although they follow each other: places look alike, and parts of "
+                "it lay upon each other. It was made again along the order of the photos, which contradicts no photos "
+                "that follow each other; see whether it is right now"
+            ]
+    return model, [
+        f"{_pairs_in_words(graph, broken)}, although they follow each other: places look alike, and parts of it may "
+        "lie upon each other. Look at it from above. More photos on the way from one side to the next, and comparing "
+        "only photos that follow each other (--matching sequential), would tell the places apart"
+    ]
+
+
+def _pairs_in_words(graph: MatchGraph, signs: list[LookAlike]) -> str:
+    first = signs[0]
+    more = f", and {len(signs) - 1} more such pair{'s' * (len(signs) > 2)}" if len(signs) > 1 else ""
+    return (
+        f"{graph.names[first.first]} and {graph.names[first.second]} share {first.matches} matches, which the model "
+        f"contradicts{more}"
+    )
 
 
 def _components(graph: MatchGraph) -> list[np.ndarray]:

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from geo3d.geometry import Sim3, umeyama_robust
-from geo3d.sfm.incremental import MapperOptions, grow, normalize
+from geo3d.sfm.growing import grow, normalize
+from geo3d.sfm.mapper import MapperOptions
 from geo3d.sfm.retracking import explained_matches, model_consistency, retrack
 from geo3d.sfm.tracks import TrackSet
 from geo3d.sfm.working_model import WorkingModel

@@ -8,6 +8,11 @@ world, `R_i <- R_i exp(d_i)`, where the error of an edge changes by `d_i - d_j`:
 Laplacian of the graph for three right-hand sides.
 
 Edges that are still off by more than a threshold afterwards are wrong; they go and the rest is averaged again.
+
+Gravity from EXIF or a drone's gimbal takes no part, though it could (residuals of views about the two level axes, and
+edges that do not take gravity to gravity are wrong): measured on flights of 60 to 200 photos, made up with wrong pairs,
+weak overlap, flat ground and drift, and on real photos of a DJI, final models were no better with it. Bundle adjustment
+takes out what averaging leaves, and a gimbal is off by degrees; georeferencing uses it.
 """
 
 from __future__ import annotations

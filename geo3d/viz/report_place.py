@@ -29,7 +29,7 @@ def place_section(data: ReportData) -> str:
     for number, model in enumerate(found["models"], 1):
         body = "".join([_figures(model), _control(model), _lengths(model), _photos(model), _notes(model)])
         if body:
-            parts.append((f"<h3>Model {number}</h3>" if several else "") + body)
+            parts.append((f"<h3>Part {number}, in sparse/{model['sparse']}</h3>" if several else "") + body)
     if found.get("altitude"):
         parts.append(f"<p>{escaped(found['altitude']['meaning'])}</p>")
     return "".join([*parts, "</section>"])

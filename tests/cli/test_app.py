@@ -205,7 +205,7 @@ def test_options_reach_the_pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_control_points_and_distances_reach_the_pipeline(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     calls = fake_pipeline(monkeypatch, nothing_found)
     line = ["reconstruct", str(tmp_path), "-o", str(tmp_path / "s"), "--quiet"]
@@ -216,6 +216,8 @@ def test_control_points_and_distances_reach_the_pipeline(
     assert calls[0][2].distance == (("a.jpg", "b.jpg", 2.5), ("p 1", "p 2", 10.0))
     assert calls[0][2].marker_size_m == 0.2
     assert run([*line, "--distance", "a.jpg", "b.jpg", "-1"]) == 2
+    assert run([*line, "--distance", "a.jpg", "b.jpg", "5,0"]) == 2
+    assert "--distance is ('a.jpg', 'b.jpg', '5,0'); '5,0' is no number of metres" in capsys.readouterr().err
     assert run([*line, "--marker-size", "0"]) == 2
     assert run([*line, "--gcp", str(tmp_path / "none.txt")]) == 2
 

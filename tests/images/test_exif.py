@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from geo3d.images import Exif, Gps, PhotoError, camera_from_exif, focal_from_exif, group_key, read_exif
+from geo3d.images import (
+    Exif,
+    Gps,
+    PhotoError,
+    camera_from_exif,
+    focal_from_exif,
+    group_key,
+    read_exif,
+    scan_photos,
+)
 
 GPS_IFD, EXIF_IFD = 0x8825, 0x8769
 
@@ -86,18 +95,28 @@ def test_dji_xmp(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "tags",
+    ("tags", "why"),
     [
-        {},
-        gps_tags(0, 0),
-        {**gps_tags(46, 8), 9: "V"},
-        {**gps_tags(46, 8), 2: (IFDRational(0, 0), IFDRational(0, 0), IFDRational(0, 0))},
-        {**gps_tags(46, 8), 2: dms(95)},
-        {key: value for key, value in gps_tags(46, 8).items() if key != 4},
+        ({}, ""),
+        (gps_tags(0, 0), "latitude and longitude are 0"),
+        ({**gps_tags(46, 8), 9: "V"}, "no fix"),
+        ({**gps_tags(46, 8), 2: (IFDRational(0, 0), IFDRational(0, 0), IFDRational(0, 0))}, ""),
+        ({**gps_tags(46, 8), 2: dms(95)}, "latitude 95 and longitude 8 are no place on Earth"),
+        ({key: value for key, value in gps_tags(46, 8).items() if key != 4}, ""),
     ],
 )
-def test_no_fix_is_no_place(tmp_path, tags):
-    assert read_exif(photo(tmp_path / "a.jpg", gps=tags)).gps is None
+def test_no_fix_is_no_place_and_a_wrong_one_is_told(tmp_path, tags, why):
+    exif = read_exif(photo(tmp_path / "a.jpg", gps=tags))
+    assert exif.gps is None and why in exif.gps_refused and bool(why) == bool(exif.gps_refused)
+
+
+def test_refused_positions_are_told_once_for_each_reason(tmp_path):
+    for k, place in enumerate([(0, 0), (95, 8), (0, 0), (46, 8), (0, 0)]):
+        photo(tmp_path / f"{k}.jpg", gps=gps_tags(*place))
+    names = [f"{k}.jpg" for k in range(5)]
+    told = scan_photos(tmp_path, names, dict(zip(names, names))).refused_gps()
+    assert len(told) == 2 and "0.jpg is not used" in told[0] and "so for 2 more photos" in told[0]
+    assert told[1] == "the GPS of 1.jpg is not used: latitude 95 and longitude 8 are no place on Earth"
 
 
 def test_photo_without_exif(tmp_path):

@@ -15,6 +15,7 @@ from geo3d.images import (
     find_mask,
     find_mask_folder,
     list_photos,
+    photo_size,
     read_image,
     read_mask,
     read_photo,
@@ -233,6 +234,37 @@ def test_a_header_that_asks_for_everything_is_refused(tmp_path):
     )
     with pytest.raises(PhotoError, match="too many pixels"):
         read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "fine"), [(14200, 4_000_000, True), (14200, 99, False), (23000, 90_000_000, False)]
+)
+def test_photos_of_200_megapixels_are_opened_and_headers_that_lie_are_not(tmp_path, side, size, fine):
+    path = save(tmp_path / "a.png")
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", side, side)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    with path.open("wb") as file:
+        file.write(data)
+        file.truncate(max(size, len(data)))  # zeros, which take no room
+    if fine:
+        assert photo_size(path) == (side, side)
+    else:
+        with pytest.raises(PhotoError, match=f"{side}x{side} in a file of .* 500 megapixels"):
+            photo_size(path)
+    assert Image.MAX_IMAGE_PIXELS == 89478485  # Pillow's own is as it was
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_twelve_bits_stored_in_sixteen_are_not_black(tmp_path, suffix):
+    deep = np.linspace(0, 4095, 64 * 48).astype(np.uint16).reshape(48, 64)
+    path = tmp_path / f"a.{suffix}"
+    cv2.imwrite(str(path), deep)
+    np.testing.assert_array_equal(read_image(path, "gray"), np.rint(deep * (255 / 4095)).astype(np.uint8))
+    np.testing.assert_array_equal(read_image(path, "gray", keep_16_bit=True), deep)
+    deep[0, 0] = 4096  # no longer twelve
+    cv2.imwrite(str(path), deep)
+    np.testing.assert_array_equal(read_image(path, "gray"), np.rint(deep / 257).astype(np.uint8))
 
 
 def test_float_image_is_no_photo(tmp_path):

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from geo3d.geometry import SE3, SO3
+from geo3d.geometry import SE3, SO3, EnuFrame, Sim3
+from geo3d.io import read_components, read_mapped, write_components
 from geo3d.optim import RobustLoss
 from geo3d.optim.least_squares import levenberg_marquardt
 from geo3d.optim.parallel import Workers
 from geo3d.optim.reduced import ReducedOptions
 from geo3d.scene import Frame, Reconstruction, Rig
+from geo3d.sfm import KnownPlace, PhotoPosition, georeference, transform_model
 from geo3d.sfm.bundle_adjustment import BundleOptions, BundleProblem, bundle_adjust, solve_bundle
 from geo3d.sfm.bundle_covariance import bundle_covariance, two_view_gauge
 from geo3d.sfm.bundle_priors import BundlePriors
@@ -283,6 +285,31 @@ def test_bundle_adjust_holds_the_rigs_of_a_reconstruction(known):
         np.testing.assert_allclose(b.translation, (found @ frame).translation, atol=1e-12)
     frame, alone = model.frames[13].rig_from_world, model.views[13].cam_from_world
     np.testing.assert_array_equal(frame.translation, alone.translation)
+
+
+def test_rigs_of_a_workspace_survive_what_comes_after_mapping(tmp_path):
+    """Reading a workspace, placing its models by RTK with the last adjustment, writing, reading again."""
+    truth, beside = model_with_rig()
+    place = EnuFrame(46.6, 8.0, 400.0)
+    names = [truth.views[i].name for i in truth.registered()]
+    rng = np.random.default_rng(0)
+    for view in truth.views.values():
+        view.keypoints += rng.normal(0, 0.3, view.keypoints.shape)
+    geodetic = place.to_geodetic(truth.centres() + rng.normal(0, 0.01, (len(names), 3)))
+    gps = [PhotoPosition(n, x, np.array([0.02, 0.02, 0.03]), rtk=True) for n, x in zip(names, geodetic)]
+    turn = Sim3.exp(np.random.default_rng(1).normal(size=7))
+    write_components([transform_model(truth, turn)], tmp_path)
+    done = georeference(read_mapped(tmp_path), KnownPlace(gps))
+    assert done.result.models[0].adjusted
+    write_components(done.models, tmp_path)
+    (model,) = read_components(tmp_path)
+    assert sorted(model.rigs) == sorted(truth.rigs) and sorted(model.frames) == sorted(truth.frames)
+    found = model.rigs[5].sensor_from_rig[2]
+    np.testing.assert_allclose(found.rotation, beside.rotation, atol=1e-3)
+    np.testing.assert_allclose(found.translation, beside.translation, atol=0.01)  # metres again
+    for i in (1, 3, 7, 9, 11):
+        first, second = model.views[i].cam_from_world, model.views[i + 1].cam_from_world
+        np.testing.assert_allclose(second.translation, (found @ first).translation, atol=1e-9)
 
 
 def test_a_view_that_stays_holds_its_frame():

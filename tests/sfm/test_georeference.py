@@ -1,6 +1,7 @@
 """Models in any frame are put where GPS, surveyed points or known lengths say; what is wrong is named."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -238,15 +239,114 @@ def test_a_single_line_is_upright_by_the_cameras(block):
     assert tilt < 3
 
 
-def test_parts_land_in_one_world(block):
-    one, two = (hidden(block, seed) for seed in (1, 2))
-    for i in block.registered():
-        (one if i > 9 else two).views[i].cam_from_world = None
-    done = georeference([one, two], KnownPlace(positions(block)))
-    for model in done.models:
-        enu = PLACE.from_geodetic(done.result.frame.to_geodetic(model.centres()))
+def parts_of(model, *groups):
+    """Models of some of the views each, in frames of their own."""
+    made = []
+    for seed, ids in enumerate(groups, 1):
+        part = hidden(model, seed)
+        part.views = {i: view for i, view in part.views.items() if i in ids}
+        inside = np.isin(part.points.view_ids, list(ids))
+        length = np.bincount(part.points.point_rows[inside], minlength=len(part.points))
+        part.points = replace(
+            part.points,
+            offsets=np.concatenate([[0], np.cumsum(length)]),
+            view_ids=part.points.view_ids[inside],
+            keypoints=part.points.keypoints[inside],
+        ).subset(length >= 2)
+        made.append(part)
+    return made
+
+
+def in_place(done, model):
+    """The centres of a placed model in PLACE."""
+    return PLACE.from_geodetic(done.result.frame.to_geodetic(model.centres()))
+
+
+def test_parts_that_are_placed_well_become_one_model(block):
+    given = parts_of(block, range(1, 10), range(10, 17))
+    done = georeference(given, KnownPlace(positions(block, (0.2, 0.2, 0.4))))
+    (whole,) = done.models
+    assert whole.registered() == block.registered()
+    np.testing.assert_allclose(in_place(done, whole), block.centres(), atol=1e-5)
+    assert len(whole.points) == sum(len(part.points) for part in given)
+    assert [placed.model for placed in done.result.models] == [0, 0]
+    (told,) = done.result.warnings
+    assert "2 parts (9 + 7 photos)" in told and "GPS only, to about 0." in told
+    for row in (0, len(whole.points) - 1):  # tracks still lead to the keypoints that see them
+        track = whole.points[row]
+        for view_id, keypoint in zip(track.view_ids, track.keypoints):
+            view = whole.views[view_id]
+            pixel = whole.cameras[view.camera_id].project(view.cam_from_world.act(track.xyz))
+            assert np.linalg.norm(pixel - view.keypoints[keypoint]) < 3
+
+
+def test_a_camera_that_the_parts_know_differently_is_written_as_two(block):
+    given = parts_of(block, range(1, 10), range(10, 17))
+    given[1].cameras = {1: CAMERA.with_params(CAMERA.params * [1.001, 1, 1, 1])}
+    std = {1: np.array([3.0, 0, 0, 0.01])}
+    done = georeference(given, KnownPlace(positions(block, (0.2, 0.2, 0.4)), camera_std=std))
+    (whole,) = done.models
+    np.testing.assert_allclose([c.params[0] for _, c in sorted(whole.cameras.items())], [900.0, 900.9])
+    assert whole.views[3].camera_id == 1 and whole.views[12].camera_id == 2
+    assert [list(placed.camera_std) for placed in done.result.models] == [[1], [2]]
+    assert given[1].views[12].camera_id == 1
+
+
+@pytest.mark.parametrize(
+    ("groups", "std", "words"),
+    [
+        ((range(1, 10), range(10, 14)), (0.2, 0.2, 0.4), "GPS of 4 photos"),
+        ((range(1, 9), range(9, 17)), (3.0, 3.0, 6.0), "scale that is known to"),
+    ],
+)
+def test_parts_that_are_placed_poorly_stay_apart_and_are_told(block, groups, std, words):
+    done = georeference(parts_of(block, *groups), KnownPlace(positions(block, std, noise=0.1)))
+    assert [len(model.registered()) for model in done.models] == [len(ids) for ids in groups]
+    assert [placed.model for placed in done.result.models] == [0, 1]
+    assert any(words in text and "model of its own" in text for text in done.result.warnings)
+    assert not any("hang together" in text for text in done.result.warnings)
+    for model in done.models:  # in one world all the same
         truth = [block.views[i].cam_from_world.center() for i in model.registered()]
-        np.testing.assert_allclose(enu, truth, atol=1e-5)
+        assert np.linalg.norm(in_place(done, model) - truth, axis=1).max() < 2 * std[2]
+
+
+@pytest.mark.parametrize(("wrong", "words"), [(1, ""), (3, "GPS that is wrong for 3 of 8 photos")])
+def test_a_part_with_much_wrong_gps_is_not_joined(block, wrong, words):
+    known = positions(block, (0.2, 0.2, 0.4), noise=0.3)
+    rng = np.random.default_rng(2)
+    for row in range(12, 12 + wrong):
+        away = PLACE.to_geodetic(block.centres()[row] + rng.normal(0, 30, 3))
+        known[row] = PhotoPosition(known[row].name, away, known[row].std_m)
+    done = georeference(parts_of(block, range(1, 9), range(9, 17)), KnownPlace(known))
+    assert [len(model.registered()) for model in done.models] == ([8, 8] if words else [16])
+    assert not words or any(words in text and "model of its own" in text for text in done.result.warnings)
+
+
+def test_a_part_that_holds_a_rig_keeps_it(block):
+    given = parts_of(block, range(1, 10), range(10, 17))
+    given[1].cameras = {1: CAMERA, 2: CAMERA}
+    given[1].rigs = {1: Rig(1, {2: None})}
+    done = georeference(given, KnownPlace(positions(block, (0.2, 0.2, 0.4))))
+    assert [len(model.registered()) for model in done.models] == [9, 7] and done.models[1].rigs == given[
+        1
+    ].rigs
+    assert any("part of 7 photos holds a rig" in text for text in done.result.warnings)
+
+
+def test_the_largest_joined_model_comes_first_and_its_parts_with_it(block):
+    known = positions(block, (0.2, 0.2, 0.4))[7:]  # the first seven photos have no GPS
+    done = georeference(parts_of(block, range(1, 8), range(8, 13), range(13, 17)), KnownPlace(known))
+    assert [len(model.registered()) for model in done.models] == [7, 5, 4]
+    wide = make_scene("grid", views=25, points=1500, camera=CAMERA, seed=5).reconstruction
+    known = positions(wide, (0.2, 0.2, 0.4))[9:]
+    done = georeference(parts_of(wide, range(1, 10), range(10, 18), range(18, 26)), KnownPlace(known))
+    assert [len(model.registered()) for model in done.models] == [16, 9]
+    assert [(placed.source, placed.model) for placed in done.result.models] == [
+        ("gps", 0),
+        ("gps", 0),
+        ("none", 1),
+    ]
+    assert [row["sparse"] for row in done.result.to_json()["models"]] == [0, 0, 1]
 
 
 # --------------------------------------------------------------------------------------------------------- control

@@ -17,7 +17,7 @@ from geo3d.sfm import (
     mapping_key,
     merge_models,
 )
-from geo3d.sfm.incremental import unregistered_reasons
+from geo3d.sfm.mapper import unregistered_reasons
 from geo3d.sfm.mapping import doubtful_components
 from geo3d.sfm.merging import merge_two
 from geo3d.synthetic import make_scene

@@ -1,0 +1,193 @@
+"""Models that share too few points, but stand in one world by what each has of its own, become one model.
+
+Each part has been placed by its own GPS or control points. Nothing else holds the parts together, so how far one may
+be off against the other is that of the two fits: for each part
+
+    sigma^2 = place^2 + (r scale_std)^2 + (r heading_std)^2,
+
+`place` being what its positions state of themselves, or their residuals where these are larger (the error that all
+positions of a flight have in common does not show in residuals, so that it counts in full), and r how far its cameras
+reach from their middle. Parts whose similarity is poorly known stay models of their own, and it is said why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from geo3d.cameras import Camera
+from geo3d.scene import Points, Reconstruction, View
+from geo3d.sfm.georeference_adjust import SURVEY_STD_M
+from geo3d.sfm.georeference_fit import CONTRADICTED
+from geo3d.sfm.georeference_gps import PhotoPosition
+from geo3d.sfm.georeference_result import ModelPlacement
+
+MIN_POSITIONS = 5
+"""Fewest GPS positions that agree on the place of a part: of three or four, a wrong one hardly shows."""
+
+MAX_OUTLIERS = 0.25
+"""Share of a part's GPS positions that may be wrong."""
+
+MAX_SCALE_STD, MAX_TURN_STD_DEG = 0.05, 5.0
+"""Of a part that is joined: relative deviation of its scale, and deviations of its heading and tilt."""
+
+
+@dataclass(frozen=True)
+class JoinedModels:
+    """What `join_by_place` makes.
+
+    Attributes
+    ----------
+    models : list of Reconstruction
+        The one with most photos first.
+    placements : list of ModelPlacement
+        Of all parts, those of the first model first; their `model` is the row in `models`, their `camera_std` has the
+        camera ids of that.
+    sentences : list of str
+        What was joined, to how many metres, and what was not and why.
+    """
+
+    models: list[Reconstruction]
+    placements: list[ModelPlacement]
+    sentences: list[str]
+
+
+def join_by_place(
+    models: Sequence[Reconstruction],
+    placements: Sequence[ModelPlacement],
+    positions: Sequence[PhotoPosition],
+) -> JoinedModels:
+    """Make one model of all parts that are well placed on Earth.
+
+    Parameters
+    ----------
+    models : sequence of Reconstruction
+        In the world of their placements, no photo in two of them.
+    placements : sequence of ModelPlacement
+        One for each.
+    positions : sequence of PhotoPosition
+        GPS of the photos, with what it states of itself.
+
+    Returns
+    -------
+    JoinedModels
+    """
+    stated = {p.name: float(p.std_m[:2].max()) for p in positions}
+    on_earth = [row for row, placed in enumerate(placements) if placed.on_earth]
+    sentences, std = [], {}
+    for row in on_earth if len(on_earth) > 1 else []:
+        found = _place_std(models[row], placements[row], stated)
+        why = _why_apart(models[row], placements[row], found)
+        if why:
+            sentences.append(
+                f"the part of {len(models[row].registered())} photos {why}, so it is kept as a model of its own "
+                "beside the others, in the same world"
+            )
+        else:
+            std[row] = found
+    joined = list(std)
+    if len(joined) > 1:
+        sizes = " + ".join(str(len(models[row].registered())) for row in joined)
+        largest = sorted(std[row] for row in joined)[-2:]
+        by = "ground control" if all(placements[row].source == "control" for row in joined) else "GPS"
+        sentences.insert(
+            0,
+            f"{len(joined)} parts ({sizes} photos) that share too few points to be joined by these are written as one "
+            f"model: they hang together by {by} only, to about {float(np.hypot(*largest)):.2g} m",
+        )
+    groups = [joined] if len(joined) > 1 else []
+    groups += [[row] for row in range(len(models)) if not groups or row not in joined]
+    made = [_as_one([models[row] for row in group]) for group in groups]
+    order = sorted(range(len(made)), key=lambda k: -len(made[k].model.registered()))
+    found = []
+    for number, k in enumerate(order):
+        for row, names in zip(groups[k], made[k].camera_ids):
+            deviations = {names[i]: std for i, std in placements[row].camera_std.items() if i in names}
+            found.append(replace(placements[row], model=number, camera_std=deviations))
+    return JoinedModels([made[k].model for k in order], found, sentences)
+
+
+def _reach(model: Reconstruction) -> float:
+    """How far cameras are from their middle on the ground, at most."""
+    level = model.centres()[:, :2]
+    return float(np.linalg.norm(level - level.mean(axis=0), axis=1).max())
+
+
+def _place_std(model: Reconstruction, placed: ModelPlacement, stated: dict[str, float]) -> float:
+    """By how much a part may be off, in metres on the ground: see the module."""
+    if placed.source == "control":
+        place, found = SURVEY_STD_M[0], placed.statistics("control")
+    else:
+        place, found = float(np.median([stated[r.name] for r in placed.photos])), placed.statistics("photos")
+    place = max(place, found.get("horizontal_rms_m", 0.0))
+    reach = _reach(model)
+    return float(
+        np.linalg.norm([place, reach * placed.scale_std, reach * np.deg2rad(placed.heading_std_deg)])
+    )
+
+
+def _why_apart(model: Reconstruction, placed: ModelPlacement, std: float) -> str:
+    """Why a part is not joined to others, as the rest of a sentence; empty if it may be."""
+    if model.rigs:
+        return "holds a rig"
+    good, total = sum(not r.outlier for r in placed.photos), len(placed.photos)
+    turn = max(placed.heading_std_deg, placed.tilt_std_deg)
+    if placed.source == "gps" and good < MIN_POSITIONS:
+        return f"is placed by the GPS of {good} photos ({MIN_POSITIONS} would do)"
+    if placed.source == "gps" and good < (1 - MAX_OUTLIERS) * total:
+        return f"is placed by GPS that is wrong for {total - good} of {total} photos"
+    if placed.contradiction > CONTRADICTED:
+        return f"is placed by GPS that is {placed.contradiction:.0f} times as far off as it states"
+    if placed.scale_std > MAX_SCALE_STD:
+        return f"has a scale that is known to {100 * placed.scale_std:.0f} % only"
+    if turn > MAX_TURN_STD_DEG:
+        return f"has a direction that is known to {turn:.0f} degrees only"
+    if std > _reach(model):
+        return f"is placed to about {std:.2g} m only, more than its photos are apart"
+    return ""
+
+
+@dataclass(frozen=True)
+class _Union:
+    model: Reconstruction
+    camera_ids: list[dict[int, int]]  # of each part: its id of a camera to that in the model
+
+
+def _as_one(parts: list[Reconstruction]) -> _Union:
+    """The cameras, views and points of all parts; a camera whose parameters differ from part to part is several."""
+    cameras: dict[int, Camera] = {}
+    views: dict[int, View] = {}
+    names = []
+    following = 1 + max(i for part in parts for i in part.cameras)
+    for part in parts:
+        new = {}
+        for i, camera in sorted(part.cameras.items()):
+            new[i] = i
+            if i in cameras and not _same(cameras[i], camera):
+                new[i], following = following, following + 1
+            cameras[new[i]] = camera
+        for i, view in part.views.items():
+            if view.cam_from_world is not None or i not in views:
+                views[i] = replace(view, camera_id=new[view.camera_id])
+        names.append(new)
+    if len(parts) == 1:
+        return _Union(parts[0], names)
+    return _Union(Reconstruction(cameras, dict(sorted(views.items())), _all_points(parts)), names)
+
+
+def _same(a: Camera, b: Camera) -> bool:
+    return a.model == b.model and np.array_equal(a.params, b.params)
+
+
+def _all_points(parts: list[Reconstruction]) -> Points:
+    points = [part.points for part in parts]
+    return Points(
+        xyz=np.concatenate([p.xyz for p in points]),
+        color=np.concatenate([p.color for p in points]),
+        error_px=np.concatenate([p.error_px for p in points]),
+        offsets=np.concatenate([[0], np.cumsum(np.concatenate([p.track_lengths for p in points]))]),
+        view_ids=np.concatenate([p.view_ids for p in points]),
+        keypoints=np.concatenate([p.keypoints for p in points]),
+    )
