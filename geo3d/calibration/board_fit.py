@@ -221,6 +221,9 @@ def fit_board(
     ValueError
         If the camera cannot see a point at the start.
     """
+    if not np.isfinite(residuals_of(observations, start)).all():
+        models = ", ".join(camera.model for camera in start.cameras)
+        raise ValueError(f"a lens of the model {models} does not see all corners from where its fit begins")
     loss = loss or RobustLoss()
     problem = ArrowProblem(
         lambda state: linearize(observations, state, free, loss),

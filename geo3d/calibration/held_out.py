@@ -9,7 +9,8 @@ many parameters is taken for the bending of the board. Of the models within one 
 al., "Classification and Regression Trees", 1984, 3.4.3; here of these paired differences), or within 2 in 100, the one
 with the fewest parameters is taken. The 2 in 100 are for what all photos share and no standard error shows, faults of
 the print above all; on boards of known truth the lens of more parameters was then the worse one where no corner was.
-Not taken are lenses that do not hold over the image: a polynomial may turn back or a fraction have a pole there.
+Not taken are lenses that do not hold over the image: a polynomial may turn back or a fraction have a pole there. Nor
+are those that the photos leave open a little beyond the corners where they leave another certain.
 
 Then the shape: with that lens, the most terms that are as good as the best by the same measure. It is the other way
 round than with the lens, since a term too many costs little, as all corners of all photos speak of the shape, and one
@@ -19,7 +20,7 @@ flat by itself: of few photos the error held out does not tell a bow that puts t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from geo3d.calibration.board_fit import BoardFit, BoardState, Free, Observations
 from geo3d.calibration.board_shape import shapes_told
 from geo3d.calibration.calibrate import fit_model, fit_robustly
 from geo3d.calibration.start import place_boards, start_board
-from geo3d.calibration.uncertainty import noise_of, params_std
+from geo3d.calibration.uncertainty import noise_of, params_std, projection_uncertainty
 from geo3d.cameras import MODELS, Camera
 from geo3d.optim import LMOptions, RobustLoss
 
@@ -49,6 +50,7 @@ _MOST_FOCAL_STD = 0.05  # of the focal length
 _HOPELESS = 1.5  # error on the photos fitted to, by the best error on photos held out
 _TO_COMPARE = LMOptions(max_iterations=50, function_tolerance=1e-6)
 _SAME = 0.02  # of the error
+_OPEN = 5.0  # times what is certain of another lens, or the error
 _NOISE_PX = 0.01  # below this errors are equal
 
 
@@ -138,10 +140,7 @@ def why_not_over_image(camera: Camera, observations: Observations) -> str:
     -------
     str
     """
-    x, y = np.meshgrid(np.linspace(0, camera.width, 41), np.linspace(0, camera.height, 31))
-    pixels = np.column_stack([x.ravel(), y.ravel()])
-    reach = 1.1 * np.linalg.norm(observations.pixels - camera.principal_point, axis=1).max()
-    pixels = pixels[np.linalg.norm(pixels - camera.principal_point, axis=1) <= reach]
+    pixels = _within_reach(camera, observations, 41)
     rays = camera.unproject(pixels)
     back = np.linalg.norm(camera.project(rays) - pixels, axis=1)
     bad = pixels[~(back < 0.01)]
@@ -149,6 +148,14 @@ def why_not_over_image(camera: Camera, observations: Observations) -> str:
         return ""
     at = bad[np.argmin(np.linalg.norm(bad - camera.principal_point, axis=1))]
     return f"its distortion turns back or has a pole at ({at[0]:.0f}, {at[1]:.0f}), where few corners are"
+
+
+def _within_reach(camera: Camera, observations: Observations, columns: int) -> np.ndarray:
+    """(N, 2) pixels over the image, from edge to edge, as far out as the corners and a tenth more."""
+    x, y = np.linspace(0, camera.width, columns), np.linspace(0, camera.height, (3 * columns) // 4 + 1)
+    pixels = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    reach = 1.1 * np.linalg.norm(observations.pixels - camera.principal_point, axis=1).max()
+    return pixels[np.linalg.norm(pixels - camera.principal_point, axis=1) <= reach]
 
 
 def choose_model(
@@ -196,7 +203,9 @@ def choose_model(
         tried[model] = _try_lens(observations, model, fits[model], shapes[-1], ceiling)
         if not tried[model].refused:
             ceiling = min(ceiling, _HOPELESS * tried[model].rms_px)
-    lenses = [tried[model] for model in candidates]
+    lenses = _without_open(
+        [tried[model] for model in candidates], [fits[m] for m in candidates], observations
+    )
     lens = min(_as_good(lenses), key=lambda entry: (entry.params, _mean_log(entry)))
     name = candidates[lenses.index(lens)]  # of a splined lens the family's, without the grid
     fewer = [_try(observations, name, fits[name], terms) for terms in shapes[:-1]]
@@ -234,6 +243,37 @@ def choose_shape(
     return _fullest(tried), tried
 
 
+def _without_open(
+    entries: list[HeldOut], fits: list[BoardFit | ValueError], observations: Observations
+) -> list[HeldOut]:
+    """Refuse lenses that the photos leave open somewhere near the corners where another lens is certain.
+
+    A lens of many parameters may be as good as any where the corners are and anything a tenth farther out.
+    """
+    spread = np.full(len(entries), np.inf)
+    for k, (entry, fit) in enumerate(zip(entries, fits)):
+        if not entry.refused and isinstance(fit, BoardFit):
+            pixels = _within_reach(fit.state.camera, observations, 13)
+            noise = noise_of(np.linalg.norm(fit.residuals, axis=1), fit)
+            spread[k] = np.nanmax(projection_uncertainty(fit, noise, pixels).std_px)
+    able = [entry for entry in entries if not entry.refused]
+    if not able:
+        return entries
+    certain = max(float(spread.min()), min(entry.rms_px for entry in able))
+    return [
+        replace(
+            entry,
+            mean_squared_px=np.full_like(entry.mean_squared_px, np.inf),
+            rms_px=np.inf,
+            refused=f"just beyond the corners it is open to {px:.2g} px, where {entries[spread.argmin()].model} is to "
+            f"{spread.min():.2g}",
+        )
+        if not entry.refused and px > _OPEN * certain
+        else entry
+        for entry, px in zip(entries, spread)
+    ]
+
+
 def _check_views(observations: Observations) -> None:
     if observations.views < LEAST_TO_CHOOSE:
         raise ValueError(
@@ -246,8 +286,11 @@ def _as_good(entries: list[HeldOut]) -> list[HeldOut]:
     """Those as good as the best: within one standard error of it, or 2 in 100."""
     able = [entry for entry in entries if not entry.refused]
     if not able:
-        reasons = "; ".join(f"{entry.model}: {entry.refused}" for entry in entries)
-        raise ValueError(f"no lens model can be taken: {reasons}")
+        models: dict[str, list[str]] = {}
+        for entry in entries:
+            models.setdefault(entry.refused, []).append(entry.model)
+        reasons = "; ".join(f"{', '.join(named)}: {reason}" for reason, named in models.items())
+        raise ValueError(next(iter(models)) if len(models) == 1 else f"no lens model can be taken. {reasons}")
     best = min(able, key=_mean_log)
     found = []
     for entry in able:
