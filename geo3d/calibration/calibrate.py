@@ -186,7 +186,7 @@ def calibrate(
     errors = np.linalg.norm(residuals_of(kept, fit.state), axis=1)
     noise = noise_of(errors, fit)
     deviations = params_std(fit, noise)
-    focal = deviations[list(MODELS[options.model].focal_params)].max() / fit.state.camera.mean_focal
+    focal = deviations[list(MODELS[fit.state.camera.model].focal_params)].max() / fit.state.camera.mean_focal
     if focal > _MOST_FOCAL_STD:
         raise ValueError(f"{UNDETERMINED}; as it is, the focal length is known to {100 * focal:.0f} % only")
     return Calibration(

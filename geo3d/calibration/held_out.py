@@ -332,9 +332,8 @@ def _try(observations: Observations, model: str, fit: BoardFit | ValueError, sha
         return held_out(observations, begin, shape_terms)
     except ValueError as error:
         errors = np.full(observations.views, np.inf)
-        count = (
-            len(MODELS[model].param_names) if model in MODELS else 0
-        )  # a splined lens not found has no grid
+        # A splined lens that was not found has no grid, which would tell how many parameters.
+        count = len(MODELS[model].param_names) if model in MODELS else 0
         return HeldOut(model, shape_terms, count, errors, np.inf, str(error))
 
 
