@@ -159,7 +159,7 @@ _PAIR: PrimitiveConstructorSpec[Any] = PrimitiveConstructorSpec(
     metavar="FILE FILE",
     instance_from_str=lambda words: (Path(words[0]), Path(words[1])),
     is_instance=lambda value: True,
-    str_from_instance=lambda value: [str(part) for part in value],
+    str_from_instance=lambda value: [str(part) for part in value or (None, None)],
 )
 Whole = Annotated[int, _spec(_whole, "N")]
 OptionalWhole = Annotated[int | None, _spec(_whole, "N")]
