@@ -3,8 +3,9 @@
     python benchmarks/calibration.py --data FOLDER [--json FILE] [--quick]
 
 FOLDER holds sets, each a folder of photos of a checkerboard by one camera, or by two, named left... and right...: each
-camera is a case of its own, SET or SET/left and SET/right. Photos named test... are left out. The board's size is
-guessed, its corners are found once by geo3d (`detect_s`, seconds) and given to all.
+camera is a case of its own, SET or SET/left and SET/right, and two are SET/rig (see `calibration_rig`). Photos named
+test... are left out. The board's size is guessed, its corners are found once by geo3d (`detect_s`, seconds) and given
+to all.
 
 `heldout_rms_px`: calibrated on half of the photos, in each photo of the other half only the pose is fitted, root mean
 square distance over all corners, none left out; two halves, twice. geo3d and mrcal hold the board's shape as found from
@@ -24,9 +25,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from calibration_rig import run_rig, show_rig
 from common import make_parser, print_machine, write_figures
 
-from geo3d.calibration import CalibrateOptions, FoundBoards, calibrate, choose_model, find_boards, observe
+from geo3d.calibration import (
+    CalibrateOptions,
+    FoundBoards,
+    HeldOut,
+    calibrate,
+    choose_model,
+    find_boards,
+    observe,
+)
 from geo3d.calibration.board_fit import BoardState, Free, Observations, fit_board, residuals_of
 from geo3d.calibration.calibrate import fit_model
 from geo3d.calibration.start import place_boards, start_board
@@ -194,8 +204,8 @@ def measure_mrcal(observations: Observations, boards: FoundBoards) -> dict[str, 
     }
 
 
-def run_case(folder: Path) -> dict[str, dict[str, float]]:
-    """The figures of one camera, by implementation."""
+def run_case(folder: Path) -> tuple[dict[str, dict[str, float]], FoundBoards, HeldOut]:
+    """The figures of one camera, by implementation; its corners and the lens that was chosen."""
     begin = time.perf_counter()
     boards = find_boards(folder)
     detect_s = time.perf_counter() - begin
@@ -225,7 +235,7 @@ def run_case(folder: Path) -> dict[str, dict[str, float]]:
         "choose_s": choose_s,
         "total_s": detect_s + choose_s + fit_s,
     }
-    return rows
+    return rows, boards, chosen
 
 
 def show(rows: dict[str, dict[str, float]]) -> None:
@@ -249,13 +259,19 @@ def main() -> None:
     parser = make_parser(__doc__, "folder of sets of photos of a checkerboard", "the first set only")
     options = parser.parse_args()
     print_machine()
-    figures = {}
+    figures, sides = {}, {}
     with tempfile.TemporaryDirectory() as scratch:
         cases = cases_of(options.data, Path(scratch))
         for case, folder in list(cases.items())[: 1 if options.quick else None]:
             print(f"\n{case}", flush=True)
-            figures[case] = run_case(folder)
+            figures[case], *sides[case] = run_case(folder)
             show(figures[case])
+            name, _, side = case.partition("/")
+            if side == "right":
+                print(f"\n{name}/rig", flush=True)
+                boards, chosen = zip(sides[f"{name}/left"], sides[case])
+                figures[f"{name}/rig"] = run_rig(boards, chosen)
+                show_rig(figures[f"{name}/rig"])
     write_figures(options.json, figures)
 
 

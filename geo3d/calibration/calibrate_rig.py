@@ -42,9 +42,9 @@ from geo3d.optim import RobustLoss
 _LEAST_PX = 0.05
 _LOSS_NOISES = 3.5
 _CORNER_NOISES = 12.0
-_ELSEWHERE = (
-    2.5  # a moment whose photos disagree by more than so many times the error of a photo alone was none
-)
+# A moment whose photos disagree by more than so many times the error of a photo alone was none; by less than so many
+# pixels it is borne, as a hand that holds the board is never still.
+_ELSEWHERE, _LEAST_ELSEWHERE_PX = 2.5, 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,6 +294,6 @@ def _elsewhere(
     usual = float(np.median([np.sqrt(np.mean(e**2)) for one in alone for e in one.errors_px.values()]))
     found: dict[int, tuple[Photo, float]] = {}
     for (v, photo), px in shift.items():
-        if px > _ELSEWHERE * max(usual, _LEAST_PX) and px > found.get(v, (photo, 0.0))[1]:
+        if px > max(_ELSEWHERE * usual, _LEAST_ELSEWHERE_PX) and px > found.get(v, (photo, 0.0))[1]:
             found[v] = photo, px
     return found
