@@ -1,6 +1,8 @@
 """What all tests share: where real photos are, and how Hypothesis behaves."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +21,13 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs real photos: {folder} is not there (set GEO3D_DATA)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Commands configure the log of geo3d for their process; the next test finds it as the library leaves it."""
+    logger = logging.getLogger("geo3d")
+    before = logger.handlers, logger.level, logger.propagate
+    yield
+    logger.handlers, logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])

@@ -91,6 +91,7 @@ def test_the_command_refuses(extra, hint, photos, tmp_path, capsys):
 TURNS = [(0, 0, 0), (25, 5, 10), (-25, 10, 80), (5, 30, 20), (10, -28, -60), (-20, -20, 5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "flags", "label"),
     [

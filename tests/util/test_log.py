@@ -8,15 +8,6 @@ import pytest
 from geo3d.util.log import configure_logging
 
 
-@pytest.fixture(autouse=True)
-def restore():
-    logger = logging.getLogger("geo3d")
-    before = (logger.handlers, logger.level, logger.propagate)
-    yield
-    logger.handlers, logger.propagate = before[0], before[2]
-    logger.setLevel(before[1])
-
-
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(json_lines=True)
     logging.getLogger("geo3d.io").warning("photo %s is\nodd", "bär.jpg")
