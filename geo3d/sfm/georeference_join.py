@@ -3,7 +3,8 @@
 Each part has been placed by its own GPS or control points. Nothing else holds the parts together, so how far one may
 be off against the other is that of the two fits: for each part
 
-    sigma^2 = place^2 + (r scale_std)^2 + (r heading_std)^2,
+    on the ground   sigma^2 = place^2 + (r scale_std)^2 + (r heading_std)^2
+    in height       sigma^2 = place^2 + (r tilt_std)^2,
 
 `place` being what its positions state of themselves, or their residuals where these are larger (the error that all
 positions of a flight have in common does not show in residuals, so that it counts in full), and r how far its cameras
@@ -74,7 +75,7 @@ def join_by_place(
     -------
     JoinedModels
     """
-    stated = {p.name: float(p.std_m[:2].max()) for p in positions}
+    stated = {p.name: np.array([p.std_m[:2].max(), p.std_m[2]]) for p in positions}
     on_earth = [row for row, placed in enumerate(placements) if placed.on_earth]
     sentences, std = [], {}
     for row in on_earth if len(on_earth) > 1 else []:
@@ -90,12 +91,12 @@ def join_by_place(
     joined = list(std)
     if len(joined) > 1:
         sizes = " + ".join(str(len(models[row].registered())) for row in joined)
-        largest = sorted(std[row] for row in joined)[-2:]
+        level, height = np.linalg.norm(np.sort([std[row] for row in joined], axis=0)[-2:], axis=0)
         by = "ground control" if all(placements[row].source == "control" for row in joined) else "GPS"
         sentences.insert(
             0,
             f"{len(joined)} parts ({sizes} photos) that share too few points to be joined by these are written as one "
-            f"model: they hang together by {by} only, to about {float(np.hypot(*largest)):.2g} m",
+            f"model: they hang together by {by} only, to about {level:.2g} m on the ground and {height:.2g} m in height",
         )
     groups = [joined] if len(joined) > 1 else []
     groups += [[row] for row in range(len(models)) if not groups or row not in joined]
@@ -115,27 +116,30 @@ def _reach(model: Reconstruction) -> float:
     return float(np.linalg.norm(level - level.mean(axis=0), axis=1).max())
 
 
-def _place_std(model: Reconstruction, placed: ModelPlacement, stated: dict[str, float]) -> float:
-    """By how much a part may be off, in metres on the ground: see the module."""
+def _place_std(model: Reconstruction, placed: ModelPlacement, stated: dict[str, np.ndarray]) -> np.ndarray:
+    """By how much a part may be off in metres, (2,): on the ground and in height. See the module."""
     if placed.source == "control":
-        place, found = SURVEY_STD_M[0], placed.statistics("control")
+        place, found = np.array(SURVEY_STD_M)[[0, 2]], placed.statistics("control")
     else:
-        place, found = float(np.median([stated[r.name] for r in placed.photos])), placed.statistics("photos")
-    place = max(place, found.get("horizontal_rms_m", 0.0))
+        place = np.median([stated[r.name] for r in placed.photos], axis=0)
+        found = placed.statistics("photos")
+    place = np.maximum(place, [found.get("horizontal_rms_m", 0.0), found.get("vertical_rms_m", 0.0)])
     reach = _reach(model)
-    return float(
-        np.linalg.norm([place, reach * placed.scale_std, reach * np.deg2rad(placed.heading_std_deg)])
-    )
+    turned = reach * np.deg2rad([placed.heading_std_deg, placed.tilt_std_deg])
+    return np.linalg.norm([place, turned, [reach * placed.scale_std, 0.0]], axis=0)
 
 
-def _why_apart(model: Reconstruction, placed: ModelPlacement, std: float) -> str:
+def _why_apart(model: Reconstruction, placed: ModelPlacement, std: np.ndarray) -> str:
     """Why a part is not joined to others, as the rest of a sentence; empty if it may be."""
     if model.rigs:
         return "holds a rig"
     good, total = sum(not r.outlier for r in placed.photos), len(placed.photos)
+    heights = sum(not r.outlier and np.isfinite(r.up) for r in placed.photos)
     turn = max(placed.heading_std_deg, placed.tilt_std_deg)
     if placed.source == "gps" and good < MIN_POSITIONS:
         return f"is placed by the GPS of {good} photos ({MIN_POSITIONS} would do)"
+    if placed.source == "gps" and heights < MIN_POSITIONS:
+        return f"is placed by GPS that gives the altitude of {heights} photos ({MIN_POSITIONS} would do)"
     if placed.source == "gps" and good < (1 - MAX_OUTLIERS) * total:
         return f"is placed by GPS that is wrong for {total - good} of {total} photos"
     if placed.contradiction > CONTRADICTED:
@@ -144,8 +148,8 @@ def _why_apart(model: Reconstruction, placed: ModelPlacement, std: float) -> str
         return f"has a scale that is known to {100 * placed.scale_std:.0f} % only"
     if turn > MAX_TURN_STD_DEG:
         return f"has a direction that is known to {turn:.0f} degrees only"
-    if std > _reach(model):
-        return f"is placed to about {std:.2g} m only, more than its photos are apart"
+    if std[0] > _reach(model):
+        return f"is placed to about {std[0]:.2g} m only, more than its photos are apart"
     return ""
 
 

@@ -271,7 +271,8 @@ def test_parts_that_are_placed_well_become_one_model(block):
     assert len(whole.points) == sum(len(part.points) for part in given)
     assert [placed.model for placed in done.result.models] == [0, 0]
     (told,) = done.result.warnings
-    assert "2 parts (9 + 7 photos)" in told and "GPS only, to about 0." in told
+    assert "2 parts (9 + 7 photos)" in told
+    assert "GPS only, to about 0.28 m on the ground and 0.57 m in height" in told  # 0.2 and 0.4 of both
     for row in (0, len(whole.points) - 1):  # tracks still lead to the keypoints that see them
         track = whole.points[row]
         for view_id, keypoint in zip(track.view_ids, track.keypoints):
@@ -320,6 +321,17 @@ def test_a_part_with_much_wrong_gps_is_not_joined(block, wrong, words):
     done = georeference(parts_of(block, range(1, 9), range(9, 17)), KnownPlace(known))
     assert [len(model.registered()) for model in done.models] == ([8, 8] if words else [16])
     assert not words or any(words in text and "model of its own" in text for text in done.result.warnings)
+
+
+def test_a_part_whose_gps_has_no_altitudes_is_not_joined(block):
+    """Its height is arbitrary, however well its place is known."""
+    known = [
+        replace(p, geodetic=p.geodetic * [1, 1, np.nan if row >= 12 else 1])
+        for row, p in enumerate(positions(block, (0.2, 0.2, 0.4)))
+    ]
+    done = georeference(parts_of(block, range(1, 10), range(10, 17)), KnownPlace(known))
+    assert [len(model.registered()) for model in done.models] == [9, 7]
+    assert any("part of 7 photos" in t and "altitude of 3 photos" in t for t in done.result.warnings)
 
 
 def test_a_part_that_holds_a_rig_keeps_it(block):
