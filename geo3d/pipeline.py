@@ -785,9 +785,9 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
     if len(components) > 1:
         sizes = " + ".join(str(len(c.registered())) for c in components)
         warnings.append(
-            f"the photos fall into {len(components)} models that share too little to be joined ({sizes} photos); "
-            "photos that show the way from one to the other would join them. If these are different places, "
-            "reconstruct each by itself"
+            f"the photos fall into {len(components)} models that could not be joined ({sizes} photos); photos that "
+            "show the way from one to the other would join them. If these are different places, reconstruct each by "
+            "itself"
         )
     return ReconstructReport(
         scene=job.scene,
