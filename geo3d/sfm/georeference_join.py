@@ -96,7 +96,8 @@ def join_by_place(
         sentences.insert(
             0,
             f"{len(joined)} parts ({sizes} photos) that share too few points to be joined by these are written as one "
-            f"model: they hang together by {by} only, to about {level:.2g} m on the ground and {height:.2g} m in height",
+            f"model: they hang together by {by} only, to about {level:.2g} m on the ground and {height:.2g} m in "
+            "height",
         )
     groups = [joined] if len(joined) > 1 else []
     groups += [[row] for row in range(len(models)) if not groups or row not in joined]
@@ -123,10 +124,11 @@ def _place_std(model: Reconstruction, placed: ModelPlacement, stated: dict[str, 
     else:
         place = np.median([stated[r.name] for r in placed.photos], axis=0)
         found = placed.statistics("photos")
-    place = np.maximum(place, [found.get("horizontal_rms_m", 0.0), found.get("vertical_rms_m", 0.0)])
+    rms = np.array([found.get(f"{axis}_rms_m", 0.0) for axis in ("horizontal", "vertical")])
+    turned = np.deg2rad([placed.heading_std_deg, placed.tilt_std_deg])
+    stretched = np.array([placed.scale_std, 0.0])
     reach = _reach(model)
-    turned = reach * np.deg2rad([placed.heading_std_deg, placed.tilt_std_deg])
-    return np.linalg.norm([place, turned, [reach * placed.scale_std, 0.0]], axis=0)
+    return np.linalg.norm([np.maximum(place, rms), reach * turned, reach * stretched], axis=0)
 
 
 def _why_apart(model: Reconstruction, placed: ModelPlacement, std: np.ndarray) -> str:

@@ -193,9 +193,7 @@ def _contradicted(graph: MatchGraph, signs: list[LookAlike]) -> str:
 def _pairs_in_words(graph: MatchGraph, pairs: list[LookAlike], which: str = "") -> str:
     first = pairs[0]
     more = f", and {len(pairs) - 1} more such pair{'s' * (len(pairs) > 2)}" if len(pairs) > 1 else ""
-    return (
-        f"{graph.names[first.first]} and {graph.names[first.second]} share {first.matches} matches{which}{more}"
-    )
+    return f"{graph.names[first.first]} and {graph.names[first.second]} share {first.matches} matches{which}{more}"
 
 
 def _components(graph: MatchGraph) -> list[np.ndarray]:
