@@ -8,7 +8,8 @@ be off against the other is that of the two fits: for each part
 
 `place` being what its positions state of themselves, or their residuals where these are larger (the error that all
 positions of a flight have in common does not show in residuals, so that it counts in full), and r how far its cameras
-reach from their middle. Parts whose similarity is poorly known stay models of their own, and it is said why.
+reach from their middle. Parts whose similarity is poorly known, and those that lie far from all others, stay models of
+their own, and it is said why.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ MAX_OUTLIERS = 0.25
 
 MAX_SCALE_STD, MAX_TURN_STD_DEG = 0.05, 5.0
 """Of a part that is joined: relative deviation of its scale, and deviations of its heading and tilt."""
+
+MAX_GAP = 3.0
+"""Of the reach of the larger: parts whose cameras are further from each other show different places."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def join_by_place(
     placements: Sequence[ModelPlacement],
     positions: Sequence[PhotoPosition],
 ) -> JoinedModels:
-    """Make one model of all parts that are well placed on Earth.
+    """Make one model of the parts that are well placed on Earth and not far from each other.
 
     Parameters
     ----------
@@ -88,19 +92,9 @@ def join_by_place(
             )
         else:
             std[row] = found
-    joined = list(std)
-    if len(joined) > 1:
-        sizes = " + ".join(str(len(models[row].registered())) for row in joined)
-        level, height = np.linalg.norm(np.sort([std[row] for row in joined], axis=0)[-2:], axis=0)
-        by = "ground control" if all(placements[row].source == "control" for row in joined) else "GPS"
-        sentences.insert(
-            0,
-            f"{len(joined)} parts ({sizes} photos) that share too few points to be joined by these are written as one "
-            f"model: they hang together by {by} only, to about {level:.2g} m on the ground and {height:.2g} m in "
-            "height",
-        )
-    groups = [joined] if len(joined) > 1 else []
-    groups += [[row] for row in range(len(models)) if not groups or row not in joined]
+    groups = _near(models, list(std))
+    sentences = [*_tell_groups(models, placements, groups, std), *sentences]
+    groups += [[row] for row in range(len(models)) if row not in std]
     made = [_as_one([models[row] for row in group]) for group in groups]
     order = sorted(range(len(made)), key=lambda k: -len(made[k].model.registered()))
     found = []
@@ -111,10 +105,61 @@ def join_by_place(
     return JoinedModels([made[k].model for k in order], found, sentences)
 
 
+def _tell_groups(
+    models: Sequence[Reconstruction],
+    placements: Sequence[ModelPlacement],
+    groups: list[list[int]],
+    std: dict[int, np.ndarray],
+) -> list[str]:
+    """How well the parts of each group hang together, and which lies far from all others."""
+    told = []
+    for number, group in enumerate(groups):
+        if len(group) > 1:
+            by_control = all(placements[row].source == "control" for row in group)
+            sizes = " + ".join(str(len(models[row].registered())) for row in group)
+            level, height = np.linalg.norm(np.sort([std[row] for row in group], axis=0)[-2:], axis=0)
+            told.append(
+                f"{len(group)} parts ({sizes} photos) that share too few points to be joined by these are written as "
+                f"one model: they hang together by {'ground control' if by_control else 'GPS'} only, to about "
+                f"{level:.2g} m on the ground and {height:.2g} m in height"
+            )
+        elif number > 0:
+            (row,) = group
+            gap = min(_gap(models[row], models[other]) for other in std if other != row)
+            told.append(
+                f"the part of {len(models[row].registered())} photos lies {gap:.0f} m from the others, so it is kept "
+                "as a model of its own, in the same world"
+            )
+    return told
+
+
 def _reach(model: Reconstruction) -> float:
     """How far cameras are from their middle on the ground, at most."""
     level = model.centres()[:, :2]
     return float(np.linalg.norm(level - level.mean(axis=0), axis=1).max())
+
+
+def _gap(a: Reconstruction, b: Reconstruction) -> float:
+    """Least distance on the ground from a camera of the one to a camera of the other."""
+    from scipy.spatial import cKDTree
+
+    return float(cKDTree(a.centres()[:, :2]).query(b.centres()[:, :2])[0].min())
+
+
+def _near(models: Sequence[Reconstruction], rows: list[int]) -> list[list[int]]:
+    """The rows of models in groups: from each model to all others of its group it is never far to a next one."""
+    from scipy.sparse.csgraph import connected_components
+
+    if not rows:
+        return []
+    parts = [models[row] for row in rows]
+    reach = [_reach(part) for part in parts]
+    near = [
+        [_gap(a, b) <= MAX_GAP * max(reach[i], reach[j]) for j, b in enumerate(parts)]
+        for i, a in enumerate(parts)
+    ]
+    count, label = connected_components(np.array(near), directed=False)
+    return [[row for row, mine in zip(rows, label) if mine == number] for number in range(count)]
 
 
 def _place_std(model: Reconstruction, placed: ModelPlacement, stated: dict[str, np.ndarray]) -> np.ndarray:

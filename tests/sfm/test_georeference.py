@@ -334,6 +334,31 @@ def test_a_part_whose_gps_has_no_altitudes_is_not_joined(block):
     assert any("part of 7 photos" in t and "altitude of 3 photos" in t for t in done.result.warnings)
 
 
+@pytest.mark.parametrize(("away", "sizes"), [(5.0, [16]), (60.0, [9, 7]), (200_000.0, [9, 7])])
+def test_a_part_that_lies_far_away_is_another_place(block, away, sizes):
+    known = positions(block, (0.2, 0.2, 0.4))
+    moved = PLACE.to_geodetic(block.centres() + np.array([away, 0, 0]))
+    known[9:] = [replace(p, geodetic=there) for p, there in zip(known[9:], moved[9:])]
+    done = georeference(parts_of(block, range(1, 10), range(10, 17)), KnownPlace(known))
+    assert [len(model.registered()) for model in done.models] == sizes
+    assert any("part of 7 photos lies" in text for text in done.result.warnings) == (len(sizes) > 1)
+
+
+def test_parts_that_are_near_each_other_are_joined_wherever_the_rest_is(block):
+    """Two places of two parts each."""
+    wide = make_scene("grid", views=36, points=2500, camera=CAMERA, seed=5).reconstruction
+    there = wide.centres() + np.repeat([[0.0, 0, 0], [5000.0, 0, 0]], 18, axis=0)
+    known = [
+        replace(p, geodetic=place)
+        for p, place in zip(positions(wide, (0.2, 0.2, 0.4)), PLACE.to_geodetic(there))
+    ]
+    parts = parts_of(wide, range(1, 11), range(19, 28), range(11, 19), range(28, 37))
+    done = georeference(parts, KnownPlace(known))
+    assert [model.registered() for model in done.models] == [list(range(1, 19)), list(range(19, 37))]
+    assert [placed.model for placed in done.result.models] == [0, 0, 1, 1]
+    assert sum("hang together" in text for text in done.result.warnings) == 2
+
+
 def test_a_part_that_holds_a_rig_keeps_it(block):
     given = parts_of(block, range(1, 10), range(10, 17))
     given[1].cameras = {1: CAMERA, 2: CAMERA}
