@@ -141,9 +141,9 @@ def _reach(model: Reconstruction) -> float:
 
 def _gap(a: Reconstruction, b: Reconstruction) -> float:
     """Least distance on the ground from a camera of the one to a camera of the other."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    return float(cKDTree(a.centres()[:, :2]).query(b.centres()[:, :2])[0].min())
+    return float(KDTree(a.centres()[:, :2]).query(b.centres()[:, :2])[0].min())
 
 
 def _near(models: Sequence[Reconstruction], rows: list[int]) -> list[list[int]]:
