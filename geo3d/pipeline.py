@@ -657,19 +657,19 @@ def _map(
 ) -> tuple[MappingResult, MatchGraph, list[str]]:
     """Map the photos; once more where some turn out to have lenses of their own, which is said."""
 
-    def run(graph: MatchGraph) -> MappingResult:
+    def run(graph: MatchGraph, lenses: str) -> MappingResult:
         key = f"{geo3d.__version__} {mapping_key(graph, options)}"
-        snapshots = Snapshots(job.snapshots, key)
+        snapshots = Snapshots(job.snapshots, key).within(lenses)  # neither run takes the place of the other's
         return map_views(graph, options, lambda done, text: stage.update(done, len(graph), text), snapshots)
 
-    result = run(graph)
+    result = run(graph, "shared")
     odd = find_odd_lenses(result.models, options.max_error_px, options.seed)
     if not odd:
         return result, graph, []
     own, warnings = with_own_lenses(graph, odd)
     if job.options.fix_intrinsics:
         return result, graph, [f"{text} As asked, the intrinsics were kept" for text in warnings]
-    return run(own), own, warnings
+    return run(own, "own"), own, warnings
 
 
 def _camera_deviations(models: list[WorkingModel], bundle: BundleOptions) -> dict[str, list[float | None]]:
@@ -785,9 +785,9 @@ def _report(job: Job, components: list[Reconstruction] | None = None) -> Reconst
     if len(components) > 1:
         sizes = " + ".join(str(len(c.registered())) for c in components)
         warnings.append(
-            f"the photos fall into {len(components)} models that share too little to be joined ({sizes} photos); "
-            "photos that show the way from one to the other would join them. If these are different places, "
-            "reconstruct each by itself"
+            f"the photos fall into {len(components)} models that could not be joined ({sizes} photos); photos that "
+            "show the way from one to the other would join them. If these are different places, reconstruct each by "
+            "itself"
         )
     return ReconstructReport(
         scene=job.scene,

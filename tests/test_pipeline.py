@@ -725,6 +725,34 @@ def test_a_mapping_cut_short_goes_on_from_its_snapshot(habitat, finished, tmp_pa
     assert not (scene / ".geo3d" / "mapping").exists()
 
 
+def test_a_second_mapping_cut_short_goes_on_as_well(habitat, tmp_path, monkeypatch):
+    """Photos that turn out to have lenses of their own are mapped twice; neither is started anew."""
+    calls, finished_models = [], []
+    build, finish = global_mapper.build_view_graph, global_mapper.finish
+
+    def other_lenses(graph, odd):
+        cameras = {i: camera.with_params(camera.params * 1.001) for i, camera in graph.cameras.items()}
+        return replace(graph, cameras=cameras), []
+
+    def stopped(*arguments, **options):
+        if finished_models:
+            raise KeyboardInterrupt
+        finished_models.append(1)
+        finish(*arguments, **options)
+
+    monkeypatch.setattr(global_mapper, "build_view_graph", lambda *a: calls.append(1) or build(*a))
+    monkeypatch.setattr(pipeline, "Snapshots", partial(Snapshots, interval_s=0))
+    monkeypatch.setattr(pipeline, "find_odd_lenses", lambda *a: [1])
+    monkeypatch.setattr(pipeline, "with_own_lenses", other_lenses)
+    monkeypatch.setattr(global_mapper, "finish", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        reconstruct(habitat[0], tmp_path / "scene", QUICK)
+    assert calls == [1, 1]
+    monkeypatch.setattr(global_mapper, "finish", finish)
+    reconstruct(habitat[0], tmp_path / "scene", QUICK)
+    assert calls == [1, 1]
+
+
 def no_cache_writes():
     return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -139,7 +139,7 @@ def _gps(place: Mapping[int, Any], drone: DroneXmp) -> tuple[Gps | None, str]:
         return None, "the receiver says that it had no fix"
     refused = ""
     if latitude is not None and longitude is not None and (abs(latitude) > 90 or abs(longitude) > 180):
-        refused = f"latitude {latitude:.6g} and longitude {longitude:.6g} are no place on Earth"
+        refused = "latitude beyond 90 or longitude beyond 180 degrees is no place on Earth"
     if latitude is None or longitude is None or refused:
         latitude, longitude = drone.latitude_deg, drone.longitude_deg
     if latitude is None or longitude is None:

@@ -3,11 +3,13 @@
 Each part has been placed by its own GPS or control points. Nothing else holds the parts together, so how far one may
 be off against the other is that of the two fits: for each part
 
-    sigma^2 = place^2 + (r scale_std)^2 + (r heading_std)^2,
+    on the ground   sigma^2 = place^2 + (r scale_std)^2 + (r heading_std)^2
+    in height       sigma^2 = place^2 + (r tilt_std)^2,
 
 `place` being what its positions state of themselves, or their residuals where these are larger (the error that all
 positions of a flight have in common does not show in residuals, so that it counts in full), and r how far its cameras
-reach from their middle. Parts whose similarity is poorly known stay models of their own, and it is said why.
+reach from their middle. Parts whose similarity is poorly known, and those that lie far from all others, stay models of
+their own, and it is said why.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ MAX_OUTLIERS = 0.25
 
 MAX_SCALE_STD, MAX_TURN_STD_DEG = 0.05, 5.0
 """Of a part that is joined: relative deviation of its scale, and deviations of its heading and tilt."""
+
+MAX_GAP = 3.0
+"""Of the reach of the larger: parts whose cameras are further from each other show different places."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def join_by_place(
     placements: Sequence[ModelPlacement],
     positions: Sequence[PhotoPosition],
 ) -> JoinedModels:
-    """Make one model of all parts that are well placed on Earth.
+    """Make one model of the parts that are well placed on Earth and not far from each other.
 
     Parameters
     ----------
@@ -74,7 +79,7 @@ def join_by_place(
     -------
     JoinedModels
     """
-    stated = {p.name: float(p.std_m[:2].max()) for p in positions}
+    stated = {p.name: np.array([p.std_m[:2].max(), p.std_m[2]]) for p in positions}
     on_earth = [row for row, placed in enumerate(placements) if placed.on_earth]
     sentences, std = [], {}
     for row in on_earth if len(on_earth) > 1 else []:
@@ -87,18 +92,9 @@ def join_by_place(
             )
         else:
             std[row] = found
-    joined = list(std)
-    if len(joined) > 1:
-        sizes = " + ".join(str(len(models[row].registered())) for row in joined)
-        largest = sorted(std[row] for row in joined)[-2:]
-        by = "ground control" if all(placements[row].source == "control" for row in joined) else "GPS"
-        sentences.insert(
-            0,
-            f"{len(joined)} parts ({sizes} photos) that share too few points to be joined by these are written as one "
-            f"model: they hang together by {by} only, to about {float(np.hypot(*largest)):.2g} m",
-        )
-    groups = [joined] if len(joined) > 1 else []
-    groups += [[row] for row in range(len(models)) if not groups or row not in joined]
+    groups = _near(models, list(std))
+    sentences = [*_tell_groups(models, placements, groups, std), *sentences]
+    groups += [[row] for row in range(len(models)) if row not in std]
     made = [_as_one([models[row] for row in group]) for group in groups]
     order = sorted(range(len(made)), key=lambda k: -len(made[k].model.registered()))
     found = []
@@ -109,33 +105,88 @@ def join_by_place(
     return JoinedModels([made[k].model for k in order], found, sentences)
 
 
+def _tell_groups(
+    models: Sequence[Reconstruction],
+    placements: Sequence[ModelPlacement],
+    groups: list[list[int]],
+    std: dict[int, np.ndarray],
+) -> list[str]:
+    """How well the parts of each group hang together, and which lies far from all others."""
+    told = []
+    for number, group in enumerate(groups):
+        if len(group) > 1:
+            by_control = all(placements[row].source == "control" for row in group)
+            sizes = " + ".join(str(len(models[row].registered())) for row in group)
+            level, height = np.linalg.norm(np.sort([std[row] for row in group], axis=0)[-2:], axis=0)
+            told.append(
+                f"{len(group)} parts ({sizes} photos) that share too few points to be joined by these are written as "
+                f"one model: they hang together by {'ground control' if by_control else 'GPS'} only, to about "
+                f"{level:.2g} m on the ground and {height:.2g} m in height"
+            )
+        elif number > 0:
+            (row,) = group
+            gap = min(_gap(models[row], models[other]) for other in std if other != row)
+            told.append(
+                f"the part of {len(models[row].registered())} photos lies {gap:.0f} m from the others, so it is kept "
+                "as a model of its own, in the same world"
+            )
+    return told
+
+
 def _reach(model: Reconstruction) -> float:
     """How far cameras are from their middle on the ground, at most."""
     level = model.centres()[:, :2]
     return float(np.linalg.norm(level - level.mean(axis=0), axis=1).max())
 
 
-def _place_std(model: Reconstruction, placed: ModelPlacement, stated: dict[str, float]) -> float:
-    """By how much a part may be off, in metres on the ground: see the module."""
+def _gap(a: Reconstruction, b: Reconstruction) -> float:
+    """Least distance on the ground from a camera of the one to a camera of the other."""
+    from scipy.spatial import KDTree
+
+    return float(KDTree(a.centres()[:, :2]).query(b.centres()[:, :2])[0].min())
+
+
+def _near(models: Sequence[Reconstruction], rows: list[int]) -> list[list[int]]:
+    """The rows of models in groups: from each model to all others of its group it is never far to a next one."""
+    from scipy.sparse.csgraph import connected_components
+
+    if not rows:
+        return []
+    parts = [models[row] for row in rows]
+    reach = [_reach(part) for part in parts]
+    near = [
+        [_gap(a, b) <= MAX_GAP * max(reach[i], reach[j]) for j, b in enumerate(parts)]
+        for i, a in enumerate(parts)
+    ]
+    count, label = connected_components(np.array(near), directed=False)
+    return [[row for row, mine in zip(rows, label) if mine == number] for number in range(count)]
+
+
+def _place_std(model: Reconstruction, placed: ModelPlacement, stated: dict[str, np.ndarray]) -> np.ndarray:
+    """By how much a part may be off in metres, (2,): on the ground and in height. See the module."""
     if placed.source == "control":
-        place, found = SURVEY_STD_M[0], placed.statistics("control")
+        place, found = np.array(SURVEY_STD_M)[[0, 2]], placed.statistics("control")
     else:
-        place, found = float(np.median([stated[r.name] for r in placed.photos])), placed.statistics("photos")
-    place = max(place, found.get("horizontal_rms_m", 0.0))
+        place = np.median([stated[r.name] for r in placed.photos], axis=0)
+        found = placed.statistics("photos")
+    rms = np.array([found.get(f"{axis}_rms_m", 0.0) for axis in ("horizontal", "vertical")])
+    turned = np.deg2rad([placed.heading_std_deg, placed.tilt_std_deg])
+    stretched = np.array([placed.scale_std, 0.0])
     reach = _reach(model)
-    return float(
-        np.linalg.norm([place, reach * placed.scale_std, reach * np.deg2rad(placed.heading_std_deg)])
-    )
+    return np.linalg.norm([np.maximum(place, rms), reach * turned, reach * stretched], axis=0)
 
 
-def _why_apart(model: Reconstruction, placed: ModelPlacement, std: float) -> str:
+def _why_apart(model: Reconstruction, placed: ModelPlacement, std: np.ndarray) -> str:
     """Why a part is not joined to others, as the rest of a sentence; empty if it may be."""
     if model.rigs:
         return "holds a rig"
     good, total = sum(not r.outlier for r in placed.photos), len(placed.photos)
+    heights = sum(not r.outlier and np.isfinite(r.up) for r in placed.photos)
     turn = max(placed.heading_std_deg, placed.tilt_std_deg)
     if placed.source == "gps" and good < MIN_POSITIONS:
         return f"is placed by the GPS of {good} photos ({MIN_POSITIONS} would do)"
+    if placed.source == "gps" and heights < MIN_POSITIONS:
+        return f"is placed by GPS that gives the altitude of {heights} photos ({MIN_POSITIONS} would do)"
     if placed.source == "gps" and good < (1 - MAX_OUTLIERS) * total:
         return f"is placed by GPS that is wrong for {total - good} of {total} photos"
     if placed.contradiction > CONTRADICTED:
@@ -144,8 +195,8 @@ def _why_apart(model: Reconstruction, placed: ModelPlacement, std: float) -> str
         return f"has a scale that is known to {100 * placed.scale_std:.0f} % only"
     if turn > MAX_TURN_STD_DEG:
         return f"has a direction that is known to {turn:.0f} degrees only"
-    if std > _reach(model):
-        return f"is placed to about {std:.2g} m only, more than its photos are apart"
+    if std[0] > _reach(model):
+        return f"is placed to about {std[0]:.2g} m only, more than its photos are apart"
     return ""
 
 

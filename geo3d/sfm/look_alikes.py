@@ -10,6 +10,10 @@ breaks. Photos that stand side by side match as well as any others, but where th
     repair    rotations along that order; pairs that contradict these by more than drift does are left out, and the
               rest is mapped
 
+Equal houses in a row are twins that are shifted, not turned: rotations do not contradict them, so that such a fold is
+told but not undone. Where the true pairs outweigh them, the row may also fall into models that cannot be joined; pairs
+that match well across these are told (`find_torn_pairs`), since a photo may have gone with its twin.
+
 A fold that breaks no pair, because nothing matches from one side to the next, leaves no sign. What has no twin is
 missing where sides lie upon each other (Zach, Irschara and Bischof, CVPR 2008), but with real features and photos that
 stand apart other points are missing as often: measured, that share did not tell folded models from right ones.
@@ -46,7 +50,7 @@ _DRIFT = np.deg2rad(40.0)  # of rotations along the order; twins are turned by 9
 
 @dataclass(frozen=True)
 class LookAlike:
-    """Two views that match well, but not where a model has them: their rows, and the matches."""
+    """Two views that match well, but not where their models have them: their rows, and the matches."""
 
     first: int
     second: int
@@ -80,6 +84,32 @@ def find_look_alikes(model: WorkingModel, graph: MatchGraph, max_error_px: float
         if fitting.get((i, j), 0) < CONTRADICTED * count:
             signs.append(LookAlike(i, j, count))
     return sorted(signs, key=lambda sign: (-sign.matches, sign.first, sign.second))
+
+
+def find_torn_pairs(models: Sequence[WorkingModel], graph: MatchGraph) -> list[LookAlike]:
+    """Pairs with as many matches as a sign has, whose photos are in different models, those with most matches first.
+
+    Nothing but what looks alike, or no depth, keeps such models apart; a photo may then be in the wrong one.
+
+    Parameters
+    ----------
+    models : sequence of WorkingModel
+        No photo in two of them.
+    graph : MatchGraph
+        All pairs of their photos.
+    """
+    member, points = np.full(len(graph), -1), np.zeros(len(graph), np.int64)
+    for number, model in enumerate(models):
+        member[model.registered] = number
+        points += model.used_counts()
+    torn = [
+        LookAlike(pair.first, pair.second, len(pair.matches))
+        for pair in graph.pairs
+        if min(member[pair.first], member[pair.second]) >= 0
+        and member[pair.first] != member[pair.second]
+        and len(pair.matches) >= max(_FEWEST, MANY * min(points[pair.first], points[pair.second]))
+    ]
+    return sorted(torn, key=lambda pair: (-pair.matches, pair.first, pair.second))
 
 
 def broken_in_order(graph: MatchGraph, views: np.ndarray, signs: Sequence[LookAlike]) -> list[LookAlike]:

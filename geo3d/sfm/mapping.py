@@ -15,7 +15,13 @@ import numpy as np
 from geo3d.sfm.global_mapper import map_globally
 from geo3d.sfm.growing import finish
 from geo3d.sfm.incremental import map_incrementally
-from geo3d.sfm.look_alikes import LookAlike, broken_in_order, find_look_alikes, graph_in_order
+from geo3d.sfm.look_alikes import (
+    LookAlike,
+    broken_in_order,
+    find_look_alikes,
+    find_torn_pairs,
+    graph_in_order,
+)
 from geo3d.sfm.mapper import MapperOptions, MappingResult, Report, largest_first, unregistered_reasons
 from geo3d.sfm.match_graph import MatchGraph
 from geo3d.sfm.merging import merge_models
@@ -88,6 +94,11 @@ def map_views(
         part = snapshots.within(f"unfolded-{number}")
         whole[number], told = _unfolded(graph, model, options, progress, part)
         notes += told
+    if torn := find_torn_pairs(whole, graph):
+        notes.append(
+            f"{_pairs_in_words(graph, torn)}, but are in models that could not be made one: places may look alike, "
+            "and photos be in the wrong model. Look at each from above"
+        )
     return MappingResult(largest_first(whole), _reasons(graph, whole, said), notes)
 
 
@@ -152,7 +163,7 @@ def _unfolded(
     broken = broken_in_order(graph, model.registered, signs)
     if not broken:
         return model, [
-            f"{_pairs_in_words(graph, signs)}. Places look alike: the model is right if these photos show different "
+            f"{_contradicted(graph, signs)}. Places look alike: the model is right if these photos show different "
             "ones, but if they show the same, parts of it lie upon each other. Look at it from above"
         ]
     progress(0, "places look alike: again, along the order of the photos")
@@ -164,24 +175,25 @@ def _unfolded(
         if not broken_in_order(graph, model.registered, signs):
             again[0].graph = graph
             return again[0], [
-                f"{_pairs_in_words(graph, broken)}, although they follow each other: places look alike, and parts of "
+                f"{_contradicted(graph, broken)}, although they follow each other: places look alike, and parts of "
                 "it lay upon each other. It was made again along the order of the photos, which contradicts no photos "
                 "that follow each other; see whether it is right now"
             ]
     return model, [
-        f"{_pairs_in_words(graph, broken)}, although they follow each other: places look alike, and parts of it may "
+        f"{_contradicted(graph, broken)}, although they follow each other: places look alike, and parts of it may "
         "lie upon each other. Look at it from above. More photos on the way from one side to the next, and comparing "
         "only photos that follow each other (--matching sequential), would tell the places apart"
     ]
 
 
-def _pairs_in_words(graph: MatchGraph, signs: list[LookAlike]) -> str:
-    first = signs[0]
-    more = f", and {len(signs) - 1} more such pair{'s' * (len(signs) > 2)}" if len(signs) > 1 else ""
-    return (
-        f"{graph.names[first.first]} and {graph.names[first.second]} share {first.matches} matches, which the model "
-        f"contradicts{more}"
-    )
+def _contradicted(graph: MatchGraph, signs: list[LookAlike]) -> str:
+    return _pairs_in_words(graph, signs, ", which the model contradicts")
+
+
+def _pairs_in_words(graph: MatchGraph, pairs: list[LookAlike], which: str = "") -> str:
+    first = pairs[0]
+    more = f", and {len(pairs) - 1} more such pair{'s' * (len(pairs) > 2)}" if len(pairs) > 1 else ""
+    return f"{graph.names[first.first]} and {graph.names[first.second]} share {first.matches} matches{which}{more}"
 
 
 def _components(graph: MatchGraph) -> list[np.ndarray]:

@@ -101,7 +101,7 @@ def test_dji_xmp(tmp_path):
         (gps_tags(0, 0), "latitude and longitude are 0"),
         ({**gps_tags(46, 8), 9: "V"}, "no fix"),
         ({**gps_tags(46, 8), 2: (IFDRational(0, 0), IFDRational(0, 0), IFDRational(0, 0))}, ""),
-        ({**gps_tags(46, 8), 2: dms(95)}, "latitude 95 and longitude 8 are no place on Earth"),
+        ({**gps_tags(46, 8), 2: dms(95)}, "latitude beyond 90"),
         ({key: value for key, value in gps_tags(46, 8).items() if key != 4}, ""),
     ],
 )
@@ -111,12 +111,15 @@ def test_no_fix_is_no_place_and_a_wrong_one_is_told(tmp_path, tags, why):
 
 
 def test_refused_positions_are_told_once_for_each_reason(tmp_path):
-    for k, place in enumerate([(0, 0), (95, 8), (0, 0), (46, 8), (0, 0)]):
+    for k, place in enumerate([(0, 0), (95, 8), (0, 0), (46, 8), (0, 0), (46, 181)]):
         photo(tmp_path / f"{k}.jpg", gps=gps_tags(*place))
-    names = [f"{k}.jpg" for k in range(5)]
+    names = [f"{k}.jpg" for k in range(6)]
     told = scan_photos(tmp_path, names, dict(zip(names, names))).refused_gps()
     assert len(told) == 2 and "0.jpg is not used" in told[0] and "so for 2 more photos" in told[0]
-    assert told[1] == "the GPS of 1.jpg is not used: latitude 95 and longitude 8 are no place on Earth"
+    assert told[1] == (
+        "the GPS of 1.jpg is not used: latitude beyond 90 or longitude beyond 180 degrees is no place on Earth; "
+        "so for 1 more photo"
+    )
 
 
 def test_photo_without_exif(tmp_path):

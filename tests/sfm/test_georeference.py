@@ -25,7 +25,9 @@ from geo3d.sfm import (
     transform_model,
 )
 from geo3d.sfm.georeference_adjust import GeoreferencedBundle, adjust_georeferenced
+from geo3d.sfm.georeference_join import join_by_place
 from geo3d.sfm.georeference_lens import lens_deviations
+from geo3d.sfm.georeference_result import ModelPlacement, PhotoResidual
 from geo3d.sfm.lens_fit import LensSample
 from geo3d.synthetic import make_scene
 
@@ -269,9 +271,11 @@ def test_parts_that_are_placed_well_become_one_model(block):
     assert whole.registered() == block.registered()
     np.testing.assert_allclose(in_place(done, whole), block.centres(), atol=1e-5)
     assert len(whole.points) == sum(len(part.points) for part in given)
+    assert whole.cameras == given[0].cameras  # the parts know it alike
     assert [placed.model for placed in done.result.models] == [0, 0]
     (told,) = done.result.warnings
-    assert "2 parts (9 + 7 photos)" in told and "GPS only, to about 0." in told
+    assert "2 parts (9 + 7 photos)" in told
+    assert "GPS only, to about 0.28 m on the ground and 0.57 m in height" in told  # 0.2 and 0.4 of both
     for row in (0, len(whole.points) - 1):  # tracks still lead to the keypoints that see them
         track = whole.points[row]
         for view_id, keypoint in zip(track.view_ids, track.keypoints):
@@ -283,13 +287,16 @@ def test_parts_that_are_placed_well_become_one_model(block):
 def test_a_camera_that_the_parts_know_differently_is_written_as_two(block):
     given = parts_of(block, range(1, 10), range(10, 17))
     given[1].cameras = {1: CAMERA.with_params(CAMERA.params * [1.001, 1, 1, 1])}
+    given[1].views = {
+        i: given[1].views.get(i, replace(view, cam_from_world=None)) for i, view in block.views.items()
+    }  # those of the other part are in its list, without a pose
     std = {1: np.array([3.0, 0, 0, 0.01])}
     done = georeference(given, KnownPlace(positions(block, (0.2, 0.2, 0.4)), camera_std=std))
     (whole,) = done.models
     np.testing.assert_allclose([c.params[0] for _, c in sorted(whole.cameras.items())], [900.0, 900.9])
     assert whole.views[3].camera_id == 1 and whole.views[12].camera_id == 2
     assert [list(placed.camera_std) for placed in done.result.models] == [[1], [2]]
-    assert given[1].views[12].camera_id == 1
+    assert given[1].views[12].camera_id == 1 and whole.registered() == block.registered()
 
 
 @pytest.mark.parametrize(
@@ -320,6 +327,77 @@ def test_a_part_with_much_wrong_gps_is_not_joined(block, wrong, words):
     done = georeference(parts_of(block, range(1, 9), range(9, 17)), KnownPlace(known))
     assert [len(model.registered()) for model in done.models] == ([8, 8] if words else [16])
     assert not words or any(words in text and "model of its own" in text for text in done.result.warnings)
+
+
+def test_a_part_whose_gps_has_no_altitudes_is_not_joined(block):
+    """Its height is arbitrary, however well its place is known."""
+    known = [
+        replace(p, geodetic=p.geodetic * [1, 1, np.nan if row >= 12 else 1])
+        for row, p in enumerate(positions(block, (0.2, 0.2, 0.4)))
+    ]
+    done = georeference(parts_of(block, range(1, 10), range(10, 17)), KnownPlace(known))
+    assert [len(model.registered()) for model in done.models] == [9, 7]
+    assert any("part of 7 photos" in t and "altitude of 3 photos" in t for t in done.result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, ""),
+        ({"scale_std": 0.06}, "a scale that is known to 6 % only"),
+        ({"heading_std_deg": 6.0}, "a direction that is known to 6 degrees only"),
+        ({"tilt_std_deg": 7.0}, "a direction that is known to 7 degrees only"),
+        ({"contradiction": 5.0}, "GPS that is 5 times as far off as it states"),
+    ],
+)
+def test_a_part_whose_similarity_is_poorly_known_is_not_joined(block, change, words):
+    known = positions(block, (0.2, 0.2, 0.4))
+    placements = []
+    for rows, changed in ((range(9), {}), (range(9, 16), change)):
+        photos = [PhotoResidual(known[row].name, (0.0, 0.0, 0.0), 0.1, 0.1, 0.1, False) for row in rows]
+        good = ModelPlacement("gps", Sim3.exp(np.zeros(7)), "positions", 0.01, 0.5, 0.5, photos)
+        placements.append(replace(good, **changed))
+    placed = [
+        georeference([part], KnownPlace(known)).models[0]
+        for part in parts_of(block, range(1, 10), range(10, 17))
+    ]
+    joined = join_by_place(placed, placements, known)
+    assert [placement.model for placement in joined.placements] == ([0, 1] if words else [0, 0])
+    assert words in joined.sentences[0]
+
+
+def test_a_part_whose_place_is_known_worse_than_it_reaches_is_not_joined(block):
+    known = [
+        replace(p, std_m=np.array([9.0, 9.0, 18.0]) if row >= 9 else p.std_m)
+        for row, p in enumerate(positions(block, (0.2, 0.2, 0.4)))
+    ]
+    done = georeference(parts_of(block, range(1, 10), range(10, 17)), KnownPlace(known))
+    assert len(done.models) == 2 and "placed to about 9 m only" in done.result.joins[0]
+
+
+@pytest.mark.parametrize(("away", "sizes"), [(5.0, [16]), (60.0, [9, 7]), (200_000.0, [9, 7])])
+def test_a_part_that_lies_far_away_is_another_place(block, away, sizes):
+    known = positions(block, (0.2, 0.2, 0.4))
+    moved = PLACE.to_geodetic(block.centres() + np.array([away, 0, 0]))
+    known[9:] = [replace(p, geodetic=there) for p, there in zip(known[9:], moved[9:])]
+    done = georeference(parts_of(block, range(1, 10), range(10, 17)), KnownPlace(known))
+    assert [len(model.registered()) for model in done.models] == sizes
+    assert any("part of 7 photos lies" in text for text in done.result.warnings) == (len(sizes) > 1)
+
+
+def test_parts_that_are_near_each_other_are_joined_wherever_the_rest_is(block):
+    """Two places of two parts each."""
+    wide = make_scene("grid", views=36, points=2500, camera=CAMERA, seed=5).reconstruction
+    there = wide.centres() + np.repeat([[0.0, 0, 0], [5000.0, 0, 0]], 18, axis=0)
+    known = [
+        replace(p, geodetic=place)
+        for p, place in zip(positions(wide, (0.2, 0.2, 0.4)), PLACE.to_geodetic(there))
+    ]
+    parts = parts_of(wide, range(1, 11), range(19, 28), range(11, 19), range(28, 37))
+    done = georeference(parts, KnownPlace(known))
+    assert [model.registered() for model in done.models] == [list(range(1, 19)), list(range(19, 37))]
+    assert [placed.model for placed in done.result.models] == [0, 0, 1, 1]
+    assert sum("hang together" in text for text in done.result.warnings) == 2
 
 
 def test_a_part_that_holds_a_rig_keeps_it(block):

@@ -61,6 +61,15 @@ def test_a_fold_is_seen_and_undone_along_the_order_of_the_photos(photos, span):
     assert "look alike" in note and "made again along the order" in note
 
 
+def test_pairs_across_a_gap_in_the_order_are_kept():
+    """How the two pieces lie to each other nothing says, so that nothing contradicts these pairs either."""
+    graph = graph_of_twins(make_twins(photos=16, points=120))
+    pairs = [p for p in graph.pairs if not (p.first < 8 <= p.second and p.second - p.first <= 2)]
+    across = {(p.first, p.second) for p in pairs if p.first < 8 <= p.second}
+    kept = graph_in_order(replace(graph, pairs=pairs), np.ones(16, bool)).pairs
+    assert across and across <= {(p.first, p.second) for p in kept}
+
+
 def test_a_fold_of_photos_in_no_order_is_told():
     scene = make_twins(photos=16, points=120)
     graph = graph_of_twins(scene, np.random.default_rng(0).permutation(16))

@@ -17,7 +17,8 @@ from geo3d.sfm import (
     mapping_key,
     merge_models,
 )
-from geo3d.sfm.mapper import unregistered_reasons
+from geo3d.sfm.look_alikes import find_torn_pairs
+from geo3d.sfm.mapper import MappingResult, unregistered_reasons
 from geo3d.sfm.mapping import doubtful_components
 from geo3d.sfm.merging import merge_two
 from geo3d.synthetic import make_scene
@@ -88,7 +89,9 @@ def test_parts_with_few_points_in_common_are_joined_by_resection(halves):
     assert pose_errors(joined, scene)[1].max() < 3 * pose_errors(whole, scene)[1].max() + 1e-3
 
 
-def test_parts_that_share_nothing_true_stay_apart(halves):
+@pytest.fixture
+def strangers(halves):
+    """Two models between whose photos all matches are wrong."""
     _, _, a, b = halves
     rng = np.random.default_rng(0)
     graph = copy.copy(a.graph)
@@ -101,8 +104,26 @@ def test_parts_that_share_nothing_true_stay_apart(halves):
         for p in graph.pairs
     ]
     a.graph = b.graph = graph
+    return a, b
+
+
+def test_parts_that_share_nothing_true_stay_apart(strangers):
+    a, b = strangers
     merged = merge_models([a, b], FIXED)
     assert merged[0] is a and merged[1] is b
+
+
+def test_models_whose_photos_match_as_neighbours_do_but_stay_apart_are_told(strangers, monkeypatch):
+    a, b = strangers
+    monkeypatch.setattr(mapping, "map_globally", lambda *arguments: MappingResult([a, b], {}))
+    monkeypatch.setattr(mapping, "doubtful_components", lambda graph, models: [])
+    result = map_views(a.graph, FIXED)
+    between = [p for p in a.graph.pairs if (p.first < 6) != (p.second < 6)]
+    most = max(len(p.matches) for p in between)
+    (note,) = result.notes
+    assert f"share {most} matches" in note and "could not be made one" in note
+    few = replace(a.graph, pairs=[replace(p, matches=p.matches[:29]) for p in between])
+    assert find_torn_pairs([a, b], few) == []
 
 
 def test_good_models_are_not_doubted_and_nothing_is_said(graph_of):
