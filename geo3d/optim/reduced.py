@@ -7,6 +7,10 @@ Three ways, chosen by what they cost (`make_reduced`):
   factorisation of that (`banded`);
 - sparse otherwise, by preconditioned conjugate gradients (`conjugate_gradients`).
 
+A dense factorisation took 5 ms for 900 unknowns (150 photos), 0.17 s for 3,000 and 1.3 s for 6,000, on one thread of a
+machine of 2 cores at 111 GFLOP/s: so up to 900 nothing else is asked for, and beyond 6,000 (1,000 photos), where a step
+would cost seconds and the matrix 0.3 GB, it is never taken; between, a band is, where it costs less than a third.
+
 The unknowns may be images of fewer others, `x = P y` (`Basis`), as where several views move with one rig: then it is
 `(P^T S P) y = P^T b` that is solved.
 """
