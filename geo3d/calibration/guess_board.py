@@ -13,12 +13,15 @@ from geo3d.calibration.guess_circles import guess_circle_grid
 from geo3d.calibration.guess_markers import guess_marker_board
 from geo3d.calibration.look_through import look_through
 from geo3d.calibration.targets import Checkerboard, Target
+from geo3d.util.require import require
 from geo3d.util.threads import map_threads
 
 FEW = 0.5  # of the photos: where a board that was given is seen in less, another may fit better
 _GUESSED_FROM = 12  # photos
 _KINDS_FROM = 4  # of them, for kinds that take seconds to guess
 _MUCH_BETTER = 2  # times as many photos
+_IN_SQUARE = np.linspace(0.25, 0.75, 7)  # where a square is looked at, of its side
+_PRINTED = 0.5  # of the contrast of the board, between dark and bright within a square
 _AHEAD = 3  # votes more than any other size has are enough
 
 
@@ -106,10 +109,11 @@ def guess_target(images: list[np.ndarray], threads: int | None = None) -> Target
         With squares, tags or a spacing of 1 m.
     """
     size = guess_size(images, threads)
-    if size is not None:
-        return Checkerboard(*size)
     few = images[:: max(1, len(images) // _KINDS_FROM)]
-    return guess_marker_board(few) or guess_circle_grid(few)
+    if size is None:
+        return guess_marker_board(few) or guess_circle_grid(few)
+    marked = any(map_threads(_has_print_in_squares, few, threads))
+    return (guess_marker_board(few) if marked else None) or Checkerboard(*size)
 
 
 def guess_size(images: list[np.ndarray], threads: int | None = None) -> tuple[int, int] | None:
@@ -195,6 +199,29 @@ def _size(image: np.ndarray) -> tuple[int, int] | None:
     if lattice is None or not np.isfinite(lattice).all():
         return None
     return max(lattice.shape[:2]), min(lattice.shape[:2])
+
+
+def _has_print_in_squares(image: np.ndarray) -> bool:
+    """Whether the squares of one colour are not plain, as those of a ChArUco board, whose corners are a checkerboard's.
+
+    A square is looked at where a bilinear map from its corners puts the middle quarter of its area.
+    """
+    cv2 = require("cv2")
+    lattice = find_lattice(image)
+    if lattice is None:
+        return False
+    a, b, c, d = (lattice[i : i - 1 or None, j : j - 1 or None, None] for i in (0, 1) for j in (0, 1))
+    t, s = (x.reshape(-1, 1) for x in np.meshgrid(_IN_SQUARE, _IN_SQUARE))
+    places = (1 - s) * ((1 - t) * a + t * b) + s * ((1 - t) * c + t * d) - 0.5  # (rows - 1, columns - 1, samples, 2)
+    rows, columns = np.nonzero(np.isfinite(places).all(axis=(2, 3)))
+    if len(rows) < 2:
+        return False
+    grey = cv2.remap(image, places[rows, columns].astype(np.float32), None, cv2.INTER_LINEAR).astype(np.float64)
+    spread = np.subtract(*np.percentile(grey, (90, 10), axis=1))
+    whole = np.subtract(*np.percentile(grey, (95, 5)))
+    return any(
+        np.median(spread[of]) > _PRINTED * whole for of in ((rows + columns) % 2 == k for k in (0, 1)) if of.any()
+    )
 
 
 def _as_it_is(pixels: np.ndarray) -> np.ndarray:

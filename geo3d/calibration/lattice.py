@@ -150,7 +150,7 @@ def grow_lattice(image: np.ndarray, lattice: np.ndarray, most: tuple[int, int] |
     if not len(places):
         return lattice
     tree = KDTree(places)
-    lattice = _on_saddles(lattice, tree)
+    lattice = _unbroken(image, _on_saddles(lattice, tree))
     while True:
         padded = np.pad(lattice, ((1, 1), (1, 1), (0, 0)), constant_values=np.nan)
         grown = _cut(trim(_step(image, padded, tree, strengths)), most)
@@ -217,6 +217,22 @@ def _on_saddles(lattice: np.ndarray, saddles: KDTree) -> np.ndarray:
     out = lattice.copy()
     out[near > np.maximum(2.0, _MOST_OFF_SADDLE * lattice_spacing(lattice))] = np.nan
     return out
+
+
+def _unbroken(image: np.ndarray, lattice: np.ndarray) -> np.ndarray:
+    """The largest block of rows and columns with none left out between them, which OpenCV's detectors sometimes do.
+
+    Behind a row that was left out the colours are the other way round.
+    """
+    rows, columns = np.indices(lattice.shape[:2])
+    signed = np.nan_to_num(contrasts(image, lattice)) * np.where((rows + columns) % 2, -1.0, 1.0)
+    for axis in (0, 1):
+        known, along = np.isfinite(lattice[..., 0]).sum(axis=1 - axis), np.moveaxis(signed, axis, 0)
+        breaks = np.flatnonzero(np.sum(along[1:] * along[:-1], axis=1) < 0) + 1
+        blocks = np.split(np.arange(len(known)), breaks)
+        block = max(blocks, key=lambda part: known[part].sum())
+        lattice, signed = lattice.take(block, axis), signed.take(block, axis)
+    return lattice
 
 
 def _first_of_each(places: np.ndarray) -> np.ndarray:

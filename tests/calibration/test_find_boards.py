@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geo3d.calibration import CharucoBoard, Checkerboard, CircleGrid, find_boards, guess_size
+from geo3d.calibration import CharucoBoard, Checkerboard, CircleGrid, find_boards, find_lattice, guess_size
+from geo3d.calibration.guess_board import guess_target
 from geo3d.cli.app import run
 from geo3d.io import read_calibration
 from geo3d.synthetic import BoardOptions, board_poses, render_board
@@ -114,3 +115,12 @@ def test_boards_of_other_kinds_are_guessed_and_calibrated(target, flags, label, 
     if isinstance(target, CharucoBoard):
         assert run(["calibrate", str(tmp_path), "--kind", "aprilgrid"]) == 2
         assert "the photos show a ChArUco 8x5, not aprilgrid" in capsys.readouterr().err
+
+
+def test_a_charuco_board_whose_corners_all_are_seen_is_no_checkerboard():
+    target = CharucoBoard(8, 5, 0.03, 0.0225)
+    poses = [board_pose(PINHOLE, target, [320, 240], 0.75, turn, tilt) for turn, tilt in ((5, (20, 5)), (-20, (5, 20)))]
+    images = [photograph(PINHOLE, target, pose, i)[0] for i, pose in enumerate(poses)]
+    assert all(np.isfinite(find_lattice(image)).all() for image in images) and guess_size(images) == (7, 4)
+    found = guess_target(images)
+    assert isinstance(found, CharucoBoard) and (found.squares_x, found.squares_y) == (8, 5)

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial import KDTree
 
 from geo3d.calibration import Checkerboard, find_checkerboard, find_lattice
-from geo3d.calibration.lattice import predict, trim
+from geo3d.calibration.lattice import grow_lattice, predict, refine_lattice, trim
 from geo3d.geometry import SE3, SO3
 from geo3d.synthetic import BoardOptions, board_poses, render_board
 
@@ -69,6 +69,15 @@ def test_a_board_that_reaches_out_of_the_photo(side):
     assert found is not None and len(found) >= 0.85 * inside.sum()
     error = np.linalg.norm(found.pixels - photo.corners[found.ids], axis=1)
     assert np.median(error) < 0.1 and error.max() < 0.6
+
+
+@pytest.mark.parametrize(("axis", "skipped"), [(0, 1), (0, 3), (1, 2), (1, [3, 5])])
+def test_rows_and_columns_that_a_detector_left_out_are_found(axis, skipped, photos):
+    """OpenCV's detectors return such lattices of boards that are tilted much; numbers would be off behind the gap."""
+    photo = photos[0]
+    whole = photo.corners.reshape(6, 9, 2) - 0.5
+    seed = refine_lattice(photo.image, np.delete(whole, skipped, axis=axis))
+    np.testing.assert_allclose(grow_lattice(photo.image, seed, (9, 6)), whole, atol=0.5)
 
 
 def test_nothing_is_found_where_there_is_no_board():
