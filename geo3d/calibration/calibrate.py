@@ -128,8 +128,9 @@ def observe(detections: Mapping[str, Detection], target: Target) -> tuple[list[s
     """
     names = sorted(detections)
     if len(names) < LEAST_PHOTOS:
+        seen = "1 photo shows" if len(names) == 1 else f"{len(names)} photos show"
         raise ValueError(
-            f"{len(names)} photos show the board; a calibration takes at least {LEAST_PHOTOS}, and ten or more to be "
+            f"{seen} the board; a calibration takes at least {LEAST_PHOTOS}, and ten or more to be "
             "good: tilted to all sides, near and far, reaching into the corners"
         )
     found = [detections[name] for name in names]
@@ -263,6 +264,10 @@ def start_lenses(observations: Observations, start: BoardState, model: str) -> l
     ValueError
         If a camera of this model cannot see what the photos show.
     """
+    if model == "EQUIRECTANGULAR":
+        raise ValueError(
+            "an EQUIRECTANGULAR camera is the whole sphere and has nothing to calibrate; take another model"
+        )
     if model == FAMILY or MODELS[model].splined:
         grid = grid_for(observations, start.camera) if model == FAMILY else grid_of(model)
         return [replace(start, camera=as_spline(start.camera, grid))]

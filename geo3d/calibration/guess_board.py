@@ -178,12 +178,12 @@ def refuse_other_board(
     fits = count(other) if other is not None and words_for(other) != words_for(board) else 0
     if found and fits < _MUCH_BETTER * found:
         return
-    text = f"{found} of {total} {what} show a {words_for(board)}"
+    text = f"{found} of {total} {what} show {_one(board)}"
     if other is None or not fits:
         raise ValueError(
             f"{text}, and no other board is seen either: are they of a board, sharp and with all of its rim in view?"
         )
-    text += f"; a {words_for(other)} fits {fits} of them"
+    text += f"; {_one(other)} fits {fits} of them"
     if isinstance(board, Checkerboard) and isinstance(other, Checkerboard):
         raise ValueError(f"{text}: use --board {other.columns}x{other.rows}")
     raise ValueError(f"{text}: leave the board's size and kind out, and it is found by itself")
@@ -192,6 +192,11 @@ def refuse_other_board(
 def words_for(board: Target) -> str:
     """A board's kind and size, without its lengths."""
     return board.label.split(",")[0]
+
+
+def _one(board: Target) -> str:
+    words = words_for(board)
+    return f"{'an' if words[0] in 'Aa' else 'a'} {words}"
 
 
 def _size(image: np.ndarray) -> tuple[int, int] | None:
@@ -212,15 +217,21 @@ def _has_print_in_squares(image: np.ndarray) -> bool:
         return False
     a, b, c, d = (lattice[i : i - 1 or None, j : j - 1 or None, None] for i in (0, 1) for j in (0, 1))
     t, s = (x.reshape(-1, 1) for x in np.meshgrid(_IN_SQUARE, _IN_SQUARE))
-    places = (1 - s) * ((1 - t) * a + t * b) + s * ((1 - t) * c + t * d) - 0.5  # (rows - 1, columns - 1, samples, 2)
+    places = (
+        (1 - s) * ((1 - t) * a + t * b) + s * ((1 - t) * c + t * d) - 0.5
+    )  # (rows - 1, columns - 1, samples, 2)
     rows, columns = np.nonzero(np.isfinite(places).all(axis=(2, 3)))
     if len(rows) < 2:
         return False
-    grey = cv2.remap(image, places[rows, columns].astype(np.float32), None, cv2.INTER_LINEAR).astype(np.float64)
+    grey = cv2.remap(image, places[rows, columns].astype(np.float32), None, cv2.INTER_LINEAR).astype(
+        np.float64
+    )
     spread = np.subtract(*np.percentile(grey, (90, 10), axis=1))
     whole = np.subtract(*np.percentile(grey, (95, 5)))
     return any(
-        np.median(spread[of]) > _PRINTED * whole for of in ((rows + columns) % 2 == k for k in (0, 1)) if of.any()
+        np.median(spread[of]) > _PRINTED * whole
+        for of in ((rows + columns) % 2 == k for k in (0, 1))
+        if of.any()
     )
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -57,12 +57,15 @@ class MixedCameras:
         What tells: "EXIF", "names" or "corners".
     cost : float
         Of photos held out, by a camera for each group, as a share of that by one for all; nan where EXIF tells.
+    folder : str
+        Of all photos, to be written before a pattern of their names; empty or with a slash at its end.
     """
 
     groups: list[list[str]]
     words: list[str]
     by: str
     cost: float = float("nan")
+    folder: str = ""
 
     @property
     def message(self) -> str:
@@ -78,7 +81,9 @@ class MixedCameras:
         others = [set().union(*self.groups) - set(group) for group in self.groups]
         if all(p and not any(_matches(p, n) for n in rest) for p, rest in zip(patterns, others)):
             advice += (
-                ", or give them as a rig: geo3d calibrate " + " ".join(f"'{p}'" for p in patterns) + " --rig"
+                ", or give them as a rig: geo3d calibrate "
+                + " ".join(f"'{self.folder}{p}'" for p in patterns)
+                + " --rig"
             )
         return text + advice
 
@@ -95,7 +100,11 @@ def mixed_cameras(found: FoundBoards) -> MixedCameras | None:
     MixedCameras or None
         None where nothing speaks against one camera, or there are too few photos to tell.
     """
-    return _by_exif(found) or mixed_by_corners(found)
+    mixed = _by_exif(found) or mixed_by_corners(found)
+    if mixed is None or not found.paths:
+        return mixed
+    name, path = next(iter(found.paths.items()))
+    return replace(mixed, folder=path.as_posix().removesuffix(name))
 
 
 def mixed_by_corners(found: FoundBoards) -> MixedCameras | None:

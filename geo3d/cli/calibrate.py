@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -76,11 +78,12 @@ def run(options: Options, session: Session) -> int:
         from geo3d.cameras import MODELS
         from geo3d.cameras.splined import FAMILY
 
-        if options.model not in MODELS and options.model != FAMILY:
-            raise UsageError(
-                f"--model {options.model}: expected auto or one of {', '.join(MODELS)}, {FAMILY}"
-            )
-    options.out.mkdir(parents=True, exist_ok=True)  # said before the work, where it cannot be made
+        known = [*(name for name, model in MODELS.items() if model.focal_params), FAMILY]
+        if options.model not in known:
+            close = get_close_matches(options.model.upper(), known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UsageError(f"--model {options.model}: expected auto or one of {', '.join(known)}{hint}")
+    _make_writable(options.out)
     if options.rig:
         if len(options.photos) < 2:
             raise UsageError(
@@ -93,3 +96,15 @@ def run(options: Options, session: Session) -> int:
     from geo3d.cli.calibrate_camera import calibrate_camera
 
     return calibrate_camera(options, session)
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the folder, and say before the work where nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"-o {folder}: nothing can be written there ({error.strerror}); give another folder"
+        ) from None

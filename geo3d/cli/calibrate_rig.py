@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,10 +53,16 @@ def calibrate_rig_of(options: Options, session: Session) -> int:
             say_board(boards[0], options, session)
         else:
             say_skipped(boards[-1], session)
-    lenses = [choose(found, options, session, name) for found, name in zip(boards, names)]
+    lenses = []
+    for found, name in zip(boards, names):
+        with _named(name):
+            lenses.append(choose(found, options, session, name))
     terms = max((chosen.shape_terms for chosen, _ in lenses if chosen is not None), default=3)
     with session.progress.stage("fit", total=0) as stage:
-        alone = [fit(found, chosen, options, terms) for found, (chosen, _) in zip(boards, lenses)]
+        alone = []
+        for found, (chosen, _), name in zip(boards, lenses, names):
+            with _named(name):
+                alone.append(fit(found, chosen, options, terms))
         rig = calibrate_rig(alone, [found.detections for found in boards], boards[0].target, names)
         stage.summary = f"{rig.rms_px:.3f} px over {len(rig.shared_moments)} shared moments"
     held = CameraRig(tuple(names), tuple(rig.cameras), tuple(rig.cam_from_first))
@@ -99,6 +107,15 @@ def calibrate_rig_of(options: Options, session: Session) -> int:
         formats=formats,
     )
     return 0
+
+
+@contextmanager
+def _named(camera: str) -> Iterator[None]:
+    """Say of which camera an error is."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{camera}: {error}") from error
 
 
 def rig_names(photos: tuple[str, ...]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ _RIG_FILES: dict[CalibrationFormat, str] = {
     "kalibr": "kalibr.yaml",
     "mrcal": "mrcal",
 }
+_WRITTEN = (".txt", ".yaml", ".cameramodel")
 
 
 def given_target(options: Options, photos: str) -> Target | None:
@@ -128,33 +130,53 @@ def say_advice(advice: Advice, session: Session, name: str = "") -> None:
 
 def say_formats(formats: dict[str, str], camera: Camera, tried: list[HeldOut], session: Session) -> None:
     """Where the files for other programs are, and which lens those would take that have none."""
-    session.say("for other programs: " + ", ".join(Path(path).name for path in formats.values()))
+    files = ", ".join(Path(path).name for path in formats.values())
+    session.say(f"for other programs: {files}" if files else f"other programs have no {camera.model}")
     missing = [format for format in _CAMERA_FILES if format not in formats]
     for entry in sorted(tried, key=lambda entry: entry.rms_px):
         able = [f for f in missing if not entry.refused and format_holds(f, entry.model)]
         if able:
             session.say(
-                f"  {' and '.join(able)} lack {camera.model}; --model {entry.model} is for them, {entry.rms_px:.3f} px "
-                "on photos held out"
+                f"  {camera.model} is not known to {' and '.join(able)}: use --model {entry.model} for that, "
+                f"{entry.rms_px:.3f} px on photos held out"
             )
             missing = [format for format in missing if format not in able]
 
 
 def write_formats(folder: Path, calibration: Camera | CameraRig) -> dict[str, str]:
-    """Write the calibration for other programs, as far as they have its lens.
+    """Write the calibration for other programs, as far as they have its lens; those of an earlier one are removed.
 
     Returns
     -------
     dict of str to str
         Format to file; a format that cannot hold the calibration is left out.
+
+    Raises
+    ------
+    ValueError
+        If a folder to write holds what no calibration has written there.
     """
     files = _RIG_FILES if isinstance(calibration, CameraRig) else _CAMERA_FILES
     written = {}
     for format, name in files.items():
         path = folder / name
+        _remove_earlier(path)
         try:
             write_calibration(path, calibration, format)
         except ValueError:  # it has no such lens
             continue
         written[format] = str(path)
     return written
+
+
+def _remove_earlier(path: Path) -> None:
+    """What an earlier calibration wrote would be taken for a file of the new one."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    others = sorted(p.name for p in path.iterdir() if p.is_dir() or p.suffix not in _WRITTEN)
+    if others:
+        raise ValueError(
+            f"{path} is there and holds other files, as {others[0]}: give another folder with -o"
+        )
+    shutil.rmtree(path)

@@ -30,13 +30,14 @@ def page(title: str, parts: Sequence[str], script: str = "") -> str:
         JavaScript.
     """
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    return _PAGE.format(
+    text = _PAGE.format(
         title=escaped(title),
         style=(_HERE / "report.css").read_text(encoding="utf-8"),
         script=f"<script>\n{script}\n</script>\n" if script else "",
         body="\n".join(part for part in parts if part),
         foot=f"Made by geo3d {geo3d.__version__} on {made}. This page loads nothing from a network.",
     )
+    return text.encode(errors="backslashreplace").decode()  # file names may hold bytes that are no UTF-8
 
 
 def escaped(words: object) -> str:

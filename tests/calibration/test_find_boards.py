@@ -119,8 +119,8 @@ def test_boards_of_other_kinds_are_guessed_and_calibrated(target, flags, label, 
 
 def test_a_charuco_board_whose_corners_all_are_seen_is_no_checkerboard():
     target = CharucoBoard(8, 5, 0.03, 0.0225)
-    poses = [board_pose(PINHOLE, target, [320, 240], 0.75, turn, tilt) for turn, tilt in ((5, (20, 5)), (-20, (5, 20)))]
-    images = [photograph(PINHOLE, target, pose, i)[0] for i, pose in enumerate(poses)]
-    assert all(np.isfinite(find_lattice(image)).all() for image in images) and guess_size(images) == (7, 4)
+    pose = board_pose(PINHOLE, target, [300, 250], 0.65, 15, (-15, 5))
+    images = [photograph(PINHOLE, target, pose, 1)[0]]
+    assert np.isfinite(find_lattice(images[0])).all() and guess_size(images) == (7, 4)
     found = guess_target(images)
     assert isinstance(found, CharucoBoard) and (found.squares_x, found.squares_y) == (8, 5)

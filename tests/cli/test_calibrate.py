@@ -9,8 +9,10 @@ import pytest
 
 from geo3d.cameras import Camera
 from geo3d.cli.app import run
+from geo3d.cli.calibrate_words import write_formats
 from geo3d.geometry import SE3, SO3
 from geo3d.io import read_calibration, read_rig
+from geo3d.scene import CameraRig
 from geo3d.synthetic import BoardOptions, board_poses, render_board
 
 BOARD = BoardOptions(8, 5, 0.03, samples=2)
@@ -105,7 +107,7 @@ def test_photos_of_two_cameras_in_one_folder_are_told(photos, tmp_path, capsys):
         cv2.imwrite(str(path), cv2.imread(str(path))[::-1, ::-1])
     assert run(["calibrate", str(photos), "--board", "8x5", "-o", str(tmp_path / "c")]) == 1
     answer = capsys.readouterr().err
-    assert "two cameras" in answer and "--rig" in answer
+    assert "two cameras" in answer and f"geo3d calibrate '{photos}/left*' '{photos}/right*' --rig" in answer
     assert not (tmp_path / "c" / "camera.json").exists()
 
 
@@ -114,6 +116,9 @@ def test_photos_of_two_cameras_in_one_folder_are_told(photos, tmp_path, capsys):
     [
         ("", 2, ["give the photos"]),
         ("{photos} --model FISHY", 2, ["--model FISHY", "OPENCV"]),
+        ("{photos} --model opencv_fishey", 2, ["did you mean OPENCV_FISHEYE?"]),
+        ("{photos} --model EQUIRECTANGULAR", 2, ["expected auto or one of SIMPLE_PINHOLE"]),
+        ("{photos}/left[123].png {photos}/right* --rig --board 8x5", 1, ["left: 3 photos are too few"]),
         ("{photos} --rig", 2, ["--rig takes the photos of each camera"]),
         ("{photos} {photos}", 2, ["2 are given", "--rig"]),
         ("--compare {photos}/a.json {photos}/b.json", 2, ["a.json does not exist"]),
@@ -122,6 +127,12 @@ def test_photos_of_two_cameras_in_one_folder_are_told(photos, tmp_path, capsys):
         ("{photos} -o {photos}/left1.png", 2, ["is a file"]),
         ("{photos}/left* --board 7x5 --model OPENCV", 1, ["7x5", "8x5"]),
         ("{photos}/left[12].png --board 8x5", 1, ["2 photos show the board"]),
+        ("{photos}/left1.png --board 8x5", 1, ["1 photo shows the board"]),
+        (
+            "{photos}/left* --kind aprilgrid --board 6x6",
+            1,
+            ["0 of 9", "an AprilGrid 6x6; a checkerboard 8x5"],
+        ),
         ("{photos}/left[1234].png --board 8x5", 1, ["4 photos are too few", "--model"]),
     ],
 )
@@ -139,4 +150,37 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_work(photos, tmp_pat
     blocked = tmp_path / "file"
     blocked.write_text("")
     assert run(["calibrate", str(photos), "-o", str(blocked / "calib")]) == 1
-    assert str(blocked) in capsys.readouterr().err
+    assert f"-o {blocked / 'calib'}: nothing can be written there" in capsys.readouterr().err
+
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    assert run(["calibrate", str(photos), "-o", str(tmp_path)]) == 1
+    assert f"-o {tmp_path}: nothing can be written there (Permission denied)" in capsys.readouterr().err
+
+
+def test_files_of_an_earlier_calibration_do_not_stay_beside_a_new_one(tmp_path):
+    eucm = Camera("EUCM", 480, 360, [330, 328, 242, 177, 0.5, 1.0])
+    assert set(write_formats(tmp_path, LEFT)) == {"opencv", "colmap", "ros", "kalibr", "mrcal"}
+    assert set(write_formats(tmp_path, eucm)) == {"colmap", "kalibr"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cameras.txt", "kalibr.yaml"]
+
+    def rig(*cameras):
+        return CameraRig(("left", "right"), cameras, (SE3.identity(), RIGHT_FROM_LEFT))
+
+    for _ in range(2):  # folders too are written again
+        assert set(write_formats(tmp_path, rig(LEFT, RIGHT))) == {
+            "opencv",
+            "colmap",
+            "ros",
+            "kalibr",
+            "mrcal",
+        }
+    np.testing.assert_allclose(read_rig(tmp_path / "mrcal").cameras[0].params, LEFT.params)
+    assert set(write_formats(tmp_path, rig(LEFT, eucm))) == {"colmap", "kalibr"}
+    assert not (tmp_path / "mrcal").exists() and not (tmp_path / "ros").exists()
+    (tmp_path / "colmap" / "notes.md").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds other files, as notes\.md"):
+        write_formats(tmp_path, rig(LEFT, RIGHT))
+    assert (tmp_path / "colmap" / "notes.md").read_text() == "mine"

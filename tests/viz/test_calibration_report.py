@@ -160,6 +160,12 @@ def test_no_text_breaks_the_page(text: str) -> None:
     assert evil.split("<b>")[0] in "".join(reader.words)
 
 
+def test_a_file_name_that_is_no_utf_8_is_shown_by_its_bytes() -> None:
+    views = [replace(GOOD.views[0], name="b\udcff.jpg"), *GOOD.views[1:]]
+    page = render_calibration_report(CalibrationReportData("x", [CameraEntry(full(views=views))]))
+    assert "b\\udcff.jpg" in page and page.encode()
+
+
 def test_photos_are_shown_as_stored_with_what_was_found(tmp_path) -> None:
     camera, view = GOOD.camera, GOOD.views[1]
     photo = render_board(camera, view.cam_from_board, BoardOptions(samples=2))
