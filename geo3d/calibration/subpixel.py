@@ -26,12 +26,14 @@ def refine_corners(image: np.ndarray, corners: np.ndarray, half: np.ndarray) -> 
     Returns
     -------
     (N, 2) float64
+        As they came where they lie outside of the image: detectors put corners there, and OpenCV refuses them.
     """
     cv2 = require("cv2")
     refined = np.array(corners, np.float64)
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 60, 1e-3)
-    for size in np.unique(half):
-        rows = np.flatnonzero(half == size)
+    inside = np.all((refined >= 0) & (refined <= np.array(image.shape[::-1]) - 1), axis=1)
+    for size in np.unique(half[inside]):
+        rows = np.flatnonzero((half == size) & inside)
         points = np.ascontiguousarray(refined[rows, None], np.float32)
         refined[rows] = cv2.cornerSubPix(image, points, (int(size), int(size)), (-1, -1), stop)[:, 0]
     return refined

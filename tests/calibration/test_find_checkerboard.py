@@ -6,6 +6,7 @@ from scipy.spatial import KDTree
 
 from geo3d.calibration import Checkerboard, find_checkerboard, find_lattice
 from geo3d.calibration.lattice import grow_lattice, predict, refine_lattice, trim
+from geo3d.calibration.subpixel import refine_corners
 from geo3d.geometry import SE3, SO3
 from geo3d.synthetic import BoardOptions, board_poses, render_board
 
@@ -78,6 +79,14 @@ def test_rows_and_columns_that_a_detector_left_out_are_found(axis, skipped, phot
     whole = photo.corners.reshape(6, 9, 2) - 0.5
     seed = refine_lattice(photo.image, np.delete(whole, skipped, axis=axis))
     np.testing.assert_allclose(grow_lattice(photo.image, seed, (9, 6)), whole, atol=0.5)
+
+
+def test_a_corner_that_a_detector_put_outside_of_the_photo_stays_there(photos):
+    photo = photos[0]
+    corners = np.vstack([photo.corners[:2] - 0.5, [[-3.0, 50.0], [639.6, 20.0], [30.0, 900.0]]])
+    found = refine_corners(photo.image, corners, np.full(5, 4))
+    np.testing.assert_array_equal(found[2:], corners[2:])
+    assert 0 < np.abs(found[:2] - corners[:2]).max() < 0.5
 
 
 def test_nothing_is_found_where_there_is_no_board():
