@@ -69,7 +69,7 @@ class CameraEvidence:
     left_out : dict of str to str
         Photo to why it was not used.
     held_out_rms_px : float, optional
-        Error in photos that were held out, where it was measured.
+        Error in photos that were held out, over those that are used, where it was measured.
     tried : sequence of HeldOut
         Lens models among which this one was chosen.
     uncertainty_px : (H', W') float64, optional
@@ -200,7 +200,7 @@ def evidence_of(
         for name, rotation, translation in zip(done.names, done.rotations, done.translations, strict=True)
     ]
     taken = (done.camera.model, len(done.shape))
-    held_out = [entry.rms_px for entry in tried if (entry.model, entry.shape_terms) == taken]
+    held_out = [entry for entry in tried if (entry.model, entry.shape_terms) == taken]
     return CameraEvidence(
         done.camera,
         found.target,
@@ -209,12 +209,32 @@ def evidence_of(
         done.params_std,
         _correlations(done.fit, done.noise_px, 0),
         left_out={**found.skipped, **done.left_out},
-        held_out_rms_px=held_out[0] if held_out else None,
+        held_out_rms_px=held_out_rms(held_out[0], found, done.names) if held_out else None,
         tried=tried,
         uncertainty_px=_uncertainty(done.fit, done.noise_px, 0),
         lit=None if measures is None else measures.lit,
         metric=metric,
     )
+
+
+def held_out_rms(entry: HeldOut, found: FoundBoards, used: Sequence[str]) -> float:
+    """Error held out over the photos that are used: one that is left out, and named for it, says nothing of the lens.
+
+    Parameters
+    ----------
+    entry : HeldOut
+        Of all photos that show the board, by name.
+    found : FoundBoards
+    used : sequence of str
+
+    Returns
+    -------
+    float
+        Root mean square over the corners, pixels.
+    """
+    counts = np.array([len(found.detections[name]) * (name in used) for name in sorted(found.detections)])
+    counted = counts > 0  # an infinite error of another photo would be nan
+    return float(np.sqrt(np.average(entry.mean_squared_px[counted], weights=counts[counted])))
 
 
 def evidence_of_rig(

@@ -90,7 +90,7 @@ def calibrate_camera(options: Options, session: Session) -> int:
         shape_m=done.shape.tolist(),
         photos=len(done.names),
         rms_px=done.rms_px,
-        held_out_rms_px=None if chosen is None else chosen.rms_px,
+        held_out_rms_px=evidence.held_out_rms_px,
         problems=advice.problems,
         hints=advice.hints,
         good_for={verdict.use: verdict.good for verdict in advice.verdicts},

@@ -19,6 +19,7 @@ from geo3d.calibration import (
     evidence_of_rig,
     measure_photos,
 )
+from geo3d.calibration.evidence import held_out_rms
 from geo3d.cli.calibrate_camera import choose, find, fit
 from geo3d.cli.calibrate_words import (
     metric,
@@ -141,7 +142,8 @@ def _entry(
     chosen, tried = lens
     measures = measure_photos(found)
     evidence = evidence_of_rig(rig, number, found, name, measures=measures, metric=metric(options))
-    held_out = None if chosen is None else chosen.rms_px
+    used = [view.name for view in evidence.views]
+    held_out = None if chosen is None else held_out_rms(chosen, found, used)
     return CameraEntry(replace(evidence, tried=tried, held_out_rms_px=held_out), found.photos)
 
 

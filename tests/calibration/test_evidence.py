@@ -39,10 +39,11 @@ def test_residuals_are_those_of_the_fit_and_figures_those_of_the_photos():
     detections["03.jpg"] = Detection(bad.ids, bad.pixels + rng.normal(0, 8, bad.pixels.shape))
     found = FoundBoards(TARGET, 640, 480, detections, {"x.jpg": "no such board is to be seen in it"})
     done = calibrate(detections, TARGET, 640, 480, CalibrateOptions("OPENCV"))
-    tried = [HeldOut(m, 3, 8, np.zeros(1), e) for m, e in (("OPENCV", 0.31), ("EUCM", 0.5))]
+    squared = np.where(np.arange(12) == 3, 64.0, 0.31**2)  # of the photo that is left out too
+    tried = [HeldOut(m, 3, 8, squared, 2.3) for m in ("OPENCV", "EUCM")]
     measures = PhotoMeasures({"00.jpg": 1.2}, np.ones((18, 24), bool))
     got = evidence_of(done, found, tried=tried, measures=measures)
-    assert got.rms_px == pytest.approx(done.rms_px) and got.held_out_rms_px == 0.31
+    assert got.rms_px == pytest.approx(done.rms_px) and got.held_out_rms_px == pytest.approx(0.31)
     for view, residual in zip(got.views, got.residuals):
         np.testing.assert_allclose(np.linalg.norm(residual, axis=1), done.errors_px[view.name], atol=1e-9)
     assert (
