@@ -10,7 +10,8 @@ al., "Classification and Regression Trees", 1984, 3.4.3; here of these paired di
 with the fewest parameters is taken. The 2 in 100 are for what all photos share and no standard error shows, faults of
 the print above all; on boards of known truth the lens of more parameters was then the worse one where no corner was.
 Not taken are lenses that do not hold over the image: a polynomial may turn back or a fraction have a pole there. Nor
-are those that the photos leave open a little beyond the corners where they leave another certain.
+are those that the photos leave open, a little beyond the corners or in their principal point, where they leave another
+certain that is nearly as good.
 
 Then the shape: with that lens, the most terms that are as good as the best by the same measure. It is the other way
 round than with the lens, since a term too many costs little, as all corners of all photos speak of the shape, and one
@@ -50,7 +51,8 @@ _MOST_FOCAL_STD = 0.05  # of the focal length
 _HOPELESS = 1.5  # error on the photos fitted to, by the best error on photos held out
 _TO_COMPARE = LMOptions(max_iterations=50, function_tolerance=1e-6)
 _SAME = 0.02  # of the error
-_OPEN = 5.0  # times what is certain of another lens, or the error
+_OPEN = 5.0  # times what is known of another lens, or the error
+_NEARLY = 1.1  # times the error of another
 _NOISE_PX = 0.01  # below this errors are equal
 
 
@@ -246,32 +248,39 @@ def choose_shape(
 def _without_open(
     entries: list[HeldOut], fits: list[BoardFit | ValueError], observations: Observations
 ) -> list[HeldOut]:
-    """Refuse lenses that the photos leave open somewhere near the corners where another lens is certain.
+    """Refuse lenses that the photos leave open where they leave another certain that is nearly as good.
 
-    A lens of many parameters may be as good as any where the corners are and anything a tenth farther out.
+    A lens of many parameters may be as good as any where the corners are and anything a tenth farther out; or its
+    principal point, which a turn of the camera makes up for, is anywhere.
     """
-    spread = np.full(len(entries), np.inf)
+    known = np.full((len(entries), 2), np.inf)  # pixels: the projection, the principal point
     for k, (entry, fit) in enumerate(zip(entries, fits)):
         if not entry.refused and isinstance(fit, BoardFit):
-            pixels = _within_reach(fit.state.camera, observations, 13)
-            noise = noise_of(np.linalg.norm(fit.residuals, axis=1), fit)
-            spread[k] = np.nanmax(projection_uncertainty(fit, noise, pixels).std_px)
-    able = [entry for entry in entries if not entry.refused]
-    if not able:
-        return entries
-    certain = max(float(spread.min()), min(entry.rms_px for entry in able))
+            camera, noise = fit.state.camera, noise_of(np.linalg.norm(fit.residuals, axis=1), fit)
+            pixels = _within_reach(camera, observations, 13)
+            centre = params_std(fit, noise)[list(MODELS[camera.model].principal_params)]
+            known[k] = np.nanmax(projection_uncertainty(fit, noise, pixels).std_px), centre.max()
     return [
         replace(
-            entry,
-            mean_squared_px=np.full_like(entry.mean_squared_px, np.inf),
-            rms_px=np.inf,
-            refused=f"just beyond the corners it is open to {px:.2g} px, where {entries[spread.argmin()].model} is to "
-            f"{spread.min():.2g}",
+            entry, mean_squared_px=np.full_like(entry.mean_squared_px, np.inf), rms_px=np.inf, refused=why
         )
-        if not entry.refused and px > _OPEN * certain
+        if not entry.refused and (why := _why_open(k, entries, known))
         else entry
-        for entry, px in zip(entries, spread)
+        for k, entry in enumerate(entries)
     ]
+
+
+def _why_open(row: int, entries: list[HeldOut], known: np.ndarray) -> str:
+    """Why a lens is left open by the photos, or nothing."""
+    nearly = [k for k, other in enumerate(entries) if other.rms_px <= _NEARLY * entries[row].rms_px]
+    for column, what in enumerate(("just beyond the corners it is known", "its principal point is known")):
+        best = nearly[int(known[nearly, column].argmin())]
+        if known[row, column] > _OPEN * max(known[best, column], entries[row].rms_px):
+            return (
+                f"{what} to {known[row, column]:.2g} px only, that of {entries[best].model} to "
+                f"{known[best, column]:.2g} px"
+            )
+    return ""
 
 
 def _check_views(observations: Observations) -> None:

@@ -77,3 +77,14 @@ def test_too_few_photos_and_models_that_do_not_fit_are_refused():
         choose_model(observations.select(np.arange(5)), 640, 480)
     few = choose_model(observations.select(np.arange(6)), 640, 480, ("OPENCV_FISHEYE",))[0]
     assert few.model == "OPENCV_FISHEYE"
+
+
+def test_a_lens_that_the_photos_leave_open_is_not_taken_where_another_is_known():
+    truth = Camera("OPENCV", 640, 480, [620, 618, 322, 236, -0.1, 0.03, 0, 0])
+    detections, _ = photograph(truth, 14, 0.1)
+    _, observations = observe(detections, TARGET)
+    chosen, tried = choose_model(observations, 640, 480, ("OPENCV", "THIN_PRISM_FISHEYE"), 0)
+    prism = next(entry for entry in tried if entry.model == "THIN_PRISM_FISHEYE")
+    assert chosen.model == "OPENCV" and "its principal point is known to" in prism.refused
+    alone, _ = choose_model(observations, 640, 480, ("THIN_PRISM_FISHEYE",), 0)
+    assert not alone.refused  # nothing is better known
