@@ -208,13 +208,13 @@ def _observe(
 
 def _begin(alone: Sequence[Calibration], moments: list[tuple[Photo, ...]], start: RigStart) -> BoardState:
     """The state to start from: each moment's pose is that of its first photo."""
-    target_poses = [
+    poses = [
         start.cam_from_first[photos[0][0]].inverse() @ pose_alone(alone, photos[0]) for photos in moments
     ]
     return BoardState(
         alone[0].camera,
-        np.stack([pose.rotation for pose in target_poses]),
-        np.stack([pose.translation for pose in target_poses]),
+        np.stack([pose.rotation for pose in poses]),
+        np.stack([pose.translation for pose in poses]),
         alone[0].shape,
         tuple(Mounted(one.camera, pose) for one, pose in zip(alone[1:], start.cam_from_first[1:])),
     )
@@ -271,7 +271,7 @@ def _epipolar(observations: Observations, state: BoardState) -> dict[tuple[int, 
             pixels = observations.pixels[of_a[i]], observations.pixels[of_b[j]]
             between = poses[b] @ poses[a].inverse()
             off = epipolar_distances(state.cameras[a], state.cameras[b], between, *pixels)
-            found[a, b] = float(np.sqrt(np.mean(sampson_distances(off) ** 2)))
+            found[a, b] = float(np.sqrt(np.nanmean(sampson_distances(off) ** 2)))  # a pixel may have no ray
     return found
 
 

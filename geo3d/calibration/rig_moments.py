@@ -125,9 +125,8 @@ def start_rig(alone: Sequence[Calibration], target: Target, names: Sequence[str]
     moments, turned, apart = [], {}, {}
     for group in groups:
         while group:
-            trials = [_agreeing(alone, target, cam_from_first, base, group, limit) for base in group]
-            best = max(trials, key=lambda trial: len(trial[0]))
-            agreed, disagreement = best
+            trials = [agreeing(alone, target, cam_from_first, base, group, limit) for base in group]
+            agreed, disagreement = max(trials, key=lambda trial: len(trial[0]))
             if len(agreed) < len(group) and len(group) > 1:
                 apart[tuple(group)] = disagreement
             moments.append(tuple(agreed))
@@ -166,7 +165,7 @@ def _joined(alone: Sequence[Calibration], edges: dict[tuple[int, int], Mounting]
     return [sorted(photos) for photos in {id(photos): photos for photos in group.values()}.values()]
 
 
-def _agreeing(
+def agreeing(
     alone: Sequence[Calibration],
     target: Target,
     cam_from_first: list[SE3],
@@ -174,7 +173,27 @@ def _agreeing(
     group: list[Photo],
     limit: float,
 ) -> tuple[dict[Photo, int], float]:
-    """Photos that see the board where `base` does, by the quarters it is turned by, and how far off the others are."""
+    """Photos that see the board where `base` does.
+
+    Parameters
+    ----------
+    alone : sequence of Calibration
+    target : Target
+    cam_from_first : list of SE3
+        Of each camera, metres.
+    base : (int, str)
+    group : list of (int, str)
+        Photos that are asked, `base` among them.
+    limit : float
+        How far the board's corners may be off in the mean, pixels.
+
+    Returns
+    -------
+    agreed : dict of (int, str) to int
+        Those that agree, with the quarter turns that the board was taken to be turned by.
+    farthest : float
+        How far off the others are at most, pixels: the image's diagonal where the board should not be seen at all.
+    """
     corners = _outer(target.points)
     seen = pose_alone(alone, base)
     agreed, farthest = {}, 0.0
@@ -183,19 +202,16 @@ def _agreeing(
         expected = cam_from_first[c] @ cam_from_first[base[0]].inverse() @ seen
         at = alone[c].camera.project(expected.act(corners))
         own = pose_alone(alone, photo)
-        off = [
-            float(
-                np.linalg.norm(
-                    alone[c].camera.project((own @ target.turned(q)).act(corners)) - at, axis=1
-                ).mean()
-            )
-            for q in target.quarters
-        ]
-        nearest = int(np.nanargmin([*off, np.inf]))
-        if photo == base or (nearest < len(off) and off[nearest] <= limit):
-            agreed[photo] = 0 if photo == base else target.quarters[nearest]
+        shown = [alone[c].camera.project((own @ target.turned(q)).act(corners)) for q in target.quarters]
+        out_of_sight = float(np.hypot(alone[c].camera.width, alone[c].camera.height))
+        off = np.nan_to_num([np.linalg.norm(x - at, axis=1).mean() for x in shown], nan=out_of_sight)
+        nearest = int(off.argmin())
+        if photo == base:
+            agreed[photo] = 0
+        elif off[nearest] <= limit:
+            agreed[photo] = target.quarters[nearest]
         else:
-            farthest = max(farthest, min(off))
+            farthest = max(farthest, float(off[nearest]))
     return agreed, farthest
 
 
@@ -234,7 +250,7 @@ def moments_by_name(names: Sequence[Sequence[str]]) -> list[dict[str, str]] | No
             continue  # two photos of one camera with one key
         count = Counter(key for keys in keyed for key in keys)
         paired = [sum(count[key] > 1 for key in keys) for keys in keyed]
-        if min(paired) >= LEAST_TOGETHER and sum(paired) >= 0.5 * 2 * min(map(len, names)):
+        if min(paired) >= LEAST_TOGETHER and sum(paired) >= min(map(len, names)):
             return keyed
     return None
 

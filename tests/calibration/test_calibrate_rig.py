@@ -1,5 +1,7 @@
 """Rigs: found exactly without noise, pairs not taken together named, moments found without names, boards turned."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from geo3d.calibration import (
     sampson_distances,
 )
 from geo3d.calibration.board_fit import BoardState, Free, Mounted, Observations, linearize, residuals_of
+from geo3d.calibration.rig_moments import agreeing
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, SO3, rotation_angle
 from geo3d.optim import RobustLoss
@@ -265,3 +268,21 @@ def test_turns_under_which_a_board_looks_the_same(target, quarters):
         np.testing.assert_array_equal(
             again, np.unique(np.round(target.points / target.square_m).astype(int), axis=0)
         )
+
+
+def test_a_board_that_a_camera_should_not_see_at_all_is_apart_by_the_whole_image():
+    pose = SE3(np.eye(3), np.array([-0.1, -0.1, 0.6]))
+    alone = [
+        SimpleNamespace(
+            camera=THIRD, names=[name], rotations=pose.rotation[None], translations=pose.translation[None]
+        )
+        for name in ("a", "b")
+    ]
+    behind = SE3(SO3.exp([0, np.pi, 0]).matrix, [0.1, 0, 0])  # the second looks the other way
+    photos = [(0, "a"), (1, "b")]
+    agreed, px = agreeing(alone, TARGET, [SE3.identity(), behind], photos[0], photos, 3.0)
+    assert agreed == {(0, "a"): 0} and px == pytest.approx(800)
+    assert agreeing(alone, TARGET, [SE3.identity()] * 2, photos[0], photos, 3.0) == (
+        dict.fromkeys(photos, 0),
+        0.0,
+    )
