@@ -93,6 +93,7 @@ def calibrate_camera(options: Options, session: Session) -> int:
         held_out_rms_px=evidence.held_out_rms_px,
         problems=advice.problems,
         hints=advice.hints,
+        warnings=notes,
         good_for={verdict.use: verdict.good for verdict in advice.verdicts},
         skipped=found.skipped,
         left_out=done.left_out,

@@ -51,7 +51,12 @@ def test_a_camera_its_report_and_files_for_other_programs(photos, tmp_path, caps
     line = ["calibrate", str(photos / "left*"), "--board", "8x5", "--square", "30mm", "-o", str(out)]
     assert run([*line, "--model", "OPENCV", "--json"]) == 0
     said = result(capsys)
-    assert said["model"] == "OPENCV" and said["photos"] == 9 and 0 < said["held_out_rms_px"] < 0.2
+    assert (
+        said["warnings"] == []
+        and said["model"] == "OPENCV"
+        and said["photos"] == 9
+        and 0 < said["held_out_rms_px"] < 0.2
+    )
     found = read_calibration(said["out"])
     grid = np.stack(np.meshgrid([100.0, 240, 380], [80.0, 180, 280]), axis=-1).reshape(-1, 2)
     assert np.abs(found.project(LEFT.unproject(grid)) - grid).max() < 2
@@ -184,3 +189,24 @@ def test_files_of_an_earlier_calibration_do_not_stay_beside_a_new_one(tmp_path):
     with pytest.raises(ValueError, match=r"holds other files, as notes\.md"):
         write_formats(tmp_path, rig(LEFT, RIGHT))
     assert (tmp_path / "colmap" / "notes.md").read_text() == "mine"
+
+
+def test_what_only_the_corners_tell_of_two_cameras_is_a_warning(photos, tmp_path, capsys, monkeypatch):
+    from geo3d.calibration import MixedCameras
+    from geo3d.cli import calibrate_camera
+
+    mixed = MixedCameras([["left1.png"], ["left2.png"]], ["f 330 px", "f 340 px"], "corners", 0.5)
+    monkeypatch.setattr(calibrate_camera, "mixed_cameras", lambda found: mixed)
+    line = [
+        "calibrate",
+        str(photos / "left*"),
+        "--board",
+        "8x5",
+        "--model",
+        "OPENCV",
+        "-o",
+        str(tmp_path / "c"),
+    ]
+    assert run([*line, "--json"]) == 0
+    (warning,) = result(capsys)["warnings"]
+    assert "two cameras" in warning and "Good to know" in (tmp_path / "c" / "report.html").read_text()
