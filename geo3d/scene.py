@@ -1,4 +1,5 @@
-"""The data that travels between the steps: cameras, views, points with their tracks. Data only, no algorithms.
+"""The data that travels between the steps: cameras, views, points with their tracks, Gaussians. Data only, no
+algorithms.
 
 A `Reconstruction` keeps its points as flat arrays (one row a point, one row an observation), because every
 algorithm on them is a loop over observations. The tracks are the only place that says which keypoint sees which
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -217,3 +218,59 @@ class Reconstruction:
             if view.name == name:
                 return view
         raise KeyError(f"no view named {name!r} among the {len(self.views)} of this reconstruction")
+
+
+@dataclass
+class Gaussians:
+    """A scene of 3D Gaussians with view-dependent colour, as Kerbl et al. (SIGGRAPH 2023) and their files hold it.
+
+    The arrays are NumPy float32, or torch tensors where somebody differentiates through them; either all or none.
+    The parameters are the unconstrained ones that a trainer moves.
+
+    Attributes
+    ----------
+    means : (N, 3)
+        Centres, world.
+    quaternions : (N, 4)
+        wxyz, world from the Gaussian's axes; of any length but zero.
+    log_scales : (N, 3)
+        Natural logarithm of the standard deviations along the Gaussian's axes, world units.
+    logit_opacities : (N,)
+        Logit of the opacity at the centre.
+    sh : (N, K, 3)
+        Coefficients of real spherical harmonics in the world frame, K = (degree + 1)^2 of degree 0 to 3, RGB.
+        The colour seen along the unit direction d from the camera's centre is `max(0, 0.5 + sum_k Y_k(d) sh_k)`,
+        sRGB-encoded; Y_k in the order and with the signs of that paper's code.
+    antialiased : bool
+        Trained with the opacity lowered by what the blur of a pixel spreads (Yu et al., Mip-Splatting, CVPR 2024), and
+        to be rendered so.
+    """
+
+    means: Any
+    quaternions: Any
+    log_scales: Any
+    logit_opacities: Any
+    sh: Any
+    antialiased: bool = False
+
+    def __post_init__(self) -> None:
+        n = len(self.means)
+        shapes = {
+            "means": (n, 3),
+            "quaternions": (n, 4),
+            "log_scales": (n, 3),
+            "logit_opacities": (n,),
+            "sh": (n, *((k, 3) if (k := self.sh.shape[1]) in (1, 4, 9, 16) else (1, 3))),
+        }
+        for name, expected in shapes.items():
+            found = tuple(getattr(self, name).shape)
+            if found != expected:
+                raise ValueError(f"{name}: expected the shape {expected}, got {found}")
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    @property
+    def sh_degree(self) -> int:
+        """0 to 3."""
+        return {1: 0, 4: 1, 9: 2, 16: 3}[self.sh.shape[1]]
