@@ -156,13 +156,18 @@ GS_FN int gs_localise(const gs_view *view, const gs_real *mean, const gs_real *q
   return l->det_blurred > 0 && l->det_blurred < GS_HUGE;
 }
 
-/* Index of the shortest axis, and the sign that turns it to the camera. */
-GS_FN int gs_shortest_axis(const gs_local *l, const gs_real *log_scale, gs_real *sign) {
-  int k = log_scale[1] < log_scale[0] ? 1 : 0;
-  k = log_scale[2] < log_scale[k] ? 2 : k;
-  const gs_real n[3] = {l->V[k], l->V[3 + k], l->V[6 + k]};
-  *sign = n[0] * l->t[0] + n[1] * l->t[1] + n[2] * l->t[2] > 0 ? (gs_real)-1 : (gs_real)1;
-  return k;
+/* The shortest axis turned to the camera, in the camera frame; *index of the axis and *sign that turned it. Selects
+   rather than an index: an array that is indexed by a variable does not fit in registers. */
+GS_FN void gs_normal(const gs_local *l, const gs_real *log_scale, gs_real *normal, int *index, gs_real *sign) {
+  const int k = log_scale[1] < log_scale[0] ? (log_scale[2] < log_scale[1] ? 2 : 1) : (log_scale[2] < log_scale[0] ? 2 : 0);
+  gs_real towards = 0;
+  for (int i = 0; i < 3; ++i) {
+    normal[i] = k == 0 ? l->V[3 * i] : k == 1 ? l->V[3 * i + 1] : l->V[3 * i + 2];
+    towards += normal[i] * l->t[i];
+  }
+  *index = k;
+  *sign = towards > 0 ? (gs_real)-1 : (gs_real)1;
+  for (int i = 0; i < 3; ++i) normal[i] *= *sign;
 }
 
 GS_FN gs_real gs_sigmoid(gs_real x) { return 1 / (1 + gs_exp(-x)); }
@@ -184,11 +189,9 @@ GS_FN int gs_project(const gs_view *view, const gs_real *mean, const gs_real *qu
   out->mean[0] = view->fx * l.t[0] * iz + view->cx;
   out->mean[1] = view->fy * l.t[1] * iz + view->cy;
   gs_real sign;
-  const int k = gs_shortest_axis(&l, log_scale, &sign);
-  for (int i = 0; i < 3; ++i) {
-    out->t[i] = l.t[i];
-    out->normal[i] = sign * l.V[3 * i + k];
-  }
+  int shortest;
+  gs_normal(&l, log_scale, out->normal, &shortest, &sign);
+  for (int i = 0; i < 3; ++i) out->t[i] = l.t[i];
   return 1;
 }
 
@@ -235,11 +238,11 @@ GS_FN void gs_project_backward(const gs_view *view, const gs_real *mean, const g
     dV[3 + k] = J11 * b;
     dV[6 + k] = J02 * a + J12 * b;
   }
-  gs_real sign;
-  const int shortest = gs_shortest_axis(&l, log_scale, &sign);
-  for (int k = 0; k < 3; ++k) /* a constant index keeps dV in registers */
-    if (k == shortest)
-      for (int i = 0; i < 3; ++i) dV[3 * i + k] += sign * d->normal[i];
+  gs_real sign, normal[3];
+  int shortest;
+  gs_normal(&l, log_scale, normal, &shortest, &sign);
+  for (int k = 0; k < 3; ++k)
+    for (int i = 0; i < 3; ++i) dV[3 * i + k] += k == shortest ? sign * d->normal[i] : 0;
 
   gs_real dRq[9];
   for (int i = 0; i < 3; ++i)
