@@ -11,7 +11,6 @@ No atomics on floats and every sum in a fixed order: results are the same from r
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,7 +159,7 @@ def forward(
     tile_counts = torch.empty(n, dtype=torch.int32, device=device)
     antialiased = int(gaussians.antialiased)
     launch(
-        "project/project", _blocks(n, 128), 128, view, n, *parameters, gaussians.sh.shape[1], degree, antialiased,
+        "project/project", blocks_of(n, 128), 128, view, n, *parameters, gaussians.sh.shape[1], degree, antialiased,
         channels, depth_keys, projected, features, tile_counts, radii,
     )  # fmt: skip
     tiles = -(-camera.width // TILE) * -(-camera.height // TILE)
@@ -174,7 +173,8 @@ def forward(
     return frame
 
 
-def _blocks(count: int, size: int) -> int:
+def blocks_of(count: int, size: int) -> int:
+    """Blocks of `size` threads for `count` of them."""
     return -(-count // size)
 
 
@@ -195,13 +195,13 @@ def _list_tiles(
     first_instance = torch.empty(n, **integers)
     keys, instances, owners = (torch.empty(count, **integers) for _ in range(3))
     launch(
-        "tiles/emit_instances", _blocks(n, 128), 128, n, width, height, order, ends, tile_counts, projected, keys,
+        "tiles/emit_instances", blocks_of(n, 128), 128, n, width, height, order, ends, tile_counts, projected, keys,
         instances, owners, first_instance,
     )  # fmt: skip
     del order, ends
     keys, instances, spare = _sort_by_tile(launch, keys, instances, tiles)
     ranges = torch.zeros(tiles, 2, **integers)
-    launch("tiles/tile_ranges", _blocks(count, 256), 256, count, keys, instances, owners, ranges, spare)
+    launch("tiles/tile_ranges", blocks_of(count, 256), 256, count, keys, instances, owners, ranges, spare)
     return first_instance, ranges, spare, instances
 
 
@@ -210,9 +210,9 @@ def _sort_by_tile(launch: Any, keys: Any, values: Any, tiles: int) -> tuple[Any,
     torch = require("torch")
     count = len(keys)
     bits = max(1, (tiles - 1).bit_length())
-    passes = _blocks(bits, _RADIX_BITS)
-    width = _blocks(bits, passes)
-    blocks = _blocks(count, _RADIX_ITEMS)
+    passes = blocks_of(bits, _RADIX_BITS)
+    width = blocks_of(bits, passes)
+    blocks = blocks_of(count, _RADIX_ITEMS)
     spare_keys, spare_values = torch.empty_like(keys), torch.empty_like(values)
     for i in range(passes):
         digits = 1 << width
@@ -287,12 +287,12 @@ def image_gradients(
     v, total = torch.empty(channels, pixels, **floats), torch.empty(pixels, **floats)
     given = [None if d is None else d.detach().to(**floats).contiguous() for d in (d_color, d_alpha, d_depth, d_normals)]
     launch(
-        f"blend_backward/pixel_gradients_{channels}", _blocks(pixels, 256), 256, pixels, kept["sums"],
+        f"blend_backward/pixel_gradients_{channels}", blocks_of(pixels, 256), 256, pixels, kept["sums"],
         kept["transmittance"], *map(float, frame.background), *given, v, total,
     )  # fmt: skip
     rows = torch.empty(len(frame.instances), GRADIENT_HEAD + channels, **floats)
     launch(
-        f"blend_backward/blend_backward_{channels}", _blocks(len(kept["bucket_tile"]), 4), 128, frame.width,
+        f"blend_backward/blend_backward_{channels}", blocks_of(len(kept["bucket_tile"]), 4), 128, frame.width,
         frame.height, frame.tiles, frame.ranges, frame.gaussians, frame.instances, frame.projected, frame.features,
         kept["bucket_ends"], kept["bucket_tile"], kept["tile_last"], kept["checkpoints"], kept["last_instance"], v,
         total, rows,
@@ -300,7 +300,7 @@ def image_gradients(
     n = len(frame.radii)
     gradients = torch.empty(n, GRADIENT_HEAD + channels, **floats)
     launch(
-        f"blend_backward/gather_gradients_{channels}", _blocks(8 * n, 256), 256, n, frame.tile_counts,
+        f"blend_backward/gather_gradients_{channels}", blocks_of(8 * n, 256), 256, n, frame.tile_counts,
         frame.first_instance, rows, gradients,
     )  # fmt: skip
     return gradients
@@ -319,67 +319,10 @@ def parameter_gradients(launch: Any, frame: Frame, gradients: Any) -> tuple[tupl
     torch = require("torch")
     n = len(frame.radii)
     outputs = tuple(torch.empty_like(p) for p in frame.parameters)
-    pose = torch.empty(_blocks(n, 128), 12, dtype=torch.float32, device=launch.device)
+    pose = torch.empty(blocks_of(n, 128), 12, dtype=torch.float32, device=launch.device)
     launch(
-        "gaussian_backward/gaussian_backward", _blocks(n, 128), 128, frame.view, n, *frame.parameters,
+        "gaussian_backward/gaussian_backward", blocks_of(n, 128), 128, frame.view, n, *frame.parameters,
         frame.parameters[4].shape[1], frame.degree, frame.antialiased, frame.channels, frame.tile_counts, gradients,
         *outputs, pose,
     )  # fmt: skip
-    return outputs, _pose_gradient(pose)
-
-
-def _pose_gradient(partial: Any) -> Any:
-    return partial.double().sum(0).reshape(3, 4)
-
-
-@dataclass(frozen=True)
-class StepRates:
-    """Learning rates of a step of Adam, and the gradients of regularisers.
-
-    Attributes
-    ----------
-    means, quaternions, log_scales, logit_opacities, sh0, sh_rest : float
-        `sh0`: of the first coefficient, `sh_rest`: of the others.
-    opacity_weight, scale_weight : float
-        Gradient of the loss by each opacity and by each scale of a Gaussian that is seen.
-    """
-
-    means: float
-    quaternions: float
-    log_scales: float
-    logit_opacities: float
-    sh0: float
-    sh_rest: float
-    opacity_weight: float = 0.0
-    scale_weight: float = 0.0
-
-
-def optimiser_step(
-    launch: Any, frame: Frame, gradients: Any, first: tuple[Any, ...], second: tuple[Any, ...], step: int, rates: StepRates
-) -> Any:
-    """Adam on the parameters of the frame's visible Gaussians, in place; returns (3, 4) float64, gradient by the pose.
-
-    Parameters
-    ----------
-    launch : geo3d.gpu.Launcher
-    frame : Frame
-        Its parameters are those that move: contiguous tensors of the caller's.
-    gradients : (N, 8 + channels)
-        Of `image_gradients`.
-    first, second : tuple of tensors
-        Moments, in the order and shapes of the parameters, moved too.
-    step : int
-        1 for the first.
-    rates : StepRates
-    """
-    torch = require("torch")
-    n = len(frame.radii)
-    pose = torch.empty(_blocks(n, 128), 12, dtype=torch.float32, device=launch.device)
-    corrections = (1.0 / -math.expm1(step * math.log(0.9)), 1.0 / -math.expm1(step * math.log(0.999)))
-    launch(
-        "gaussian_backward/gaussian_step", _blocks(n, 128), 128, frame.view, n, *frame.parameters,
-        frame.parameters[4].shape[1], frame.degree, frame.antialiased, frame.channels, frame.tile_counts, gradients,
-        *first, *second, rates.means, rates.quaternions, rates.log_scales, rates.logit_opacities, rates.sh0,
-        rates.sh_rest, *corrections, rates.opacity_weight, rates.scale_weight, pose,
-    )  # fmt: skip
-    return _pose_gradient(pose)
+    return outputs, pose.double().sum(0).reshape(3, 4)

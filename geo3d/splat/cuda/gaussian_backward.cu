@@ -102,49 +102,57 @@ gaussian_backward(const gs_view *view, int count, const float *means, const floa
   if (pose) sum_pose(d, pose);
 }
 
-/* Adam of one number (Kingma and Ba, 2015); correction_1, correction_2: 1 / (1 - beta^t). */
-__device__ __forceinline__ void adam(float *p, float *m, float *v, size_t i, float d, float rate, float correction_1,
-                                     float correction_2) {
-  const float first = 0.9f * m[i] + 0.1f * d, second = 0.999f * v[i] + 0.001f * d * d;
-  m[i] = first;
-  v[i] = second;
-  p[i] -= rate * first * correction_1 / (sqrtf(second * correction_2) + 1e-15f);
-}
+/* Adam (Kingma and Ba, 2015) of one Gaussian; m and v stand at its row. */
+struct Adam {
+  float *m, *v;
+  float beta_1, beta_2, size, epsilon; /* size, epsilon: with both corrections of the bias */
 
-/* The gradients go straight into Adam, for the Gaussians that are seen. m_*, v_*: moments in the parameters' shapes.
-   opacity_weight, scale_weight: gradients of the regularisers by each opacity and each scale. */
+  __device__ __forceinline__ void move(float *value, int at, float gradient, float rate) const {
+    const float first = beta_1 * m[at] + (1.0f - beta_1) * gradient;
+    const float second = beta_2 * v[at] + (1.0f - beta_2) * gradient * gradient;
+    m[at] = first;
+    v[at] = second;
+    *value -= rate * size * first / (sqrtf(second) + epsilon);
+  }
+};
+
+#define MOMENTS 11 /* of mean, quaternion, log scales and logit, before the harmonics' */
+
+/* The gradients go straight into Adam, for the Gaussians that are seen. steps (N): how often each was moved; m, v
+   (N, 11 + 3 sh_count): moments of mean, quaternion, log scales, logit and harmonics. opacity_weight, scale_weight:
+   gradients of the regularisers by each opacity and each scale. pose as above. */
 extern "C" __global__ void __launch_bounds__(THREADS)
 gaussian_step(const gs_view *view, int count, float *means, float *quaternions, float *log_scales, float *logits,
               float *sh, int sh_count, int degree, int antialiased, int channels, const int *tile_counts,
-              const float *gradients, float *m_means, float *m_quaternions, float *m_log_scales, float *m_logits,
-              float *m_sh, float *v_means, float *v_quaternions, float *v_log_scales, float *v_logits, float *v_sh,
-              float rate_means, float rate_quaternions, float rate_log_scales, float rate_logits, float rate_sh0,
-              float rate_sh_rest, float correction_1, float correction_2, float opacity_weight, float scale_weight,
-              float *pose) {
+              const float *gradients, int *steps, float *m, float *v, float beta_1, float beta_2, float epsilon,
+              float rate_means, float rate_quaternions, float rate_log_scales, float rate_logits, float rate_sh_0,
+              float rate_sh_rest, float opacity_weight, float scale_weight, float *pose) {
   const int g = blockIdx.x * THREADS + threadIdx.x;
   gs_gaussian_gradient d;
   if (g < count && tile_counts[g] > 0) {
     float d_color[3], Y[16];
     gaussian_gradient(view, g, means, quaternions, log_scales, logits, sh, sh_count, degree, antialiased, channels,
                       gradients, &d, d_color, Y);
-    const float o = gs_sigmoid(logits[g]);
-    d.logit += opacity_weight * o * (1.0f - o);
-    for (int i = 0; i < 3; ++i) {
-      const size_t at = 3 * (size_t)g + i;
-      adam(means, m_means, v_means, at, d.mean[i], rate_means, correction_1, correction_2);
-      adam(log_scales, m_log_scales, v_log_scales, at, d.log_scale[i] + scale_weight * gs_exp(log_scales[at]),
-           rate_log_scales, correction_1, correction_2);
-    }
+    const int step = ++steps[g];
+    const float root = sqrtf(-expm1f(step * logf(beta_2)));
+    const size_t row = (size_t)g * (MOMENTS + 3 * sh_count);
+    const Adam adam = {m + row, v + row, beta_1, beta_2, root / -expm1f(step * logf(beta_1)), epsilon * root};
+    for (int i = 0; i < 3; ++i) adam.move(means + 3 * (size_t)g + i, i, d.mean[i], rate_means);
     for (int i = 0; i < 4; ++i)
-      adam(quaternions, m_quaternions, v_quaternions, 4 * (size_t)g + i, d.quaternion[i], rate_quaternions,
-           correction_1, correction_2);
-    adam(logits, m_logits, v_logits, g, d.logit, rate_logits, correction_1, correction_2);
+      adam.move(quaternions + 4 * (size_t)g + i, 3 + i, d.quaternion[i], rate_quaternions);
+    for (int i = 0; i < 3; ++i) {
+      float *log_scale = log_scales + 3 * (size_t)g + i;
+      adam.move(log_scale, 7 + i, d.log_scale[i] + scale_weight * gs_exp(*log_scale), rate_log_scales);
+    }
+    const float o = gs_sigmoid(logits[g]);
+    adam.move(logits + g, 10, d.logit + opacity_weight * o * (1.0f - o), rate_logits);
+    float *coefficients = sh + 3 * (size_t)sh_count * g;
 #pragma unroll
     for (int k = 0; k < 16; ++k)
       if (k < sh_count)
         for (int c = 0; c < 3; ++c)
-          adam(sh, m_sh, v_sh, 3 * ((size_t)sh_count * g + k) + c, k < gs_sh_count(degree) ? Y[k] * d_color[c] : 0.0f,
-               k == 0 ? rate_sh0 : rate_sh_rest, correction_1, correction_2);
+          adam.move(coefficients + 3 * k + c, MOMENTS + 3 * k + c, k < gs_sh_count(degree) ? Y[k] * d_color[c] : 0.0f,
+                    k == 0 ? rate_sh_0 : rate_sh_rest);
   } else {
     clear(&d);
   }
