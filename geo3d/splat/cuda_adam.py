@@ -88,7 +88,7 @@ class CudaAdam:
         return pose.double().sum(0).reshape(3, 4)
 
     def rearrange(self, sources: Any) -> None:
-        """Follow a change of the Gaussians: new row j takes the state of the old row `sources[j]`, or starts anew at -1.
+        """New row j takes the state of the old row `sources[j]`, or starts anew where that is -1.
 
         Parameters
         ----------

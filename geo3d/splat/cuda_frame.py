@@ -285,7 +285,8 @@ def image_gradients(
     channels, kept = frame.channels, frame.kept
     pixels = frame.width * frame.height
     v, total = torch.empty(channels, pixels, **floats), torch.empty(pixels, **floats)
-    given = [None if d is None else d.detach().to(**floats).contiguous() for d in (d_color, d_alpha, d_depth, d_normals)]
+    images = (d_color, d_alpha, d_depth, d_normals)
+    given = [None if d is None else d.detach().to(**floats).contiguous() for d in images]
     launch(
         f"blend_backward/pixel_gradients_{channels}", blocks_of(pixels, 256), 256, pixels, kept["sums"],
         kept["transmittance"], *map(float, frame.background), *given, v, total,

@@ -186,7 +186,7 @@ def _function() -> Any:
 
     class Rasterize(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, launch, camera, options, antialiased, pose, *parameters):  # noqa: ANN
+        def forward(ctx: Any, launch, camera, options, antialiased, pose, *parameters):
             frame = cuda_frame.forward(
                 launch, Gaussians(*parameters, antialiased), camera, pose.detach(), options, True
             )
@@ -198,7 +198,7 @@ def _function() -> Any:
 
         @staticmethod
         @torch.autograd.function.once_differentiable
-        def backward(ctx: Any, d_color, d_alpha, d_depth, d_median_depth, d_normals):  # noqa: ANN
+        def backward(ctx: Any, d_color, d_alpha, d_depth, d_median_depth, d_normals):
             gradients = cuda_frame.image_gradients(
                 ctx.launch, ctx.frame, d_color, d_alpha, d_depth, d_normals
             )
