@@ -21,8 +21,11 @@ from geo3d.io.scene_folder import (
     read_mapped,
     write_components,
 )
+from geo3d.io.splat_file import SplatFile
+from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
+from geo3d.io.world_frame import WorldFrame, read_georeference
 from geo3d.io.write_calibration import FORMATS, CalibrationFormat, format_holds, write_calibration
 
 __all__ = [
@@ -36,9 +39,11 @@ __all__ = [
     "NamedCamera",
     "PlyMesh",
     "PosePrior",
+    "SplatFile",
     "TransformsScene",
     "TwoViewRecord",
     "UndistortedScene",
+    "WorldFrame",
     "check_scene_folder",
     "colmap_format",
     "forget_mapped",
@@ -53,12 +58,14 @@ __all__ = [
     "read_camera_json",
     "read_colmap",
     "read_components",
+    "read_georeference",
     "read_mapped",
     "read_ply",
     "read_rig",
     "read_rig_json",
     "read_robot_poses",
     "read_scene",
+    "read_splat_ply",
     "read_transforms",
     "scene_images",
     "undistort_scene",
@@ -70,5 +77,6 @@ __all__ = [
     "write_points_ply",
     "write_rig_json",
     "write_scene",
+    "write_splat_ply",
     "write_transforms",
 ]
