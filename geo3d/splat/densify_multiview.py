@@ -41,9 +41,7 @@ class ViewScores:
     @staticmethod
     def empty(count: int) -> ViewScores:
         """No photo scored yet of `count` Gaussians."""
-        return ViewScores(
-            np.zeros(count, np.float32), np.zeros(count, np.float32), np.zeros(count, np.int32)
-        )
+        return ViewScores(np.zeros(count, np.float32), np.zeros(count, np.float32), np.zeros(count, np.int32))
 
     def add(self, error: np.ndarray, contribution_px: np.ndarray) -> None:
         """Count one photo.

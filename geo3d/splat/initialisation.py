@@ -14,11 +14,13 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
+from geo3d.io.splat_file import SH_C0
 from geo3d.scene import Gaussians
 
-SH_C0 = 0.28209479177387814  # constant real spherical harmonic
 _NEIGHBOURS = 3
-_ROUNDS = 60  # of random points, each twice as many as are wanted; a hull thinner than 1/60 of its box is refused
+_ROUNDS = (
+    60  # of random points, each twice as many as are wanted; a hull thinner than 1/60 of its box is refused
+)
 _START_OPACITY = 0.1
 
 
@@ -154,7 +156,9 @@ def random_points(
     """
     poses = [s.cam_from_world for s in silhouettes]
     center = look_at_point(poses)
-    half = np.full(3, np.median(np.linalg.norm(np.array([p.center() for p in poses]) - center, axis=1)) or 1.0)
+    half = np.full(
+        3, np.median(np.linalg.norm(np.array([p.center() for p in poses]) - center, axis=1)) or 1.0
+    )
     center, half = _shrunk_box(silhouettes, center, half, rng)
     found: list[np.ndarray] = []
     hues: list[np.ndarray] = []

@@ -179,7 +179,9 @@ class TrainingOptions:
         if self.iterations is not None:
             _check_whole("iterations", self.iterations, 1)
         if self.hold_out_every == 1:
-            raise ValueError("hold_out_every is 1, which leaves no photo to train with; 8 is usual, 0 for none")
+            raise ValueError(
+                "hold_out_every is 1, which leaves no photo to train with; 8 is usual, 0 for none"
+            )
         if not (isinstance(self.sh_degree, int) and 0 <= self.sh_degree <= 3):
             raise ValueError(f"sh_degree is {self.sh_degree!r}; expected 0, 1, 2 or 3")
         for name in ("minutes", "target_psnr", "checkpoint_seconds"):

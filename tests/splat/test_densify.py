@@ -63,7 +63,9 @@ def test_halves_are_smaller_and_drawn_from_the_whole():
     after = change.gaussians
     assert len(after) == 8000
     assert (change.source == -1).all()
-    np.testing.assert_allclose(after.log_scales, np.repeat(many.log_scales[:1], 8000, 0) - np.log(1.6), rtol=1e-6)
+    np.testing.assert_allclose(
+        after.log_scales, np.repeat(many.log_scales[:1], 8000, 0) - np.log(1.6), rtol=1e-6
+    )
     from geo3d.geometry.quaternions import quaternion_to_matrix
 
     axes = quaternion_to_matrix(one.quaternions[0])
