@@ -78,7 +78,7 @@ class CpuEngine:
         self.statistics = DensityStatistics.empty(len(gaussians))
         self.exposure = Exposure(photos) if options.exposure else None
         self.poses = PoseRefinement(photos, extent) if options.refine_poses else None
-        self.rasterizer = CpuRasterizer()
+        self.rasterizer = CpuRasterizer(absolute_gradients=options.strategy == "absgrad")
 
     def render_options(self, background: np.ndarray, sh_degree: int) -> RenderOptions:
         """How this training renders: before `background` (3,), with the colours up to `sh_degree`."""
