@@ -14,7 +14,7 @@ from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.io.splat_file import SH_C0
 from geo3d.scene import Gaussians
-from geo3d.splat.adam import SparseAdam
+from geo3d.splat.adam import LearningRates, SparseAdam
 from geo3d.splat.densify_adc import densify_adc
 from geo3d.splat.densify_mcmc import densify_mcmc, random_walk
 from geo3d.splat.densify_multiview import ViewScores, densify_multiview
@@ -27,6 +27,7 @@ from geo3d.splat.refinement import DensityStatistics, Refinement, opacities, pru
 from geo3d.splat.schedule import active_sh_degree, decayed
 from geo3d.splat.training_options import TrainingOptions
 
+_OPACITY = 10  # column of the optimiser's moments
 _EXPOSURE_RATE, _POSE_RATE = 2e-3, 2e-4  # of Adam; the second in radians and fractions of the extent
 
 
@@ -104,9 +105,10 @@ class CpuEngine:
         chosen = self.render_options(seen.background, active_sh_degree(f, options.sh_degree))
         image = self.rasterizer.forward(self.gaussians, seen.camera, pose, chosen).color
         shown = image if self.exposure is None else self.exposure.apply(seen.row, image)
-        loss, d_image = photometric_loss(shown, seen.color, seen.mask, options.ssim_weight)
+        compared = photometric_loss(shown, seen.color, seen.mask, options.ssim_weight)
+        loss, d_image = compared.loss, compared.d_image
         if not np.isfinite(loss):
-            return float(loss)
+            return loss
         if self.exposure is not None:
             d_image = self.exposure.step(seen.row, image, d_image, decayed(_EXPOSURE_RATE, 0.1, f))
         gradients = self.rasterizer.backward(d_image)
@@ -118,7 +120,7 @@ class CpuEngine:
         if options.strategy == "mcmc":
             walk = self._mean_rate(f) * options.densify.noise
             random_walk(self.gaussians, walk, np.random.default_rng([options.seed, 2, step]))
-        return float(loss)
+        return loss
 
     def _mean_rate(self, f: float) -> float:
         rates = self.options.rates
@@ -127,16 +129,15 @@ class CpuEngine:
     def _optimise(self, gradients: GaussianGradients, f: float) -> None:
         rates = self.options.rates
         final = rates.others_final
-        self.adam.step(
-            self.gaussians,
-            gradients,
+        chosen = LearningRates(
             means=self._mean_rate(f),
             quaternions=decayed(rates.quaternions, final, f),
             log_scales=decayed(rates.log_scales, final, f),
             logit_opacities=decayed(rates.logit_opacities, final, f),
-            sh0=decayed(rates.sh0, final, f),
+            sh_0=decayed(rates.sh_0, final, f),
             sh_rest=decayed(rates.sh_rest, final, f),
         )
+        self.adam.step(self.gaussians, gradients, chosen)
 
     def _count(self, gradients: GaussianGradients, camera: Camera) -> None:
         """Add what this photo tells to the statistics."""
@@ -229,7 +230,7 @@ class CpuEngine:
     def replace(self, change: Refinement) -> None:
         """Go on with the Gaussians of `change`; the optimiser's state follows, the statistics begin anew."""
         self.gaussians = change.gaussians
-        self.adam.reorder(change.source)
+        self.adam.rearrange(change.source)
         self.statistics = DensityStatistics.empty(len(self.gaussians))
 
     def reset_opacities(self) -> None:
@@ -237,7 +238,8 @@ class CpuEngine:
         most = 2 * self.options.densify.min_opacity
         np.minimum(self.gaussians.logit_opacities, np.float32(np.log(most / (1 - most))),
                    out=self.gaussians.logit_opacities)  # fmt: skip
-        self.adam.forget_opacities()
+        for moments in (self.adam.m, self.adam.v):
+            moments[:, _OPACITY] = 0.0
 
     def mean_opacity(self) -> float:
         """Of all Gaussians."""

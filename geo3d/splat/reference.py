@@ -122,9 +122,15 @@ def pinhole_jacobians(camera: Camera, t: Tensor) -> Tensor:
     focal, principal = (t.new_tensor(v) for v in (camera.focal, camera.principal_point))
     size = t.new_tensor([camera.width, camera.height])
     margin = 0.3 * 0.5 * size / focal
-    slopes = torch.clamp(t[:, :2] / t[:, 2:], -principal / focal - margin, (size - principal) / focal + margin)
-    return focal[:, None] / t[:, 2, None, None] * torch.cat(
-        [torch.eye(2, dtype=t.dtype, device=t.device).expand(len(t), 2, 2), -slopes[..., None]], -1
+    slopes = torch.clamp(
+        t[:, :2] / t[:, 2:], -principal / focal - margin, (size - principal) / focal + margin
+    )
+    return (
+        focal[:, None]
+        / t[:, 2, None, None]
+        * torch.cat(
+            [torch.eye(2, dtype=t.dtype, device=t.device).expand(len(t), 2, 2), -slopes[..., None]], -1
+        )
     )
 
 

@@ -18,7 +18,7 @@ DEFAULT_MINUTES = 10.0
 
 
 @dataclass(frozen=True)
-class LearningRates:
+class RateSchedule:
     """Step sizes of Adam at f = 0. All but the one of the colours fall exponentially to `final` of it at f = 1.
 
     Kerbl et al. 2023 train for 30,000 steps; these are for the few thousand that a CPU has time for.
@@ -29,7 +29,7 @@ class LearningRates:
         Of the centres, in units of the scene's extent.
     quaternions, log_scales, logit_opacities : float
         In the units of `Gaussians`.
-    sh0, sh_rest : float
+    sh_0, sh_rest : float
         Of the constant coefficient of the spherical harmonics, and of the others.
     means_final, others_final : float
         What is left of the rate at f = 1.
@@ -39,7 +39,7 @@ class LearningRates:
     quaternions: float = 2e-3
     log_scales: float = 1e-2
     logit_opacities: float = 5e-2
-    sh0: float = 5e-3
+    sh_0: float = 5e-3
     sh_rest: float = 2.5e-4
     means_final: float = 0.01
     others_final: float = 0.1
@@ -135,7 +135,7 @@ class TrainingOptions:
         Time from one checkpoint to the next.
     seed : int
         Of every random choice.
-    rates : LearningRates
+    rates : RateSchedule
     densify : DensifyOptions
 
     Raises
@@ -164,7 +164,7 @@ class TrainingOptions:
     coarse: tuple[tuple[float, float], ...] = ((0.1, 2.0),)
     checkpoint_seconds: float = 60.0
     seed: int = 0
-    rates: LearningRates = field(default_factory=LearningRates)
+    rates: RateSchedule = field(default_factory=RateSchedule)
     densify: DensifyOptions = field(default_factory=DensifyOptions)
 
     def __post_init__(self) -> None:

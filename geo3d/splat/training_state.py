@@ -39,6 +39,10 @@ def training_key(views: ViewSet, options: TrainingOptions) -> str:
     return digest.hexdigest()
 
 
+def _adam(engine: CpuEngine) -> dict[str, np.ndarray]:
+    return {name: getattr(engine.adam, name) for name in ("steps", "m", "v")}
+
+
 def save_state(path: Path, engine: CpuEngine, key: str, told: dict) -> None:
     """Write the state of `engine`.
 
@@ -53,7 +57,7 @@ def save_state(path: Path, engine: CpuEngine, key: str, told: dict) -> None:
     """
     g = engine.gaussians
     arrays = {name: getattr(g, name) for name in _PARAMETERS}
-    arrays |= {f"adam.{name}": array for name, array in engine.adam.arrays().items()}
+    arrays |= {f"adam.{name}": array for name, array in _adam(engine).items()}
     arrays |= {f"seen.{name}": array for name, array in vars(engine.statistics).items()}
     for name, part in (("exposure", engine.exposure), ("poses", engine.poses)):
         if part is not None:
@@ -83,8 +87,8 @@ def restore(engine: CpuEngine, checkpoint: Checkpoint) -> None:
         group, _, own = name.partition(".")
         if own:
             parts.setdefault(group, {})[own] = array
-    engine.adam.restore(parts["adam"])
     for owner, values in (
+        (engine.adam, parts["adam"]),
         (engine.statistics, parts["seen"]),
         (engine.exposure, parts.get("exposure", {})),
         (engine.poses, parts.get("poses", {})),
