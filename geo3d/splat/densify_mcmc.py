@@ -22,7 +22,7 @@ from geo3d.splat.training_options import DensifyOptions
 
 _MOST_COPIES = 51  # as in the paper's code
 _GATE_SLOPE, _GATE_OPACITY = 100.0, 0.005
-_STILL_OPACITY = 0.15  # above, the gate is under 1e-6 and the walk is left out
+_STILL_OPACITY = 0.06  # above, the gate is under 0.005 and the walk is left out
 
 
 def relocated(opacity: np.ndarray, copies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
