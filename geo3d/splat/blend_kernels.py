@@ -28,6 +28,7 @@ from geo3d.splat.lanes import (
     load,
     minimum,
     next_item,
+    prefetch,
     select,
     spread,
     store,
@@ -43,6 +44,7 @@ from geo3d.splat.projection_kernels import (
     QXX,
     QXY,
     QYY,
+    RECORD,
     RED,
     SUM_ABS_U,
     SUM_ABS_V,
@@ -59,6 +61,7 @@ f4 = np.float32
 STRIP = 8  # columns
 PAIRS = 8  # vectors of a strip, two rows each
 SIZE = TILE * TILE  # pixels of a tile
+AHEAD = 6  # Gaussians that a record is asked for ahead of its use: it comes from far off in memory
 CHECK = 16  # Gaussians after which a strip looks which of its rows still live
 MOST = f4(0.999)
 LEAST = -LOG2_255
@@ -73,9 +76,10 @@ GRID = np.concatenate([np.tile(np.arange(8) + 0.5, 2), np.repeat([0.5, 1.5], 8)]
 """Centres of the pixels of a vector: sixteen x, then sixteen y."""
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
+_INLINE = {**_OPTIONS, "forceinline": True}
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def _pairs_reached(record, strip_x, tile_y):
     """First and last + 1 vector of a strip that the Gaussian reaches."""
     left = strip_x + f4(0.5) - record[U]
@@ -86,7 +90,7 @@ def _pairs_reached(record, strip_x, tile_y):
     return int(low) >> 1, (int(high) + 2) >> 1
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def _live(buffer, base, begin, end):
     """The part of the vectors [begin, end) of a strip between the first and the last with a living pixel."""
     while begin < end and not any_lane(load(buffer, base + 16 * begin) > f4(0)):
@@ -105,7 +109,7 @@ def _start_tile(buffer, tile_x, tile_y, width, height):
         buffer[p] = f4(1) if x < width and y < height else f4(-1)
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def _blend_strip(buffer, base, begin, end, record, dx, rows):
     """One Gaussian over the vectors [begin, end) of a strip; dx, and rows: dy of the first vector."""
     across = dx * (dx * record[QXX]) + record[LOG2_OPACITY]
@@ -129,10 +133,12 @@ def _blend_strip(buffer, base, begin, end, record, dx, rows):
 @njit(**_OPTIONS)
 def _blend_tile(buffer, grid, ids, first, end, records, tile_x, tile_y):
     """All Gaussians of a tile until its pixels have ended; where it stopped."""
+    flat = records.reshape(-1)
     columns, rows = load(grid, 0), load(grid, 16)
     begin0, end0, begin1, end1 = 0, PAIRS, 0, PAIRS
     k = first
     while k < end:
+        prefetch(flat, RECORD * np.int64(ids[min(k + AHEAD, end - 1)]))
         record = records[ids[k]]
         x, y = tile_x - record[U], rows + (tile_y - record[V])
         if begin0 < end0:
@@ -178,7 +184,7 @@ def blend(counter, grid, buffer, starts, ids, records, columns, background, colo
         tile = next_item(counter)
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def _blend_strip_backward(buffer, base, begin, end, record, dx, rows, conic, absolute_too):
     """Sums over one Gaussian's pixels in a strip: g, g dy, g dy^2, red, green, blue, |du|, |dv|."""
     across = dx * (dx * record[QXX]) + record[LOG2_OPACITY]
@@ -223,9 +229,11 @@ def _blend_strip_backward(buffer, base, begin, end, record, dx, rows, conic, abs
 @njit(**_OPTIONS)
 def _blend_tile_backward(buffer, grid, ids, first, end, records, tile_x, tile_y, absolute_too, sums):
     """The sums of each Gaussian of a tile into its row of `sums`, flat."""
+    flat = records.reshape(-1)
     columns, rows = load(grid, 0), load(grid, 16)
     begin0, end0, begin1, end1 = 0, PAIRS, 0, PAIRS
     for k in range(first, end):
+        prefetch(flat, RECORD * np.int64(ids[min(k + AHEAD, end - 1)]))
         record = records[ids[k]]
         x, y = tile_x - record[U], rows + (tile_y - record[V])
         conic = (f4(-2) * LN2 * record[QXX], -LN2 * record[QXY], f4(-2) * LN2 * record[QYY])

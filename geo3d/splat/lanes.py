@@ -9,6 +9,7 @@
     exp2(a)                           2^a, relative error below 3e-7 for -126 < a < 127
     any_lane(mask), total(a)          one bool, one float32
     totals(a, b, c, d, e, f, g, h)    the sums of eight vectors in lanes 0 to 7 of one (8 to 15 repeat them)
+    prefetch(array, start)            asks for the cache line of array[start]
     next_item(counter)                counter[0] before it is raised by 1, for threads that share out work
 
 Numba does not vectorise loops that keep nine running sums, and what it does vectorise depends on the processor. These
@@ -24,7 +25,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import extending
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 
@@ -274,3 +275,18 @@ def next_item(typingctx, counter):
         return builder.atomic_rmw("add", data, ir.Constant(_I64, 1), "monotonic")
 
     return types.int64(types.Array(types.int64, 1, "C")), emit
+
+
+@_intrinsic
+def prefetch(typingctx, array, start):
+    """Ask for the cache line of `array[start]`, a flat array, before it is needed."""
+
+    def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, values[0]).data
+        place = builder.bitcast(builder.gep(data, [values[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [place.type, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(function, [place, *(ir.Constant(_I32, n) for n in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.none(types.Array(array.dtype, 1, "C"), types.int64), emit

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from geo3d.splat.lanes import next_item
+from geo3d.splat.lanes import next_item, prefetch
 from geo3d.splat.spherical_harmonics_kernels import sh_basis, sh_gradient
 from geo3d.util.jit import njit
 
@@ -55,6 +55,7 @@ LOG2_E = f4(1.0 / math.log(2.0))
 _LARGEST = f4(1e30)
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
+_INLINE = {**_OPTIONS, "forceinline": True}
 
 
 @njit(**_OPTIONS)
@@ -363,6 +364,18 @@ def _backward_one(view, means, q, log_scales, logits, sh, count, antialiased, i,
         )
 
 
+@njit(**_INLINE)
+def _look_ahead(radius, first, last, place, flat, i, total):
+    """Ask for what Gaussians further on need: it lies all over the memory."""
+    far = min(i + 16, total - 1)
+    if radius[far] > f4(0):
+        prefetch(place, first[far])
+    near = min(i + 6, total - 1)
+    if radius[near] > f4(0):
+        for e in range(first[near], min(last[near], first[near] + 8)):
+            prefetch(flat, SUMS * np.int64(place[e]))
+
+
 @njit(**_OPTIONS)
 def project_backward(
     counter, view, means, q, log_scales, logits, sh, count, antialiased, scratch, radius, first, last, place,
@@ -376,12 +389,14 @@ def project_backward(
     `scratch` (3, 16) is this thread's own.
     """
     total = means.shape[0]
+    flat = instance_sums.reshape(-1)
     chunk = next_item(counter)
     while chunk * CHUNK < total:
         pose = poses[chunk]
         pose[:] = 0.0
         for i in range(chunk * CHUNK, min((chunk + 1) * CHUNK, total)):
             if radius[i] > f4(0):
+                _look_ahead(radius, first, last, place, flat, i, total)
                 sums = scratch[2]
                 sums[:] = f4(0)
                 for e in range(first[i], last[i]):

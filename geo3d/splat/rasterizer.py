@@ -206,7 +206,7 @@ class CpuRasterizer:
         size = int(np.prod(shape))
         kept = self._buffers.get(f"all {name}")
         if kept is None or kept.size < size:
-            kept = np.empty(size if kept is None else max(size, kept.size + kept.size // 4), dtype)
+            kept = aligned(size if kept is None else max(size, kept.size + kept.size // 4), dtype)
             self._buffers[f"all {name}"] = kept
         self._buffers[name] = array = kept[:size].reshape(shape)
         return array
