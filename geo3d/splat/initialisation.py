@@ -66,14 +66,14 @@ def gaussians_at(
     ValueError
         If there is no point, or one is not finite.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     points = np.asarray(points, np.float64)
     if len(points) == 0 or not np.isfinite(points).all():
         raise ValueError("points: expected at least one, all finite")
     neighbours = min(_NEIGHBOURS, len(points) - 1)
     if neighbours:
-        distance = cKDTree(points).query(points, neighbours + 1)[0][:, 1:].mean(axis=1)
+        distance = KDTree(points).query(points, neighbours + 1)[0][:, 1:].mean(axis=1)
         known = distance[distance > 0]
         # Coinciding points get the least distance there is; points far out do not cover the scene.
         low, high = (known.min(), 20 * np.median(known)) if len(known) else (1e-3, 1e-3)

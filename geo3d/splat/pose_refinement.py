@@ -1,4 +1,4 @@
-"""Poses that move with the training: `cam_from_world' = exp(xi) cam_from_world`, xi = (translation, rotation), one a photo.
+"""Poses that move with the training: `cam_from_world' = exp(xi) cam_from_world`, xi = (translation, rotation).
 
 The gradient by xi at 0 of the pose in use is that by [R | t]: `d rho = d t`, `d phi = sum of r_k x d r_k` over the
 columns r_k of [R | t]. Adam moves all six numbers by about the learning rate; translations count in units of the

@@ -18,7 +18,7 @@ import numpy as np
 from geo3d.cameras import Camera
 from geo3d.io import write_splat_ply
 from geo3d.io.world_frame import WorldFrame, read_georeference
-from geo3d.render.views import ViewSet, load_views
+from geo3d.render.views import PosedView, ViewSet, load_views
 from geo3d.scene import Gaussians
 from geo3d.splat.engine import CpuEngine, StepInput
 from geo3d.splat.evaluation import ViewQuality, evaluate, mean_psnr
@@ -225,7 +225,7 @@ class _Training:
             self._change(f)
         if options.target_psnr is not None and f >= self.next_look:
             self.next_look = f + _TARGET_EVERY
-            reached = mean_psnr(self._quality(perceptual=False))
+            reached = mean_psnr(self._quality(self.views.held_out))
             if reached >= options.target_psnr:
                 self.stopped = f"the target is reached: {reached:.2f} dB"
                 self.progress.note(self.stopped)
@@ -271,17 +271,18 @@ class _Training:
             found.append(StepInput(row, color, mask, background, photo.camera, pose))
         return found
 
-    def _quality(self, perceptual: bool, samples: Path | None = None, count: int = 8) -> list[ViewQuality]:
+    def _quality(
+        self, views: list[PosedView], perceptual: bool = False, samples: Path | None = None
+    ) -> list[ViewQuality]:
         background = np.array(behind(self.options), np.float32)
         f = self.clock.progress()
         return evaluate(
             lambda camera, pose: self.engine.render(camera, pose, background, f),
-            self.views.held_out,
+            views,
             self.downscale,
             self.options,
             perceptual=perceptual,
             samples=samples,
-            sample_count=count,
         )
 
     def _show(self, stage: StageProgress) -> None:
@@ -303,25 +304,14 @@ class _Training:
             "loss": self.loss,
         }
         save_state(self.checkpoint, self.engine, self.key, told)
-        if self.views.held_out:
-            first = replace(self.views, held_out=self.views.held_out[:1]).held_out
-            background = np.array(behind(self.options), np.float32)
-            f = self.clock.progress()
-            evaluate(
-                lambda camera, pose: self.engine.render(camera, pose, background, f),
-                first,
-                self.downscale,
-                self.options,
-                perceptual=False,
-                samples=self.out / "samples",
-            )
+        self._quality(self.views.held_out[:1], samples=self.out / "samples")
 
     def finish(self, frame: WorldFrame) -> TrainingReport:
         """Measure, write the result, and remove the checkpoint."""
         held_out: list[ViewQuality] = []
         if self.views.held_out:
             with self.progress.stage("measure") as stage:
-                held_out = self._quality(perceptual=True, samples=self.out / "samples")
+                held_out = self._quality(self.views.held_out, True, self.out / "samples")
                 stage.summary = f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} views held out"
         report = TrainingReport(
             self.out,
