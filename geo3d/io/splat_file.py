@@ -11,8 +11,6 @@ import numpy as np
 from geo3d.io.world_frame import WorldFrame
 from geo3d.scene import Gaussians
 
-SH_C0 = 0.28209479177387814
-"""Real spherical harmonic of degree 0: the colour of degree 0 is `0.5 + SH_C0 * sh[:, 0]`."""
 LARGEST_LOG_SCALE = 40.0
 """Beyond it the variance exp(2 s) is no float32; a smaller one than its negative is as flat as can be."""
 LARGEST_LOGIT = 16.0
