@@ -38,6 +38,17 @@ class SplatFile:
     dropped: int = 0
 
 
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Opacities of their `logits`, in the same type, without overflow."""
+    return 0.5 + 0.5 * np.tanh(0.5 * logits)
+
+
+def logit(opacities: np.ndarray) -> np.ndarray:
+    """Logits of `opacities` from 0 to 1; those of 0 and 1 are infinite."""
+    with np.errstate(divide="ignore"):
+        return np.log(opacities) - np.log1p(-opacities)
+
+
 def numpy_gaussians(gaussians: Gaussians) -> Gaussians:
     """`gaussians` with C-contiguous NumPy float32 arrays; torch tensors come off the device and their graph."""
 

@@ -195,9 +195,13 @@ def merge(*parts: Gaussians) -> Gaussians:
         )
     degree = max(part.sh_degree for part in parts)
     raised = [with_sh_degree(part, degree) for part in parts]
-    names = ("means", "quaternions", "log_scales", "logit_opacities", "sh")
     return Gaussians(
-        *(np.concatenate([getattr(part, name) for part in raised]) for name in names), parts[0].antialiased
+        np.concatenate([part.means for part in raised]),
+        np.concatenate([part.quaternions for part in raised]),
+        np.concatenate([part.log_scales for part in raised]),
+        np.concatenate([part.logit_opacities for part in raised]),
+        np.concatenate([part.sh for part in raised]),
+        parts[0].antialiased,
     )
 
 
