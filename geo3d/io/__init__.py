@@ -22,6 +22,7 @@ from geo3d.io.scene_folder import (
     write_components,
 )
 from geo3d.io.splat_file import SplatFile
+from geo3d.io.splat_glb import read_splat_glb, write_splat_glb
 from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
 from geo3d.io.splat_spz import read_spz, write_spz
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
@@ -66,6 +67,7 @@ __all__ = [
     "read_rig_json",
     "read_robot_poses",
     "read_scene",
+    "read_splat_glb",
     "read_splat_ply",
     "read_spz",
     "read_transforms",
@@ -79,6 +81,7 @@ __all__ = [
     "write_points_ply",
     "write_rig_json",
     "write_scene",
+    "write_splat_glb",
     "write_splat_ply",
     "write_spz",
     "write_transforms",
