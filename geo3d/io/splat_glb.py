@@ -33,7 +33,6 @@ _FLOAT, _BYTE = 5126, 5121
 _KINDS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
 _JSON, _BIN = 0x4E4F534A, 0x004E4942
-_MOST_NODES = 10_000
 _LEAST_BYTES = 56  # of a Gaussian in memory
 
 
@@ -209,12 +208,12 @@ def _primitives(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], np.n
         document["scenes"][document.get("scene", 0)]["nodes"] if "scenes" in document else range(len(nodes))
     )
     waiting = [(root, np.eye(4)) for root in roots]
-    seen = 0
+    seen: set[int] = set()
     while waiting:
         index, parent = waiting.pop()
-        seen += 1
-        if seen > _MOST_NODES:
-            raise ValueError(f"more than {_MOST_NODES} nodes, or they hang in a circle; corrupt")
+        if index in seen:
+            raise ValueError(f"node {index} hangs in the scene twice or in a circle; it is corrupt")
+        seen.add(index)
         node = nodes[index]
         matrix = parent @ _matrix(node)
         waiting += [(child, matrix) for child in node.get("children", [])]
