@@ -21,6 +21,8 @@ from geo3d.io.scene_folder import (
     read_mapped,
     write_components,
 )
+from geo3d.io.splat_antimatter import read_antimatter_splat, write_antimatter_splat
+from geo3d.io.splat_compressed_ply import read_compressed_ply, write_compressed_ply
 from geo3d.io.splat_file import SplatFile
 from geo3d.io.splat_glb import read_splat_glb, write_splat_glb
 from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
@@ -56,10 +58,12 @@ __all__ = [
     "mark_own",
     "pair_id",
     "pair_of",
+    "read_antimatter_splat",
     "read_calibration",
     "read_camera_json",
     "read_colmap",
     "read_components",
+    "read_compressed_ply",
     "read_georeference",
     "read_mapped",
     "read_ply",
@@ -73,10 +77,12 @@ __all__ = [
     "read_transforms",
     "scene_images",
     "undistort_scene",
+    "write_antimatter_splat",
     "write_calibration",
     "write_camera_json",
     "write_colmap",
     "write_components",
+    "write_compressed_ply",
     "write_ply",
     "write_points_ply",
     "write_rig_json",
