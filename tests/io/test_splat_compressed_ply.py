@@ -79,7 +79,7 @@ def test_files_of_splat_transform(tmp_path):
     np.testing.assert_allclose(g.sh[:, 0], [[1, 0, -1], [0, 0.5, 0.25]], atol=1e-5)
     # +0.5 of 8/256: the middle of the step that holds the number
     rest = np.array(
-        [[[0, 0, 0], [0.5] * 3, [-0.25, 0, 0.25]], [[0.25, 0.5, -0.25], [0, 0, 0.125], [-0.5, 0.75, 0]]]
+        [[[0.25, 0.5, -0.25], [0, 0, 0.125], [-0.5, 0.75, 0]], [[0, 0, 0], [0.5] * 3, [-0.25, 0, 0.25]]]
     )
     np.testing.assert_allclose(g.sh[:, 1:], rest + 1 / 64, atol=1e-6)
     np.testing.assert_allclose(sigmoid(g.logit_opacities), sigmoid(np.array([0, 3.0])), atol=0.5 / 255)
