@@ -24,6 +24,15 @@ from geo3d.io.scene_folder import (
 from geo3d.io.splat_antimatter import read_antimatter_splat, write_antimatter_splat
 from geo3d.io.splat_compressed_ply import read_compressed_ply, write_compressed_ply
 from geo3d.io.splat_file import SplatFile
+from geo3d.io.splat_formats import (
+    SPLAT_FORMATS,
+    SplatFormat,
+    SplatLoss,
+    find_splat_format,
+    read_splats,
+    splat_format_of_name,
+    splat_loss,
+)
 from geo3d.io.splat_glb import read_splat_glb, write_splat_glb
 from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
 from geo3d.io.splat_spz import read_spz, write_spz
@@ -35,6 +44,7 @@ from geo3d.io.write_calibration import FORMATS, CalibrationFormat, format_holds,
 __all__ = [
     "FORMATS",
     "SCENE_FORMATS",
+    "SPLAT_FORMATS",
     "CalibrationFormat",
     "ColmapDatabase",
     "DatabaseImage",
@@ -44,12 +54,15 @@ __all__ = [
     "PlyMesh",
     "PosePrior",
     "SplatFile",
+    "SplatFormat",
+    "SplatLoss",
     "TransformsScene",
     "TwoViewRecord",
     "UndistortedScene",
     "WorldFrame",
     "check_scene_folder",
     "colmap_format",
+    "find_splat_format",
     "forget_mapped",
     "format_holds",
     "given_files",
@@ -73,9 +86,12 @@ __all__ = [
     "read_scene",
     "read_splat_glb",
     "read_splat_ply",
+    "read_splats",
     "read_spz",
     "read_transforms",
     "scene_images",
+    "splat_format_of_name",
+    "splat_loss",
     "undistort_scene",
     "write_antimatter_splat",
     "write_calibration",
