@@ -30,10 +30,11 @@ _SUFFIXES = {
     "compressed-ply": ".compressed.ply",
     "spz": ".spz",
     "splat": ".splat",
+    "sog": ".sog",
     "glb": ".glb",
 }
 
-Format = Literal["auto", "ply", "compressed-ply", "spz", "splat", "glb"]
+Format = Literal["auto", "ply", "compressed-ply", "spz", "splat", "sog", "glb"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,8 @@ class Options(Common):
 
     geo3d export splats.ply -o splats.glb --crop=-5,-5,0,5,5,3
 
-    ply keeps every number, glb nearly; compressed-ply, spz and splat round them (it says by how much), and splat has no
-    colours that change with the direction. The unit of the world and its place on Earth go along.
+    ply keeps every number, glb nearly; compressed-ply, spz, sog and splat round them (it says by how much), and splat
+    has no colours that change with the direction. The unit of the world and its place on Earth go along.
     """
 
     source: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE|SPLATS")]

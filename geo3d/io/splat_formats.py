@@ -17,6 +17,7 @@ from geo3d.io.splat_file import SplatFile, numpy_gaussians, sigmoid, sound_rows
 from geo3d.io.splat_glb import read_splat_glb, write_splat_glb
 from geo3d.io.splat_order import by_importance, by_place, rows
 from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
+from geo3d.io.splat_sog import read_sog, write_sog
 from geo3d.io.splat_spz import read_spz, write_spz
 from geo3d.io.world_frame import WorldFrame, read_world_file
 from geo3d.scene import Gaussians
@@ -47,6 +48,7 @@ SPLAT_FORMATS = {
     "compressed-ply": SplatFormat(".compressed.ply", read_compressed_ply, write_compressed_ply, by_place),
     "spz": SplatFormat(".spz", read_spz, write_spz),
     "splat": SplatFormat(".splat", read_antimatter_splat, write_antimatter_splat, by_importance),
+    "sog": SplatFormat(".sog", read_sog, write_sog, by_place),
     "glb": SplatFormat(".glb", read_splat_glb, write_splat_glb),
 }
 """Name to format."""
@@ -106,6 +108,8 @@ def find_splat_format(path: str | os.PathLike) -> str:
             return "compressed-ply" if any(e.name == "chunk" for e in elements) else "ply"
     if head == b"NGSP" or head[:2] == b"\x1f\x8b":
         return "spz"
+    if head == b"PK\3\4":
+        return "sog"
     if head == b"glTF":
         return "glb"
     if path.suffix.lower() == ".splat":
