@@ -69,6 +69,9 @@ class ViewSet:
         RGB.
     missing : tuple of str
         Photos that the scene names and that are not there; their views are left out.
+    up : (3,) float64 or None
+        Unit vector to the sky in the world: z in scenes of geo3d and, by its custom, in a transforms.json; None where
+        the scene does not tell.
     """
 
     views: list[PosedView]
@@ -76,6 +79,7 @@ class ViewSet:
     points: np.ndarray
     point_colors: np.ndarray
     missing: tuple[str, ...] = ()
+    up: np.ndarray | None = None
 
 
 def load_views(
@@ -111,9 +115,12 @@ def load_views(
     found = find_scene(scene)
     if found.is_dir():
         model, folder, missing = _colmap(found, images)
+        upright = any(
+            (parent / "georeference.json").is_file() for parent in (found, *found.absolute().parents[:2])
+        )
     elif found.suffix.lower() == ".json":
         listed = read_transforms(found, images)
-        model, folder, missing = listed.reconstruction, listed.images, listed.missing
+        model, folder, missing, upright = listed.reconstruction, listed.images, listed.missing, True
     else:
         raise ValueError(f"{found} holds points only: give a scene with photos and poses")
     views = _posed_views(model, folder)
@@ -130,7 +137,8 @@ def load_views(
         )
     held = views[::hold_out_every] if hold_out_every and len(views) > 1 else []
     kept = [view for row, view in enumerate(views) if not held or row % hold_out_every]
-    return ViewSet(kept, held, model.points.xyz, model.points.color, tuple(missing))
+    up = np.array([0.0, 0.0, 1.0]) if upright else None
+    return ViewSet(kept, held, model.points.xyz, model.points.color, tuple(missing), up)
 
 
 def _colmap(folder: Path, images: str | os.PathLike | None) -> tuple[Reconstruction, Path, tuple[str, ...]]:
