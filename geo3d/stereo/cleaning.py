@@ -1,10 +1,10 @@
 """After the matching: what contradicts the right image, speckles, holes, and edges that follow the picture's.
 
-    check     d_left(x) is kept where |d_right(round(x - d_left(x))) - d_left(x)| <= tolerance
-    speckles  small islands that nothing joins to their surroundings are dropped
-    fill      a hole has the smaller of the disparities at its ends in the row: what is hidden is behind
-    median    of a window, each pixel with the weight exp(-|colour difference| / s_c - distance / s_d)
-              (Ma, He, Wei, Sun and Wu, "Constant time weighted median filtering for stereo matching", ICCV 2013)
+check     d_left(x) is kept where |d_right(round(x - d_left(x))) - d_left(x)| <= tolerance
+speckles  small islands that nothing joins to their surroundings are dropped
+fill      a hole has the smaller of the disparities at its ends in the row: what is hidden is behind
+median    of a window, each pixel with the weight exp(-|colour difference| / s_c - distance / s_d)
+          (Ma, He, Wei, Sun and Wu, "Constant time weighted median filtering for stereo matching", ICCV 2013)
 """
 
 import numba
@@ -156,7 +156,5 @@ def weighted_median(
     color_weight = np.exp(-np.arange(766) / (3.0 * sigma_levels)).astype(np.float32) + np.float32(1e-20)
     space_weight = np.exp(-np.arange(2 * radius + 1) / (2.0 * radius)).astype(np.float32)
     out = np.empty_like(disparity)
-    _weighted_median(
-        disparity, guide, todo, radius, color_weight, space_weight, np.float32(low), bins, out
-    )
+    _weighted_median(disparity, guide, todo, radius, color_weight, space_weight, np.float32(low), bins, out)
     return out

@@ -90,7 +90,9 @@ def census(gray: np.ndarray, radius_y: int = 3, radius_x: int = 4) -> np.ndarray
     return out
 
 
-def cost_volume(left: np.ndarray, right: np.ndarray, low: int, count: int, options: SemiGlobalOptions) -> np.ndarray:
+def cost_volume(
+    left: np.ndarray, right: np.ndarray, low: int, count: int, options: SemiGlobalOptions
+) -> np.ndarray:
     """C of a pair.
 
     Parameters
@@ -163,7 +165,9 @@ def _volume(left_bits, right_bits, left, right, low, count, census_weight, diffe
             for d in range(size):
                 target[d] = np.uint8(count_ones(own_bits ^ bit_row[d]))
             for d in range(size):
-                difference = np.int32(abs(red - red_row[d]) + abs(green - green_row[d]) + abs(blue - blue_row[d]))
+                difference = np.int32(
+                    abs(red - red_row[d]) + abs(green - green_row[d]) + abs(blue - blue_row[d])
+                )
                 difference = np.int32(min(difference, limit) * difference_weight) >> 4
                 value = np.int32(np.int32(target[d]) * census_weight + difference)
                 target[d] = np.uint8(min(value, np.int32(255)))

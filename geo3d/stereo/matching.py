@@ -95,7 +95,11 @@ def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = N
 
 
 def _finish(
-    found: Matched, left: np.ndarray, notes: tuple[str, ...], options: StereoOptions, settings: SemiGlobalOptions
+    found: Matched,
+    left: np.ndarray,
+    notes: tuple[str, ...],
+    options: StereoOptions,
+    settings: SemiGlobalOptions,
 ) -> DisparityMap:
     """Clean, fill, and say what is to be said."""
     sparse = found.checked.copy()

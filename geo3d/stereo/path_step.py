@@ -19,7 +19,9 @@ from numba.core import types
 from numba.extending import intrinsic
 
 LANES = 16
-HIGH = 0x3FFF  # of what lies outside of the range of disparities: never the smallest, and P1 can be added to it
+HIGH = (
+    0x3FFF  # of what lies outside of the range of disparities: never the smallest, and P1 can be added to it
+)
 
 _BYTES = types.Array(types.uint8, 1, "C")
 _SHORTS = types.Array(types.uint16, 1, "C")
@@ -91,9 +93,7 @@ def _step(count: int, add: bool) -> Any:
         before = [builder.load(entry(0, k)) for k in range(count)]
         after = [builder.load(entry(1, k)) for k in range(count)]
         lows = [builder.load(entry(2, k)) for k in range(count)]
-        jumps = [
-            constant(builder.add(low, builder.load(entry(3, k)))) for k, low in enumerate(lows)
-        ]
+        jumps = [constant(builder.add(low, builder.load(entry(3, k)))) for k, low in enumerate(lows)]
         low_vectors = [constant(low) for low in lows]
         penalty = constant(small)
         start, loop, end = (

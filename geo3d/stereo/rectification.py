@@ -216,8 +216,7 @@ def _virtual_camera(
         if not both.any():
             raise ValueError(
                 "the cameras see nothing in common within the field of view of the rectified images; check the poses "
-                "of the calibration"
-                + ("" if options.fov_deg is None else ", or give a larger fov_deg")
+                "of the calibration" + ("" if options.fov_deg is None else ", or give a larger fov_deg")
             )
         outer = np.array([*_ends(x, either.any(axis=0)), *_ends(y, either.any(axis=1))])
         window = outer

@@ -43,7 +43,9 @@ def penalties(p1: int, p2: int, edge_levels: float) -> np.ndarray:
     return np.maximum(np.round(falling), np.ceil(1.5 * p1)).astype(np.int64)
 
 
-def aggregate_reference(costs: np.ndarray, gray: np.ndarray, p1: int, p2: np.ndarray, paths: int) -> np.ndarray:
+def aggregate_reference(
+    costs: np.ndarray, gray: np.ndarray, p1: int, p2: np.ndarray, paths: int
+) -> np.ndarray:
     """S, (H, W, D) int64, from the costs (H, W, D) uint8; pixel by pixel, as the formula says."""
     height, width, _ = costs.shape
     total = np.zeros(costs.shape, np.int64)
@@ -152,7 +154,23 @@ def _aggregate(costs, sums, gray, p1, p2, directions, buffers, lows, lanes):
     middle = height // 2
     for half in numba.prange(2):
         stop = middle if half == 0 else height - middle
-        _sweep(costs, sums, gray, p1, p2, directions, buffers[half], lows[half], lanes, 0, stop, half == 1, False)
+        _sweep(
+            costs, sums, gray, p1, p2, directions, buffers[half], lows[half], lanes, 0, stop, half == 1, False
+        )
     for half in numba.prange(2):
         start = middle if half == 0 else height - middle
-        _sweep(costs, sums, gray, p1, p2, directions, buffers[half], lows[half], lanes, start, height, half == 1, True)
+        _sweep(
+            costs,
+            sums,
+            gray,
+            p1,
+            p2,
+            directions,
+            buffers[half],
+            lows[half],
+            lanes,
+            start,
+            height,
+            half == 1,
+            True,
+        )
