@@ -30,8 +30,12 @@ from geo3d.io.scene_folder import (
     read_mapped,
     write_components,
 )
+from geo3d.io.splat_file import SplatFile
+from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
+from geo3d.io.splat_spz import read_spz, write_spz
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
+from geo3d.io.world_frame import WorldFrame, read_georeference
 from geo3d.io.write_calibration import FORMATS, CalibrationFormat, format_holds, write_calibration
 
 __all__ = [
@@ -45,9 +49,11 @@ __all__ = [
     "NamedCamera",
     "PlyMesh",
     "PosePrior",
+    "SplatFile",
     "TransformsScene",
     "TwoViewRecord",
     "UndistortedScene",
+    "WorldFrame",
     "check_scene_folder",
     "colmap_format",
     "find_scene",
@@ -63,6 +69,7 @@ __all__ = [
     "read_camera_json",
     "read_colmap",
     "read_components",
+    "read_georeference",
     "read_mapped",
     "read_pfm",
     "read_ply",
@@ -71,6 +78,8 @@ __all__ = [
     "read_rig_json",
     "read_robot_poses",
     "read_scene",
+    "read_splat_ply",
+    "read_spz",
     "read_transforms",
     "scene_images",
     "undistort_scene",
@@ -84,5 +93,7 @@ __all__ = [
     "write_points_ply",
     "write_rig_json",
     "write_scene",
+    "write_splat_ply",
+    "write_spz",
     "write_transforms",
 ]
