@@ -6,10 +6,19 @@ from geo3d.io.colmap import colmap_format, read_colmap, write_colmap
 from geo3d.io.database import ColmapDatabase
 from geo3d.io.database_schema import DatabaseImage, PosePrior, TwoViewRecord, pair_id, pair_of
 from geo3d.io.hloc import HlocImport, import_hloc
+from geo3d.io.pfm import read_pfm, write_pfm
 from geo3d.io.ply import PlyMesh, read_ply, write_ply
+from geo3d.io.png16 import read_png16, write_png16
 from geo3d.io.rig_json import read_rig_json, write_rig_json
 from geo3d.io.robot_poses import read_robot_poses
-from geo3d.io.scene_files import SCENE_FORMATS, read_scene, scene_images, write_points_ply, write_scene
+from geo3d.io.scene_files import (
+    SCENE_FORMATS,
+    find_scene,
+    read_scene,
+    scene_images,
+    write_points_ply,
+    write_scene,
+)
 from geo3d.io.scene_folder import (
     GivenFiles,
     check_scene_folder,
@@ -63,6 +72,7 @@ __all__ = [
     "WorldFrame",
     "check_scene_folder",
     "colmap_format",
+    "find_scene",
     "find_splat_format",
     "forget_mapped",
     "format_holds",
@@ -80,7 +90,9 @@ __all__ = [
     "read_compressed_ply",
     "read_georeference",
     "read_mapped",
+    "read_pfm",
     "read_ply",
+    "read_png16",
     "read_rig",
     "read_rig_json",
     "read_robot_poses",
@@ -101,7 +113,9 @@ __all__ = [
     "write_colmap",
     "write_components",
     "write_compressed_ply",
+    "write_pfm",
     "write_ply",
+    "write_png16",
     "write_points_ply",
     "write_rig_json",
     "write_scene",
