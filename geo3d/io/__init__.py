@@ -43,6 +43,7 @@ from geo3d.io.splat_formats import (
     splat_loss,
 )
 from geo3d.io.splat_glb import read_splat_glb, write_splat_glb
+from geo3d.io.splat_html import write_splat_html
 from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
 from geo3d.io.splat_sog import read_sog, write_sog
 from geo3d.io.splat_spz import read_spz, write_spz
@@ -121,6 +122,7 @@ __all__ = [
     "write_scene",
     "write_sog",
     "write_splat_glb",
+    "write_splat_html",
     "write_splat_ply",
     "write_spz",
     "write_transforms",
