@@ -33,9 +33,10 @@ _SUFFIXES = {
     "sog": ".sog",
     "glb": ".glb",
     "html": ".html",
+    "mesh": ".glb",
 }
 
-Format = Literal["auto", "ply", "compressed-ply", "spz", "splat", "sog", "glb", "html"]
+Format = Literal["auto", "ply", "compressed-ply", "spz", "splat", "sog", "glb", "html", "mesh"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +72,20 @@ class Options(Common):
     max_sh_degree: Annotated[OptionalWhole, arg(help_behavior_hint="")] = None
     """Cut off finer changes of colour with the direction: 0 (none) to 3."""
 
+    voxel: Annotated[OptionalNumber, arg(help_behavior_hint="(default: as fine as the views show)")] = None
+    """Of a mesh: size of the smallest detail, in the units of the world."""
+
 
 def run(options: Options, session: Session) -> int:
     """Read, edit, write, and say what was lost."""
     source, scene = _source(options)
     format, target = _target(options, source)
+    if format == "mesh" and scene is None:
+        raise UsageError(
+            f"{options.source}: a mesh is seen from where the photos were; give the scene's folder"
+        )
+    if format != "mesh" and options.voxel is not None:
+        raise UsageError("--voxel is of --format mesh: leave it out")
     from geo3d.io import SPLAT_FORMATS, read_splats, splat_loss
 
     file = read_splats(source)
@@ -85,6 +95,9 @@ def run(options: Options, session: Session) -> int:
         raise ValueError(
             f"none of the {len(file.gaussians):,} Gaussians of {source} is left; nothing is written"
         )
+    if format == "mesh":
+        assert scene is not None
+        return _mesh(scene, target, gaussians, options, session)
     SPLAT_FORMATS[format].write(target, gaussians, frame)
     loss = splat_loss(target, format, gaussians)
     size = target.stat().st_size
@@ -108,6 +121,18 @@ def run(options: Options, session: Session) -> int:
         bytes=size,
         world=frame.to_json(),
         loss=None if loss is None else asdict(loss),
+    )
+    return 0
+
+
+def _mesh(scene: Path, target: Path, gaussians: Gaussians, options: Options, session: Session) -> int:
+    from geo3d.cli.export_mesh import export_mesh
+
+    mesh = export_mesh(scene, target, gaussians, options.voxel, session)
+    size = target.stat().st_size
+    session.say(f"{target}: {mesh.faces:,} triangles, {_size(size)}, finest detail {mesh.voxel:.2g}")
+    session.result(
+        out=str(target), format="mesh", points=mesh.points, faces=mesh.faces, voxel=mesh.voxel, bytes=size
     )
     return 0
 
@@ -139,10 +164,14 @@ def _target(options: Options, source: Path) -> tuple[str, Path]:
         format = found
     if target is None:
         stem = source.name.removesuffix(source.suffix).removesuffix(".compressed")
-        target = source.with_name(stem + _SUFFIXES[format])
+        target = source.with_name("mesh.glb" if format == "mesh" else stem + _SUFFIXES[format])
     if target.exists() and (target.is_dir() or target.samefile(source)):
         what = "a folder" if target.is_dir() else "the source"
         raise UsageError(f"{target} is {what}; give another file as -o")
+    if format == "mesh" and target.suffix.lower() not in (".glb", ".ply"):
+        raise UsageError(f"-o {target}: a mesh is written as .glb or .ply")
+    if options.voxel is not None and not options.voxel > 0:
+        raise UsageError(f"--voxel {options.voxel:g}: expected a length above 0")
     corners = options.crop
     if corners is not None and (len(corners) != 6 or any(a > b for a, b in zip(corners[:3], corners[3:]))):
         raise UsageError(

@@ -6,15 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geo3d.cameras import Camera
 from geo3d.cli.app import run
+from geo3d.geometry import SE3
 from geo3d.io import (
     SPLAT_FORMATS,
     WorldFrame,
     find_splat_format,
+    read_ply,
     read_splats,
     splat_format_of_name,
+    write_colmap,
     write_splat_ply,
 )
+from geo3d.scene import Gaussians, Reconstruction, View
 from tests.io.splats import FRAME, make_gaussians
 
 READ = [name for name, known in SPLAT_FORMATS.items() if known.read]
@@ -104,6 +109,33 @@ def test_crop_opacity_and_degree(scene: Path, capsys) -> None:
     assert answer(capsys)["left_out"] == 300 - kept.sum() > 0
 
 
+def test_a_mesh_lies_where_the_splats_do(tmp_path: Path, capsys) -> None:
+    """A floor of flat, opaque splats, seen by six cameras above it."""
+    scene, half = tmp_path / "scene", 24
+    grid = np.stack(np.meshgrid(*[np.linspace(-1.2, 1.2, 2 * half)] * 2), -1).reshape(-1, 2)
+    n = len(grid)
+    floor = Gaussians(
+        np.column_stack([grid, np.zeros(n)]).astype(np.float32),
+        np.tile(np.eye(1, 4, dtype=np.float32), (n, 1)),
+        np.tile(np.log([0.05, 0.05, 0.003]).astype(np.float32), (n, 1)),
+        np.full(n, 6, np.float32),
+        np.tile(np.array([1.0, 0, -1.0], np.float32), (n, 1, 1)),
+    )
+    write_splat_ply(scene / "splats" / "splats.ply", floor, FRAME)
+    down = np.diag([1.0, -1, -1])
+    places = [[x, y, 2.0] for x in (-0.3, 0, 0.3) for y in (-0.2, 0.2)]
+    views = {i: View(f"{i}.jpg", 1, SE3(down, -down @ place)) for i, place in enumerate(places, 1)}
+    camera = Camera("PINHOLE", 160, 120, [150, 150, 80, 60])
+    write_colmap(Reconstruction({1: camera}, views), scene / "sparse" / "0")
+    out = tmp_path / "floor.ply"
+    assert run(["export", str(scene), "--format", "mesh", "-o", str(out), "--voxel", "0.04", "--json"]) == 0
+    mesh = read_ply(out)
+    assert mesh.faces is not None and answer(capsys)["faces"] == len(mesh.faces) > 500
+    assert np.abs(mesh.points[:, 2]).max() < 0.04 and np.ptp(mesh.points[:, :2], axis=0).min() > 1.2
+    assert run(["export", str(scene), "--format", "mesh", "--quiet"]) == 0
+    assert (scene / "splats" / "mesh.glb").read_bytes()[:4] == b"glTF"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -116,6 +148,11 @@ def test_crop_opacity_and_degree(scene: Path, capsys) -> None:
         (["scene", "-o", "x.spz", "--min-opacity", "7"], 2, "--min-opacity 7: expected from 0 to 1"),
         (["scene", "-o", "x.spz", "--max-sh-degree", "5"], 2, "--max-sh-degree 5"),
         (["scene", "-o", "x.spz", "--crop", "50,50,50,60,60,60"], 1, "none of the 300 Gaussians"),
+        (["scene", "--format", "mesh", "-o", "x.obj"], 2, "written as .glb or .ply"),
+        (["scene", "--format", "mesh", "--voxel", "0"], 2, "--voxel 0: expected a length above 0"),
+        (["scene", "--format", "spz", "--voxel", "1"], 2, "--voxel is of --format mesh"),
+        (["scene/splats/splats.ply", "--format", "mesh"], 1, "no scene in"),
+        (["copy.ply", "--format", "mesh"], 2, "give the scene's folder"),
         (["nowhere.ply", "-o", "x.spz"], 2, "does not exist"),
         (["empty", "-o", "x.spz"], 2, "train it first, geo3d train"),
         (["other.txt", "-o", "x.spz"], 1, "no file of Gaussians"),
@@ -126,6 +163,7 @@ def test_what_is_refused(scene: Path, capsys, monkeypatch, words: list[str], cod
     monkeypatch.chdir(scene.parent)
     Path("empty").mkdir()
     Path("other.txt").write_text("hello")
+    Path("copy.ply").write_bytes((scene / "splats" / "splats.ply").read_bytes())
     Path("cut.ply").write_bytes((scene / "splats" / "splats.ply").read_bytes()[:-1])
     assert run(["export", *words]) == code
     error = capsys.readouterr().err

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -76,6 +77,8 @@ class Page:
 @contextmanager
 def chromium(profile: Path) -> Iterator[Page]:
     """A page in a browser of its own, whose files lie in the folder `profile`."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert program is not None, "this test needs a browser: apt-get install chromium"
     (to_read, send), (receive, to_write) = os.pipe(), os.pipe()
 
     def fds() -> None:
@@ -85,7 +88,7 @@ def chromium(profile: Path) -> Iterator[Page]:
         os.dup2(14, 4)
 
     process = subprocess.Popen(
-        ["chromium", *_FLAGS, f"--user-data-dir={profile}"],
+        [program, *_FLAGS, f"--user-data-dir={profile}"],
         preexec_fn=fds,
         close_fds=False,
         stdout=subprocess.DEVNULL,
