@@ -56,7 +56,7 @@ def fuse_mesh(
     Parameters
     ----------
     render_view : RenderView
-        Has to give `median_depth`.
+        Has to give `median_depth`, and to render before a black background.
     cameras : sequence of Camera
         PINHOLE, one a pose.
     poses : sequence of SE3
@@ -102,7 +102,9 @@ def fuse_mesh(
             depth = np.where((depth > 0) & (depth <= max_depth), depth, np.float32(0))
             if depth.any():
                 _check_voxel(depth, voxel, grid.hashmap().size())
-                _integrate(o3d, grid, depth, np.asarray(view.color, np.float32), camera, pose)
+                # Before black the colour is alpha times that of the surface.
+                color = np.asarray(view.color) / np.maximum(np.asarray(view.alpha), 0.5)[..., None]
+                _integrate(o3d, grid, depth, color.astype(np.float32), camera, pose)
             stage.update(number)
     found = _surface(grid, min(_LEAST_VIEWS, len(poses))) if grid.hashmap().size() else None
     if found is None:
