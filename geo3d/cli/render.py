@@ -184,8 +184,11 @@ def _read_splats(path: Path) -> Gaussians:
 
 
 def _renderer(gaussians: Gaussians, options: Options) -> RenderView:
+    from geo3d.gpu import why_not
     from geo3d.splat import RenderOptions, render
 
+    if options.backend == "cuda" and (trouble := why_not()) is not None:
+        raise ValueError(f"--backend cuda cannot run here: {trouble}. Or leave it out: the CPU renders too")
     settings = RenderOptions(
         backend=options.backend,
         background=(1.0, 1.0, 1.0) if options.background == "white" else (0.0, 0.0, 0.0),

@@ -178,6 +178,14 @@ def test_what_is_refused(scene, tmp_path, capsys, monkeypatch, words, code, expe
     assert [p.name for p in tmp_path.iterdir()] == ["pose.json"]
 
 
+def test_a_gpu_that_is_not_there_is_told(scene, tmp_path, capsys, monkeypatch):
+    import geo3d.gpu
+
+    monkeypatch.setattr(geo3d.gpu, "why_not", lambda: "no NVIDIA driver is installed")
+    code, _, error = answer(capsys, str(scene), "--backend", "cuda", "-o", str(tmp_path / "v.mp4"))
+    assert code == 1 and "--backend cuda cannot run here: no NVIDIA driver" in error
+
+
 def test_scenes_without_splats(tmp_path, capsys):
     code, _, error = answer(capsys, str(tmp_path), "-o", str(tmp_path / "v.mp4"))
     assert code == 2 and f"geo3d train {tmp_path}" in error
