@@ -47,8 +47,8 @@ class Options(Common):
     """
 
     source: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE|SPLATS")]
-    """Scene with splats/splats.ply, as `geo3d train` leaves it (or its transforms.json), or a file of splats (.ply, .spz,
-    .splat, .glb, ...)."""
+    """Scene with splats/splats.ply, as `geo3d train` leaves it, or its transforms.json; or a file of splats (.ply,
+    .spz, .splat, .glb, ...)."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Video (.mp4), image (.png, with --pose), or folder for the frames of a path as PNG."""
