@@ -1,9 +1,9 @@
 """The viewer: a scene in the browser, served by viser. `geo3d view` starts it; from Python:
 
-    viewer = Viewer(load_viewer_scene(Path("scene")))
-    print(viewer.address)
-    ...
-    viewer.stop()
+viewer = Viewer(load_viewer_scene(Path("scene")))
+print(viewer.address)
+...
+viewer.stop()
 """
 
 from __future__ import annotations
@@ -82,6 +82,16 @@ class Viewer:
         host = "127.0.0.1" if self._host in ("0.0.0.0", "") else self._host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.server.get_port()}"
 
+    @property
+    def about(self) -> str:
+        """What it says of the scene, as HTML."""
+        return self._about.content
+
+    @property
+    def training(self) -> str:
+        """What it says of a training, as HTML."""
+        return self._training.content
+
     def stop(self) -> None:
         """End the server and what runs beside it."""
         self._stopping.set()
@@ -90,7 +100,11 @@ class Viewer:
         stop_server(self.server)
 
     def show_splats(self, gaussians: Gaussians) -> None:
-        """Show these `gaussians` (world, NumPy) in place of those shown before."""
+        """Show these `gaussians` (world, NumPy) in place of those shown before; the first hide the points."""
+        if self.nodes.splats is None:
+            self._splats_box.visible = True
+            self._points_box.value = False
+            self.nodes.show_points(False)
         splats = shown_splats(gaussians, self.scene.display_from_world)
         self.nodes.set_splats(splats)
         count = f"{len(splats.centers):,}"
@@ -100,17 +114,16 @@ class Viewer:
     def _build_controls(self) -> None:
         gui, nodes, scene = self.server.gui, self.nodes, self.scene
         with gui.add_folder("Show"):
-            for label, show, visible in (
-                ("Points", nodes.show_points, len(scene.points) > 0),
-                ("Cameras", nodes.show_cameras, len(scene.cameras) > 0),
-                ("Splats", nodes.show_splats, scene.splat_file is not None),
-            ):
-                box = gui.add_checkbox(label, True, visible=visible)
-                box.on_update(lambda event, show=show: show(event.target.value))
-            points = gui.add_slider("Point size", 0.1, 5.0, 0.1, 1.0)
-            points.on_update(lambda event: nodes.point_size(event.target.value))
-            cameras = gui.add_slider("Camera size", 0.1, 5.0, 0.1, 1.0)
-            cameras.on_update(lambda event: nodes.camera_scale(event.target.value))
+            self._points_box = gui.add_checkbox("Points", True, visible=len(scene.points) > 0)
+            self._points_box.on_update(lambda event: nodes.show_points(event.target.value))
+            cameras = gui.add_checkbox("Cameras", True, visible=len(scene.cameras) > 0)
+            cameras.on_update(lambda event: nodes.show_cameras(event.target.value))
+            self._splats_box = gui.add_checkbox("Splats", True, visible=False)
+            self._splats_box.on_update(lambda event: nodes.show_splats(event.target.value))
+            size = gui.add_slider("Point size", 0.1, 5.0, 0.1, 1.0)
+            size.on_update(lambda event: nodes.point_size(event.target.value))
+            size = gui.add_slider("Camera size", 0.1, 5.0, 0.1, 1.0)
+            size.on_update(lambda event: nodes.camera_scale(event.target.value))
         with gui.add_folder("Tools"):
             self.measure = MeasureTool(self.server, nodes)
             self.screenshot = ScreenshotTool(self.server, scene.folder / "views")

@@ -81,9 +81,9 @@ def training_state(metrics_file: Path) -> TrainingState:
     """What `metrics.json` tells; what is missing or of another type counts as not known."""
     record = read_json_object(metrics_file)
     return TrainingState(
-        step=_whole(record.get("step")),
+        step=_whole(record.get("steps")),
         psnr_db=_number(record.get("psnr_db")),
-        count=_whole(record.get("count")),
+        count=_whole(record.get("gaussians")),
     )
 
 

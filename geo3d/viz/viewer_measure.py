@@ -54,9 +54,11 @@ def distance_text(scene: ViewerScene, first: np.ndarray, second: np.ndarray) -> 
     """
     step = np.asarray(second, np.float64) - first
     unit = "m" if scene.metres else "units"
-    words = [f"{_number(np.linalg.norm(step))} {unit}"]
+    words = [f"{_number(float(np.linalg.norm(step)))} {unit}"]
     if scene.level:
-        words.append(f"level {_number(np.hypot(step[0], step[1]))}, height {_number(step[2], '+')}")
+        words.append(
+            f"level {_number(float(np.hypot(step[0], step[1])))}, height {_number(float(step[2]), '+')}"
+        )
     if not scene.metres:
         words.append("the scale is arbitrary")
     elif np.isfinite(scene.scale_std):

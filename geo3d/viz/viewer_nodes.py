@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ POINT_SIZE = 0.004 * REACH
 """Of points, at first."""
 
 _COLOR = (30, 110, 200)  # of frusta
+_LINE = 0.04  # thickness of its lines, of the depth of a frustum
 _MANY = 200  # cameras from which on thumbnails are smaller
 _THUMBNAIL_PX, _SMALL_THUMBNAIL_PX = 192, 64
 
@@ -39,7 +40,7 @@ class SceneNodes:
     """
 
     def __init__(
-        self, server: viser.ViserServer, scene: ViewerScene, on_camera: Callable[[int, object], None]
+        self, server: viser.ViserServer, scene: ViewerScene, on_camera: Callable[[int, Any], None]
     ) -> None:
         self.scene = scene
         self.points = scene.display_from_world.act(scene.points).astype(np.float32)
@@ -57,7 +58,7 @@ class SceneNodes:
         self.camera_nodes = [self._add_camera(row, on_camera) for row in range(len(scene.cameras))]
         self.camera_scale(1.0)
 
-    def _add_camera(self, row: int, on_camera: Callable[[int, object], None]) -> viser.CameraFrustumHandle:
+    def _add_camera(self, row: int, on_camera: Callable[[int, Any], None]) -> viser.CameraFrustumHandle:
         camera = self.scene.cameras[row]
         rotation, centre = self.scene.display_pose(camera.world_from_cam)
         node = self._server.scene.add_camera_frustum(
@@ -65,8 +66,6 @@ class SceneNodes:
             camera.fov_y_rad,
             camera.aspect,
             color=_COLOR,
-            thickness=1.5,
-            thickness_units="screen",
             variant="wireframe" if camera.photo else "filled",
             wxyz=matrix_to_quaternion(rotation),
             position=centre,
@@ -88,6 +87,7 @@ class SceneNodes:
             # viser draws a pyramid of a given volume; this is the scale that makes it so deep.
             y = np.tan(camera.fov_y_rad / 2)
             node.scale = float(depth * np.cbrt(y * y * camera.aspect / 3))
+            node.thickness = _LINE * depth
 
     def point_size(self, factor: float) -> None:
         """Draw points `factor` times as large as at first."""

@@ -129,14 +129,22 @@ def load_viewer_scene(path: Path) -> ViewerScene:
         return _arranged(path, path.parent, Reconstruction(), read_splats(path), path, [])
     root = _root(path)
     splat_file = root / "splats" / "splats.ply" if path.is_dir() else None
-    splats = read_splats(splat_file) if splat_file is not None and splat_file.is_file() else None
+    there = splat_file is not None and splat_file.is_file()
+    notes: list[str] = []
+    splats = None
     try:
         model = read_scene(path)
     except FileNotFoundError:
-        if splats is None:
+        if not there:
             raise
         model = Reconstruction()
-    notes = []
+    if splat_file is not None and there:
+        try:
+            splats = read_splats(splat_file)
+        except ValueError as error:
+            if not model.registered() and not len(model.points):
+                raise
+            notes.append(f"the splats are not shown: {error}")
     others = [f for f in (root / "sparse").glob("[1-9]*") if f.name.isdecimal()] if path == root else []
     if others:
         more = f"{len(others)} more models" if len(others) > 1 else "one more model"
@@ -185,7 +193,9 @@ def _arranged(
     views = model.registered()
     gaussians = splats.gaussians if splats is not None and len(splats.gaussians) else None
     if not views and not len(points) and gaussians is None:
-        raise ValueError(f"{path} holds no camera with a pose, no point and no splat: there is nothing to show")
+        raise ValueError(
+            f"{path} holds no camera with a pose, no point and no splat: there is nothing to show"
+        )
     frame = _display_frame(model, gaussians, place)
     near = np.abs(frame.act(points.xyz)).max(axis=1, initial=0.0) < _FARTHEST
     if lost + (far := int((~near).sum())):
@@ -228,7 +238,7 @@ def _place(folder: Path, splats: SplatFile | None) -> dict[str, Any]:
 
 def _finite(points: Points) -> tuple[Points, int]:
     """The points that are finite, and how many are not."""
-    good = np.isfinite(points.xyz).all(axis=1)
+    good = np.asarray(np.isfinite(points.xyz).all(axis=1))
     return (points, 0) if good.all() else (points.subset(good), int((~good).sum()))
 
 

@@ -66,7 +66,9 @@ def _try_port(host: str, port: int) -> None:
             trial.bind(address)
             trial.listen(1)
     except (socket.gaierror, UnicodeError):
-        raise OSError(f"the host {host!r} is not known; give an address of this machine, as 127.0.0.1") from None
+        raise OSError(
+            f"the host {host!r} is not known; give an address of this machine, as 127.0.0.1"
+        ) from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise _taken(host, port) from None

@@ -43,6 +43,21 @@ class Page:
         data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         return np.asarray(Image.open(BytesIO(data)).convert("RGB"))
 
+    def open(self, address: str) -> None:
+        """Load a page in place of the one that is open."""
+        self.call("Page.navigate", url=address)
+
+    def click_text(self, text: str) -> None:
+        """Click the control whose label or caption is a text."""
+        find = """(text) => {
+            const found = [...document.querySelectorAll('label, button')].find(e => e.textContent.trim() === text);
+            const control = found && found.htmlFor ? document.getElementById(found.htmlFor) : found;
+            if (control) control.click();
+            return Boolean(control);
+        }"""
+        answer = self.call("Runtime.evaluate", expression=f"({find})({json.dumps(text)})", returnByValue=True)
+        assert answer["result"].get("value") is True, f"the page has no {text!r}: {answer}"
+
     def click(self, x: float, y: float) -> None:
         """Click at a pixel of the page."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
@@ -57,7 +72,13 @@ def browser(profile: Path, width: int = 1200, height: int = 800) -> Iterator[Pag
     from websockets.sync.client import connect
 
     assert PROGRAM is not None
-    command = [PROGRAM, *_FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"]
+    command = [
+        PROGRAM,
+        *_FLAGS,
+        f"--user-data-dir={profile}",
+        f"--window-size={width},{height}",
+        "about:blank",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         port = _port(profile / "DevToolsActivePort")
