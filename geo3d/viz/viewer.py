@@ -18,6 +18,7 @@ from geo3d.scene import Gaussians
 from geo3d.viz.viewer_live import LiveFiles, TrainingState, watch
 from geo3d.viz.viewer_look import look_from, start_view
 from geo3d.viz.viewer_nodes import SceneNodes
+from geo3d.viz.viewer_path import PathTool
 from geo3d.viz.viewer_scene import REACH, ViewerScene
 from geo3d.viz.viewer_server import start_server, stop_server
 from geo3d.viz.viewer_splats import shown_splats
@@ -120,13 +121,15 @@ class Viewer:
             cameras.on_update(lambda event: nodes.show_cameras(event.target.value))
             self._splats_box = gui.add_checkbox("Splats", True, visible=False)
             self._splats_box.on_update(lambda event: nodes.show_splats(event.target.value))
-            size = gui.add_slider("Point size", 0.1, 5.0, 0.1, 1.0)
+            size = gui.add_slider("Point size", 0.1, 5.0, 0.1, 1.0, visible=self._points_box.visible)
             size.on_update(lambda event: nodes.point_size(event.target.value))
-            size = gui.add_slider("Camera size", 0.1, 5.0, 0.1, 1.0)
+            size = gui.add_slider("Camera size", 0.1, 5.0, 0.1, 1.0, visible=cameras.visible)
             size.on_update(lambda event: nodes.camera_scale(event.target.value))
         with gui.add_folder("Tools"):
             self.measure = MeasureTool(self.server, nodes)
             self.screenshot = ScreenshotTool(self.server, scene.folder / "views")
+        with gui.add_folder("Camera path"):
+            self.path = PathTool(self.server, nodes, scene.folder / "views", self._stopping)
 
     def _tell(self) -> None:
         """What is shown, in figures, and what is not."""

@@ -26,7 +26,7 @@ def test_a_click_beside_a_lone_point_finds_it(seed: int, dx: float, dy: float) -
     depth = rng.uniform(0.1, 100)
     pixel = rng.uniform([10, 10], [790, 590])
     point = CAMERA.unproject(pixel) * depth
-    assert pick(point[None], np.zeros(3), ray(pixel + [dx, dy]), 600, FOV) == 0
+    assert pick(point[None], np.zeros(3), ray(pixel + np.array([dx, dy])), 600, FOV) == 0
     assert pick(point[None], np.zeros(3), ray(pixel + 15), 600, FOV) is None
     assert pick(-point[None], np.zeros(3), ray(pixel), 600, FOV) is None  # behind the eye
 
