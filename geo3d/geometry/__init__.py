@@ -13,9 +13,11 @@ from geo3d.geometry.quaternions import (
 from geo3d.geometry.se3 import SE3
 from geo3d.geometry.sim3 import Sim3
 from geo3d.geometry.so3 import SO3, closest_rotation, rotation_angle, skew
+from geo3d.geometry.spherical_harmonics import SH_C0, sh_basis, sh_rotation
 
 __all__ = [
     "SE3",
+    "SH_C0",
     "SO3",
     "EnuFrame",
     "Sim3",
@@ -29,6 +31,8 @@ __all__ = [
     "quaternion_slerp",
     "quaternion_to_matrix",
     "rotation_angle",
+    "sh_basis",
+    "sh_rotation",
     "skew",
     "to_homogeneous",
     "umeyama",

@@ -23,6 +23,7 @@ from geo3d.io.scene_folder import (
 )
 from geo3d.io.splat_file import SplatFile
 from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
+from geo3d.io.splat_spz import read_spz, write_spz
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
 from geo3d.io.world_frame import WorldFrame, read_georeference
@@ -66,6 +67,7 @@ __all__ = [
     "read_robot_poses",
     "read_scene",
     "read_splat_ply",
+    "read_spz",
     "read_transforms",
     "scene_images",
     "undistort_scene",
@@ -78,5 +80,6 @@ __all__ = [
     "write_rig_json",
     "write_scene",
     "write_splat_ply",
+    "write_spz",
     "write_transforms",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from geo3d.geometry import SE3, Sim3
-from geo3d.io import SplatFile, read_scene, read_splat_ply, scene_images
+from geo3d.io import SplatFile, read_scene, read_splat_ply, read_spz, scene_images
 from geo3d.scene import Gaussians, Points, Reconstruction
 from geo3d.sfm.georeference_up import estimate_up
 from geo3d.util.files import path_inside, read_json_object
@@ -169,7 +169,7 @@ def read_splats(path: Path) -> SplatFile:
     ValueError
         If the file at `path` is corrupt, or of something else.
     """
-    return read_splat_ply(path)
+    return read_spz(path) if path.suffix.lower() == ".spz" else read_splat_ply(path)
 
 
 def _root(path: Path) -> Path:

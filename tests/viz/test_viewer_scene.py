@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from geo3d.cameras import Camera
 from geo3d.geometry import EnuFrame
-from geo3d.io import WorldFrame, read_colmap, write_colmap, write_ply, write_scene, write_splat_ply
+from geo3d.io import WorldFrame, read_colmap, write_colmap, write_ply, write_scene, write_splat_ply, write_spz
 from geo3d.scene import Reconstruction
 from geo3d.synthetic import make_scene
 from geo3d.viz import viewer_scene
@@ -155,6 +155,16 @@ def test_splats_tell_their_unit_themselves(tmp_path: Path) -> None:
     write_splat_ply(tmp_path / "s.ply", ball(3), WorldFrame(True, EnuFrame(46.0, 8.0, 400.0)))
     shown = load_viewer_scene(tmp_path / "s.ply")
     assert shown.metres and shown.level
+
+
+def test_spz(tmp_path: Path) -> None:
+    write_spz(tmp_path / "s.spz", ball(3, (1.0, 2.0, 3.0)))
+    shown = load_viewer_scene(tmp_path / "s.spz")
+    assert shown.splats is not None
+    np.testing.assert_allclose(shown.splats.means, [[1.0, 2.0, 3.0]] * 3, atol=1e-3)
+    (tmp_path / "bad.spz").write_bytes(b"NGSP" + bytes(30))
+    with pytest.raises(ValueError, match=r"bad\.spz"):
+        load_viewer_scene(tmp_path / "bad.spz")
 
 
 def test_broken_splats_do_not_hide_the_scene(tmp_path: Path) -> None:
