@@ -4,6 +4,7 @@ from geo3d.geometry.alignment import SimilarityFit, umeyama, umeyama_robust
 from geo3d.geometry.averaging import average_rotations
 from geo3d.geometry.enu import EnuFrame, ecef_from_geodetic
 from geo3d.geometry.homogeneous import from_homogeneous, to_homogeneous
+from geo3d.geometry.look_at import look_at
 from geo3d.geometry.quaternions import (
     matrix_to_quaternion,
     quaternion_multiply,
@@ -26,6 +27,7 @@ __all__ = [
     "closest_rotation",
     "ecef_from_geodetic",
     "from_homogeneous",
+    "look_at",
     "matrix_to_quaternion",
     "quaternion_multiply",
     "quaternion_slerp",

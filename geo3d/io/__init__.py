@@ -9,7 +9,14 @@ from geo3d.io.hloc import HlocImport, import_hloc
 from geo3d.io.ply import PlyMesh, read_ply, write_ply
 from geo3d.io.rig_json import read_rig_json, write_rig_json
 from geo3d.io.robot_poses import read_robot_poses
-from geo3d.io.scene_files import SCENE_FORMATS, read_scene, scene_images, write_points_ply, write_scene
+from geo3d.io.scene_files import (
+    SCENE_FORMATS,
+    find_scene,
+    read_scene,
+    scene_images,
+    write_points_ply,
+    write_scene,
+)
 from geo3d.io.scene_folder import (
     GivenFiles,
     check_scene_folder,
@@ -47,6 +54,7 @@ __all__ = [
     "WorldFrame",
     "check_scene_folder",
     "colmap_format",
+    "find_scene",
     "forget_mapped",
     "format_holds",
     "given_files",
