@@ -31,6 +31,7 @@ FPS = 30.0
 _COLOR = (230, 120, 20)
 _DRAWN_PER_S = 8.0  # points of the line
 _DEPTH = 0.03 * REACH  # of the frustum at a key frame
+_WIDER = 1.15  # it is than the view there, which would have its lines for a border
 
 
 class PathTool:
@@ -163,7 +164,7 @@ class PathTool:
         for number, frame in enumerate(frames):
             assert frame.camera is not None
             rotation, centre = self._scene.display_pose(frame.cam_from_world.inverse())
-            y = frame.camera.height / 2 / frame.camera.focal[1]
+            y = _WIDER * frame.camera.height / 2 / frame.camera.focal[1]
             aspect = frame.camera.width / frame.camera.height
             self._drawn.append(
                 scene.add_camera_frustum(

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from geo3d.geometry import matrix_to_quaternion
 from geo3d.io import write_colmap
+from geo3d.render.key_frames import read_camera_path
 from geo3d.util.files import write_text
 from geo3d.viz import viewer_live
 from geo3d.viz.viewer import Viewer
@@ -128,6 +130,44 @@ def test_two_clicks_are_a_distance(tmp_path: Path) -> None:
         assert float(viewer.measure.answer.split(" m;")[0].split(">")[-1]) == pytest.approx(metres, rel=1e-3)
 
 
+def eye(viewer: Viewer, row: int, fov: float = 0.9) -> SimpleNamespace:
+    """A browser whose eye stands at a camera of the scene."""
+    rotation, centre = viewer.scene.display_pose(viewer.scene.cameras[row].world_from_cam)
+    return SimpleNamespace(
+        camera=SimpleNamespace(
+            wxyz=matrix_to_quaternion(rotation), position=centre, fov=fov, image_width=641, image_height=480
+        )
+    )
+
+
+def test_a_camera_path_is_saved_as_it_will_be_rendered(tmp_path: Path) -> None:
+    write_scene_folder(tmp_path)
+    with viewing(tmp_path) as viewer:
+        with pytest.raises(ValueError, match="no key frame"):
+            viewer.path.save()
+        for row in (0, 1, 2, 3):
+            viewer.path.add(eye(viewer, row, fov=0.9 + 0.1 * row))
+        assert "4 key frames, 6 s" in viewer.path.about
+        viewer.path.remove_last()
+        assert "3 key frames, 4 s" in viewer.path.about
+        first, second = viewer.path.save(), viewer.path.save()
+        assert [first.name, second.name] == ["path-001.json", "path-002.json"]
+        assert first.parent == tmp_path / "views"
+        path = read_camera_path(first)
+        assert len(path) == 4 * 30 + 1 and path.fps == 30
+        for row, number in ((0, 0), (1, 60), (2, 120)):
+            expected = viewer.scene.cameras[row].world_from_cam.inverse()
+            np.testing.assert_allclose(path.poses[number].matrix4(), expected.matrix4(), atol=1e-9)
+            camera = path.cameras[number]
+            assert (camera.width, camera.height) == (640, 480)
+            assert 2 * np.arctan(240 / camera.focal[1]) == pytest.approx(0.9 + 0.1 * row)
+        assert viewer.server.scene.get_handle_by_name("/path/2") is not None
+        for _ in range(4):
+            viewer.path.remove_last()
+        assert viewer.server.scene.get_handle_by_name("/path/0") is None
+        assert "No key frames" in viewer.path.about
+
+
 def test_a_name_is_no_html(tmp_path: Path) -> None:
     folder = tmp_path / "<img src=x onerror=alert(1)>"
     write_scene_folder(folder)
@@ -213,6 +253,18 @@ def test_in_a_browser(tmp_path: Path) -> None:
         saved = np.asarray(Image.open(tmp_path / "views" / "picture-001.png"))
         assert saved.shape == (height, width, 3)
         assert share(saved, POINT_COLOR) == pytest.approx(share(shown, POINT_COLOR), rel=0.5)
+
+        for step in (0.0, 2.0):
+            (client,) = viewer.server.get_clients().values()
+            client.camera.position = np.array([step, -9.0, 5.0])
+            client.camera.look_at = np.zeros(3)
+            page.click_text("Add key frame")
+            wait_for(lambda step=step: ("2 key" if step else "1 key") in viewer.path.about)
+        page.click_text("Play")
+        wait_for(lambda: abs(client.camera.position[0] - 1.0) < 0.5)  # between the two
+        wait_for(lambda: abs(client.camera.position[0] - 2.0) < 1e-3)
+        page.click_text("Save path")
+        wait_for((tmp_path / "views" / "path-001.json").exists)
 
         row = int(np.argmin([n.position[1] for n in viewer.nodes.camera_nodes]))
         node = viewer.nodes.camera_nodes[row]
