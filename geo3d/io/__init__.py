@@ -6,7 +6,9 @@ from geo3d.io.colmap import colmap_format, read_colmap, write_colmap
 from geo3d.io.database import ColmapDatabase
 from geo3d.io.database_schema import DatabaseImage, PosePrior, TwoViewRecord, pair_id, pair_of
 from geo3d.io.hloc import HlocImport, import_hloc
+from geo3d.io.pfm import read_pfm, write_pfm
 from geo3d.io.ply import PlyMesh, read_ply, write_ply
+from geo3d.io.png16 import read_png16, write_png16
 from geo3d.io.rig_json import read_rig_json, write_rig_json
 from geo3d.io.robot_poses import read_robot_poses
 from geo3d.io.scene_files import (
@@ -69,7 +71,9 @@ __all__ = [
     "read_components",
     "read_georeference",
     "read_mapped",
+    "read_pfm",
     "read_ply",
+    "read_png16",
     "read_rig",
     "read_rig_json",
     "read_robot_poses",
@@ -83,7 +87,9 @@ __all__ = [
     "write_camera_json",
     "write_colmap",
     "write_components",
+    "write_pfm",
     "write_ply",
+    "write_png16",
     "write_points_ply",
     "write_rig_json",
     "write_scene",

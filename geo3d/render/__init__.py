@@ -18,10 +18,15 @@ from geo3d.render.key_frames import (
     write_nerfstudio_path,
     write_pose,
 )
+from geo3d.render.maps import depth_picture, normal_picture
 from geo3d.render.metrics import lpips, psnr, ssim
+from geo3d.render.panorama import render_panorama
 from geo3d.render.path_spline import spline_path
 from geo3d.render.photos import PhotoStream, TrainingPhoto
+from geo3d.render.rendering import RenderedView, RenderView
 from geo3d.render.scene_shape import SceneShape, scene_shape
+from geo3d.render.stereo_pair import render_stereo, stereo_poses
+from geo3d.render.video import write_image_sequence, write_png, write_video
 from geo3d.render.views import PosedView, ViewSet, load_views
 
 __all__ = [
@@ -30,26 +35,36 @@ __all__ = [
     "KeyFrame",
     "PhotoStream",
     "PosedView",
+    "RenderView",
+    "RenderedView",
     "SceneShape",
     "TrainingPhoto",
     "ViewSet",
+    "depth_picture",
     "dolly_path",
     "key_frame_path",
     "load_views",
     "lpips",
+    "normal_picture",
     "orbit_path",
     "path_camera",
     "psnr",
     "read_camera_path",
     "read_checkpoint",
     "read_pose",
+    "render_panorama",
+    "render_stereo",
     "scene_shape",
     "spiral_path",
     "spline_path",
     "ssim",
+    "stereo_poses",
     "views_path",
     "write_checkpoint",
+    "write_image_sequence",
     "write_key_frames",
     "write_nerfstudio_path",
+    "write_png",
     "write_pose",
+    "write_video",
 ]

@@ -1,0 +1,28 @@
+"""Rectified stereo: from a calibrated pair of photos to disparity and metric depth, with its uncertainty."""
+
+from geo3d.stereo.depth import DepthMap, depth_to_points, disparity_to_depth
+from geo3d.stereo.epipolar_check import PairGeometry, check_rectified, disparity_range, measure_pair
+from geo3d.stereo.matching import DisparityMap, match
+from geo3d.stereo.options import QUALITIES, SemiGlobalOptions, StereoOptions
+from geo3d.stereo.pair_images import PairImages, prepare_pair
+from geo3d.stereo.rectification import Rectification, RectifyOptions, rectify
+
+__all__ = [
+    "QUALITIES",
+    "DepthMap",
+    "DisparityMap",
+    "PairGeometry",
+    "PairImages",
+    "Rectification",
+    "RectifyOptions",
+    "SemiGlobalOptions",
+    "StereoOptions",
+    "check_rectified",
+    "depth_to_points",
+    "disparity_range",
+    "disparity_to_depth",
+    "match",
+    "measure_pair",
+    "prepare_pair",
+    "rectify",
+]
