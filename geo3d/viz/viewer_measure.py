@@ -53,20 +53,15 @@ def distance_text(scene: ViewerScene, first: np.ndarray, second: np.ndarray) -> 
         World.
     """
     step = np.asarray(second, np.float64) - first
+    length = float(np.linalg.norm(step))
+    # Four digits of the distance, and as many behind the point of the others.
+    digits = min(9, max(0, 3 - int(np.floor(np.log10(length))))) if length else 0
     unit = "m" if scene.metres else "units"
-    words = [f"{_number(float(np.linalg.norm(step)))} {unit}"]
+    words = [f"{length:.{digits}f} {unit}"]
     if scene.level:
-        words.append(
-            f"level {_number(float(np.hypot(step[0], step[1])))}, height {_number(float(step[2]), '+')}"
-        )
+        words.append(f"level {np.hypot(step[0], step[1]):.{digits}f}, height {step[2]:+.{digits}f}")
     if not scene.metres:
         words.append("the scale is arbitrary")
     elif np.isfinite(scene.scale_std):
         words.append(f"scale ± {100 * scene.scale_std:.2g} %")
     return "; ".join(words)
-
-
-def _number(value: float, sign: str = "-") -> str:
-    """Four digits, and no exponent where a person reads one badly."""
-    digits = max(0, 3 - int(np.floor(np.log10(abs(value))))) if value else 0
-    return f"{value:{sign}.{min(digits, 9)}f}"

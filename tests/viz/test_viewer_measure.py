@@ -50,11 +50,11 @@ def test_no_points() -> None:
     ("place", "expected"),
     [
         (None, "13.00 units; the scale is arbitrary"),
-        ({"metres": False}, "13.00 units; level 5.000, height +12.00; the scale is arbitrary"),
-        ({"metres": True}, "13.00 m; level 5.000, height +12.00"),
+        ({"metres": False}, "13.00 units; level 5.00, height +12.00; the scale is arbitrary"),
+        ({"metres": True}, "13.00 m; level 5.00, height +12.00"),
         (
             {"metres": True, "models": [{"sparse": 0, "source": "gps", "scale_std": 0.0125}]},
-            "13.00 m; level 5.000, height +12.00; scale ± 1.2 %",
+            "13.00 m; level 5.00, height +12.00; scale ± 1.2 %",
         ),
     ],
 )
