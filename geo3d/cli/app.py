@@ -36,7 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reconstruct": ("geo3d.cli.reconstruct", "camera poses and 3D points from a folder of photos"),
     "board": ("geo3d.cli.board", "a calibration board for the printer, at true scale"),
     "calibrate": ("geo3d.cli.calibrate", "the camera, from photos of a board"),
-    "view": ("geo3d.cli.view", "a scene in the browser: cameras, points, splats, also while they are trained"),
+    "view": (
+        "geo3d.cli.view",
+        "a scene in the browser: cameras, points, splats, also while they are trained",
+    ),
     "inspect": ("geo3d.cli.inspect", "what a scene or a COLMAP model holds, as a table"),
     "convert": ("geo3d.cli.convert", "between COLMAP, transforms.json and PLY"),
     "undistort": (

@@ -19,9 +19,8 @@ from geo3d.viz.viewer_splats import MAGNIFIED, ShownSplats
 if TYPE_CHECKING:
     import viser
 
-POINT_SIZE = 0.004 * REACH
-"""Of points, at first."""
-
+_POINT_SIZE = 0.004 * REACH  # at first, of a few thousand points; smaller where there are many
+_FEW = 20_000
 _COLOR = (30, 110, 200)  # of frusta
 _LINE = 0.04  # thickness of its lines, of the depth of a frustum
 _MANY = 200  # cameras from which on thumbnails are smaller
@@ -48,10 +47,11 @@ class SceneNodes:
         self._server = server
         self._splat_node: viser.GaussianSplatHandle | None = None
         self._splats_visible = True
+        self._point_size = _POINT_SIZE * float(np.clip(np.sqrt(_FEW / max(1, len(self.points))), 0.25, 1.5))
         self._point_node = None
         if len(self.points):
             self._point_node = server.scene.add_point_cloud(
-                "/points", self.points, scene.colors, point_size=POINT_SIZE, precision="float32",
+                "/points", self.points, scene.colors, point_size=self._point_size, precision="float32",
                 point_shape="circle", point_shading="flat",
             )  # fmt: skip
         self._camera_root = server.scene.add_frame("/cameras", show_axes=False)
@@ -92,7 +92,7 @@ class SceneNodes:
     def point_size(self, factor: float) -> None:
         """Draw points `factor` times as large as at first."""
         if self._point_node is not None:
-            self._point_node.point_size = factor * POINT_SIZE
+            self._point_node.point_size = factor * self._point_size
 
     def show_points(self, visible: bool) -> None:
         """Show or hide the points."""
@@ -145,7 +145,7 @@ class SceneNodes:
 
 
 def fit_depth(centres: np.ndarray) -> float:
-    """How deep frusta are drawn, display units: a third of the usual distance to the nearest other camera.
+    """How deep frusta are drawn, display units: half the usual distance to the nearest other camera.
 
     Parameters
     ----------
@@ -157,4 +157,4 @@ def fit_depth(centres: np.ndarray) -> float:
     if len(centres) < 2:
         return 0.06 * REACH
     nearest = KDTree(centres).query(centres, k=2)[0][:, 1]
-    return float(np.clip(np.median(nearest) / 3, 0.01 * REACH, 0.06 * REACH))
+    return float(np.clip(np.median(nearest) / 2, 0.015 * REACH, 0.06 * REACH))

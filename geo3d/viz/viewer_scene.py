@@ -128,7 +128,8 @@ def load_viewer_scene(path: Path) -> ViewerScene:
     if path.is_file() and holds_splats(path):
         return _arranged(path, path.parent, Reconstruction(), read_splats(path), path, [])
     root = _root(path)
-    splat_file = root / "splats" / "splats.ply" if path.is_dir() else None
+    whole = path == root or path.suffix.lower() == ".json"  # not one model of several, nor a bare cloud
+    splat_file = root / "splats" / "splats.ply" if whole else None
     there = splat_file is not None and splat_file.is_file()
     notes: list[str] = []
     splats = None
