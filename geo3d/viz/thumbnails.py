@@ -56,8 +56,8 @@ def small_photo(path: Path, side_px: int, upright: bool = True) -> Image.Image |
             else:
                 small = (ImageOps.exif_transpose(photo) if upright else photo).convert("RGB")
             small.thumbnail((side_px, side_px))
-    except (OSError, ValueError, SyntaxError):
-        # Pillow raises any of these on a damaged file; a blank is shown then.
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        # Pillow raises any of these on a damaged file, or one that claims to be huge; a blank is shown then.
         return None
     return small
 

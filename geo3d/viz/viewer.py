@@ -58,11 +58,12 @@ class Viewer:
         self._host = host
         self._stopping = threading.Event()
         self._looked_through: int | None = None
+        self._arrived = False
         self._splat_count = ""
         self.server.gui.configure_theme(show_logo=False, show_share_button=False, dark_mode=False)
         start_view(self.server)
         self.nodes = SceneNodes(self.server, scene, self._frustum_clicked)
-        self.server.on_client_connect(lambda client: client.camera.on_update(self._eye_moved) and None)
+        self.server.on_client_connect(lambda client: client.camera.on_update(self.eye_moved) and None)
         self._about = self.server.gui.add_html("")
         self._training = self.server.gui.add_html("")
         self._build_controls()
@@ -167,17 +168,22 @@ class Viewer:
         """
         camera = self.scene.cameras[row]
         self._show_frustum_again()
-        self._looked_through = row
+        self._looked_through, self._arrived = row, False
         self.nodes.camera_nodes[row].visible = False  # its photo would cover the view
         look_from(client, *self.scene.display_pose(camera.world_from_cam), camera.fov_y_rad)
         client.add_notification("Photo", camera.name, auto_close_seconds=5.0)
 
-    def _eye_moved(self, eye: viser.CameraHandle) -> None:
+    def eye_moved(self, eye: viser.CameraHandle) -> None:
+        """Show the frustum again that was looked through, once the `eye` of a browser has been there and left."""
         row = self._looked_through
-        if row is not None:
-            _, centre = self.scene.display_pose(self.scene.cameras[row].world_from_cam)
-            if np.linalg.norm(eye.position - centre) > 0.01 * REACH:
-                self._show_frustum_again()
+        if row is None:
+            return
+        _, centre = self.scene.display_pose(self.scene.cameras[row].world_from_cam)
+        near = np.linalg.norm(eye.position - centre) < 0.01 * REACH
+        if self._arrived and not near:
+            self._show_frustum_again()
+        # A browser that is slow still tells where it was before.
+        self._arrived = self._arrived or bool(near)
 
     def _show_frustum_again(self) -> None:
         if self._looked_through is not None:

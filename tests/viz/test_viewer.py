@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 import sys
 import time
 import urllib.request
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -62,6 +64,26 @@ def test_the_page_is_served_and_the_scene_is_there(tmp_path: Path) -> None:
             wait_for(lambda node=node: node.image is not None)
             np.testing.assert_allclose(node.image[5, 5], PHOTO_COLOR, atol=3)  # through JPEG
         assert scene.get_handle_by_name("/splats") is None
+
+
+def test_thumbnails_are_as_stored_and_broken_photos_blank(tmp_path: Path) -> None:
+    """Frusta have the axes of the stored pixels, whatever EXIF says; a photo that lies about its size harms nothing."""
+    model = write_scene_folder(tmp_path)
+    names = sorted(view.name for view in model.views.values())
+    turned = Image.new("RGB", (80, 60), (0, 0, 0))
+    turned.paste((255, 255, 255), (0, 0, 40, 60))
+    exif = Image.Exif()
+    exif[274] = 6
+    turned.save(tmp_path / "images" / names[1], exif=exif)
+    head = struct.pack("<IiiHHIIiiII", 40, 30_000, 30_000, 1, 24, 0, 0, 1, 1, 0, 0)
+    bmp = b"BM" + struct.pack("<IHHI", 70, 0, 0, 54) + head + bytes(16)
+    (tmp_path / "images" / names[2]).write_bytes(bmp)
+    with viewing(tmp_path) as viewer:
+        nodes = viewer.nodes.camera_nodes
+        wait_for(lambda: nodes[4].image is not None)  # they come in this order
+        assert nodes[1].image.shape == (60, 80, 3)
+        assert nodes[1].image[30, 10].min() > 250 and nodes[1].image[30, 70].max() < 5
+        assert nodes[2].image is None and nodes[3].image is not None
 
 
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +160,24 @@ def eye(viewer: Viewer, row: int, fov: float = 0.9) -> SimpleNamespace:
             wxyz=matrix_to_quaternion(rotation), position=centre, fov=fov, image_width=641, image_height=480
         )
     )
+
+
+def test_a_frustum_is_away_while_it_is_looked_through(tmp_path: Path) -> None:
+    write_scene_folder(tmp_path)
+    with viewing(tmp_path) as viewer:
+        first, second = viewer.nodes.camera_nodes[:2]
+        centre = np.array(first.position)
+        before, there, left = (SimpleNamespace(position=centre + d) for d in (3.0, 0.0, 1.0))
+        client = MagicMock()
+        viewer.look_through(0, client)
+        np.testing.assert_allclose(client.camera.position, centre)
+        assert client.camera.fov == viewer.scene.cameras[0].fov_y_rad
+        for eye_place, visible in ((before, False), (there, False), (there, False), (left, True)):
+            viewer.eye_moved(eye_place)
+            assert first.visible is visible
+        viewer.look_through(0, client)
+        viewer.look_through(1, client)
+        assert first.visible and not second.visible
 
 
 def test_a_camera_path_is_saved_as_it_will_be_rendered(tmp_path: Path) -> None:
@@ -275,4 +315,5 @@ def test_in_a_browser(tmp_path: Path) -> None:
         (client,) = viewer.server.get_clients().values()
         wait_for(lambda: np.linalg.norm(client.camera.position - centre) < 1e-3)
         np.testing.assert_allclose(eye_of(client)[0], rotation, atol=1e-3)
+        assert not node.visible
         Image.fromarray(page.screenshot()).save(tmp_path / "through.png")

@@ -194,7 +194,12 @@ def test_other_models_of_the_scene_are_told(tmp_path: Path) -> None:
     write_colmap(model, tmp_path / "sparse" / "1")
     assert any("geo3d view" in note and "sparse" in note for note in load_viewer_scene(tmp_path).notes)
     second = load_viewer_scene(tmp_path / "sparse" / "1")
-    assert not second.metres and second.splat_file is None and second.folder == tmp_path and second.cameras[0].photo is not None
+    assert (
+        not second.metres
+        and second.splat_file is None
+        and second.folder == tmp_path
+        and second.cameras[0].photo is not None
+    )
 
 
 def test_transforms_json_with_its_photos(tmp_path: Path) -> None:
