@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "inspect": ("geo3d.cli.inspect", "what a scene or a COLMAP model holds, as a table"),
     "convert": ("geo3d.cli.convert", "between COLMAP, transforms.json and PLY"),
+    "export": ("geo3d.cli.export", "trained splats as PLY, SPZ, GLB, ..., and one of these to another"),
     "undistort": (
         "geo3d.cli.undistort",
         "photos and model without lens distortion, for programs that need that",

@@ -29,7 +29,7 @@ class Options(Common):
     """
 
     scene: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE")]
-    """Scene folder, folder of a COLMAP model, transforms.json, or .ply or .spz of points or splats."""
+    """Scene folder, folder of a COLMAP model, transforms.json, .ply of points, or splats (.ply, .spz, .splat, .glb)."""
 
     host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
     """Address to listen on; 0.0.0.0 lets everybody in the network in."""

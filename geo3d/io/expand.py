@@ -75,11 +75,11 @@ def unzstd(data: bytes, size: int, path: Path) -> bytes:
 
 
 def zstd(data: bytes) -> bytes:
-    """`data` as a ZSTD frame that tells its size, at the level that SPZ's own library uses.
+    """`data` as a ZSTD frame that tells its size, at the level that SPZ's own library uses; the same on any machine.
 
     Raises
     ------
     ImportError
         If the package zstandard is missing.
     """
-    return require("zstandard").ZstdCompressor(level=12).compress(data)
+    return require("zstandard").ZstdCompressor(level=12, threads=-1).compress(data)

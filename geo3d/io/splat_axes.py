@@ -1,4 +1,4 @@
-"""Gaussians turned as a whole, and the axes of formats whose y axis is up.
+"""Gaussians moved as a whole, and the axes of formats whose y axis is up.
 
 The world of a scene has z up (x east, y north where it is on Earth); glTF and SPZ have x right, y up, z backward:
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geo3d.geometry import matrix_to_quaternion, quaternion_multiply, sh_rotation
+from geo3d.geometry import Sim3, matrix_to_quaternion, quaternion_multiply, sh_rotation
 from geo3d.scene import Gaussians
 
 Y_UP_FROM_WORLD = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
@@ -37,5 +37,26 @@ def turned(gaussians: Gaussians, rotation: ArrayLike) -> Gaussians:
         g.log_scales,
         g.logit_opacities,
         np.ascontiguousarray(colours.reshape(n, 3, k).transpose(0, 2, 1)),
+        g.antialiased,
+    )
+
+
+def moved(gaussians: Gaussians, new_from_old: Sim3) -> Gaussians:
+    """`gaussians` (of NumPy arrays) under one similarity: centres, axes, sizes and colours.
+
+    Raises
+    ------
+    ValueError
+        If `new_from_old` holds several, or its matrix is no rotation.
+    """
+    if new_from_old.scale.shape != ():
+        raise ValueError(f"new_from_old: expected one similarity, got {new_from_old.scale.shape}")
+    g = turned(gaussians, new_from_old.rotation)
+    return Gaussians(
+        new_from_old.act(gaussians.means).astype(gaussians.means.dtype),
+        g.quaternions,
+        g.log_scales + np.log(new_from_old.scale).astype(g.log_scales.dtype),
+        g.logit_opacities,
+        g.sh,
         g.antialiased,
     )

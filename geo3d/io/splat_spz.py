@@ -148,15 +148,16 @@ def _encode(g: Gaussians, bits: int) -> list[np.ndarray]:
     fixed = np.rint(g.means.astype(np.float64) * 2.0**bits).astype("<i4")
     colors = _byte(g.sh[:, 0] * (_COLOR * 255) + 127.5)
     scales = _byte((g.log_scales + 10) * 16)
-    steps = np.where(np.arange(1, g.sh.shape[1]) < 4, *_SH_STEPS)[:, None]
-    sh = np.floor((np.rint(g.sh[:, 1:] * 128) + 128 + steps // 2) / steps) * steps
+    sh = np.clip(np.rint(g.sh[:, 1:] * 128) + 128, 0, 255).astype(np.uint8)
+    for part, step in ((sh[:, :3], _SH_STEPS[0]), (sh[:, 3:], _SH_STEPS[1])):
+        part[:] = np.minimum((np.arange(256) + step // 2) // step * step, 255).astype(np.uint8)[part]
     return [
         fixed.reshape(-1).view(np.uint8).reshape(3 * n, 4)[:, :3],
         _byte(sigmoid(g.logit_opacities) * 255),
         colors,
         scales,
         _encode_rotations(g.quaternions).view(np.uint8),
-        np.clip(sh, 0, 255).astype(np.uint8),
+        sh,
     ]
 
 

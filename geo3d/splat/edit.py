@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geo3d.geometry import Sim3
-from geo3d.io.splat_axes import turned
+from geo3d.io.splat_axes import moved
 from geo3d.scene import Gaussians
 
 
@@ -37,18 +37,7 @@ def transform(gaussians: Gaussians, new_from_old: Sim3) -> Gaussians:
     ValueError
         If it is not one similarity, or its matrix is no rotation.
     """
-    if new_from_old.scale.shape != ():
-        raise ValueError(f"new_from_old: expected one similarity, got {new_from_old.scale.shape}")
-    g = _plain(gaussians)
-    t = turned(g, new_from_old.rotation)
-    return Gaussians(
-        new_from_old.act(g.means).astype(g.means.dtype),
-        t.quaternions,
-        t.log_scales + np.log(new_from_old.scale).astype(g.log_scales.dtype),
-        t.logit_opacities,
-        t.sh,
-        t.antialiased,
-    )
+    return moved(_plain(gaussians), new_from_old)
 
 
 def keep(gaussians: Gaussians, mask: ArrayLike) -> Gaussians:

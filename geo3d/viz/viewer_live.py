@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from geo3d.io import read_splats
 from geo3d.scene import Gaussians
 from geo3d.util.files import read_json_object
-from geo3d.viz.viewer_scene import read_splats
 
 INTERVAL_S = 1.0
 

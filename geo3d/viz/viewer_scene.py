@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from geo3d.geometry import SE3, Sim3
-from geo3d.io import SplatFile, read_scene, read_splat_ply, read_spz, scene_images
+from geo3d.io import SplatFile, find_splat_format, read_scene, read_splats, scene_images
 from geo3d.scene import Gaussians, Points, Reconstruction
 from geo3d.sfm.georeference_up import estimate_up
 from geo3d.util.files import path_inside, read_json_object
@@ -111,7 +111,7 @@ class ViewerScene:
 
 
 def load_viewer_scene(path: Path) -> ViewerScene:
-    """What there is to show of a scene folder, a COLMAP model, a transforms.json, or a PLY or SPZ file.
+    """What there is to show of a scene folder, a COLMAP model, a transforms.json, or a file of points or splats.
 
     Parameters
     ----------
@@ -154,23 +154,13 @@ def load_viewer_scene(path: Path) -> ViewerScene:
 
 
 def holds_splats(path: Path) -> bool:
-    """Whether a file at `path` is of Gaussians: an SPZ, or a PLY with their properties."""
-    if path.suffix.lower() == ".spz":
-        return True
+    """Whether a file at `path` is of Gaussians, by its content: a PLY may be a plain cloud."""
+    try:
+        kind = find_splat_format(path)
+    except ValueError:
+        return False
     with path.open("rb") as file:
-        head = file.read(_HEADER).partition(b"end_header")[0]
-    return head.startswith(b"ply") and b"f_dc_0" in head
-
-
-def read_splats(path: Path) -> SplatFile:
-    """Gaussians of a PLY or SPZ.
-
-    Raises
-    ------
-    ValueError
-        If the file at `path` is corrupt, or of something else.
-    """
-    return read_spz(path) if path.suffix.lower() == ".spz" else read_splat_ply(path)
+        return kind != "ply" or b"f_dc_0" in file.read(_HEADER).partition(b"end_header")[0]
 
 
 def _root(path: Path) -> Path:
