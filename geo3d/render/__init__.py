@@ -20,6 +20,7 @@ from geo3d.render.key_frames import (
 )
 from geo3d.render.maps import depth_picture, normal_picture
 from geo3d.render.metrics import lpips, psnr, ssim
+from geo3d.render.outputs import OutputOptions, write_path, write_view
 from geo3d.render.panorama import render_panorama
 from geo3d.render.path_spline import spline_path
 from geo3d.render.photos import PhotoStream, TrainingPhoto
@@ -27,12 +28,13 @@ from geo3d.render.rendering import RenderedView, RenderView
 from geo3d.render.scene_shape import SceneShape, scene_shape
 from geo3d.render.stereo_pair import render_stereo, stereo_poses
 from geo3d.render.video import write_image_sequence, write_png, write_video
-from geo3d.render.views import PosedView, ViewSet, load_views
+from geo3d.render.views import PosedView, ViewSet, load_views, world_up
 
 __all__ = [
     "CameraPath",
     "Checkpoint",
     "KeyFrame",
+    "OutputOptions",
     "PhotoStream",
     "PosedView",
     "RenderView",
@@ -60,11 +62,14 @@ __all__ = [
     "ssim",
     "stereo_poses",
     "views_path",
+    "world_up",
     "write_checkpoint",
     "write_image_sequence",
     "write_key_frames",
     "write_nerfstudio_path",
+    "write_path",
     "write_png",
     "write_pose",
     "write_video",
+    "write_view",
 ]

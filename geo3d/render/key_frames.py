@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -126,7 +126,9 @@ def _spline_cameras(cameras: Sequence[Camera], times: np.ndarray, at: np.ndarray
     return tuple(cameras[0].with_params(row) for row in rows)
 
 
-def read_camera_path(path: str | os.PathLike, camera: Camera | None = None) -> CameraPath:
+def read_camera_path(
+    path: str | os.PathLike, camera: Camera | None = None, fps: float | None = None
+) -> CameraPath:
     """Read geo3d's key frames or nerfstudio's camera path.
 
     Parameters
@@ -134,6 +136,8 @@ def read_camera_path(path: str | os.PathLike, camera: Camera | None = None) -> C
     path : path-like
     camera : Camera, optional
         For geo3d's key frames where the file tells none.
+    fps : float, optional
+        Frames a second in place of what the file says. Key frames keep their times; nerfstudio's file keeps its frames.
 
     Raises
     ------
@@ -144,7 +148,8 @@ def read_camera_path(path: str | os.PathLike, camera: Camera | None = None) -> C
     """
     content = read_json_object(path)
     if "camera_path" in content:
-        return _nerfstudio_path(content, str(path))
+        found = _nerfstudio_path(content, str(path))
+        return found if fps is None else replace(found, fps=fps)
     listed = content.get("keyframes")
     if not isinstance(listed, list) or not listed:
         raise ValueError(
@@ -152,9 +157,9 @@ def read_camera_path(path: str | os.PathLike, camera: Camera | None = None) -> C
         )
     shared = _camera(content, str(path)) or camera
     frames = [_key_frame(frame, f"{path}, keyframe {n}") for n, frame in enumerate(listed)]
-    fps = finite_number(content.get("fps", 30.0), f"{path}, fps")
+    told = finite_number(content.get("fps", 30.0), f"{path}, fps")
     try:
-        return key_frame_path(frames, shared, fps, content.get("loop") is True)
+        return key_frame_path(frames, shared, fps or told, content.get("loop") is True)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

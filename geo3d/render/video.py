@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -68,34 +70,54 @@ def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], fps: floa
     ImportError
         If av is not installed.
     """
+    count = 0
+    with video_writer(path, fps) as add:
+        for frame in frames:
+            add(frame)
+            count += 1
+    return count
+
+
+@contextmanager
+def video_writer(path: str | os.PathLike, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Context in which frames are added to a video one by one, by the function that it yields; as `write_video`.
+
+    Parameters
+    ----------
+    path : path-like
+        Ends in .mp4; it is there when the context ends without an error.
+    fps : float
+        Frames a second.
+    """
     if Path(path).suffix.lower() != ".mp4":
         raise ValueError(f"{path}: videos are written as .mp4")
     if not 0 < fps <= 1000:
         raise ValueError(f"fps: expected frames a second, above 0 and up to 1000, got {fps}")
     av = require("av")
-    count, size = 0, None
     with atomic_path(path) as partial, av.open(str(partial), "w", options={"movflags": "faststart"}) as file:
         stream = file.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.pix_fmt, stream.options = "yuv420p", {"crf": _QUALITY}
         codec = stream.codec_context
         codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
         codec.color_range = _LIMITED
-        for frame in frames:
+        sizes: list[tuple[int, ...]] = []
+
+        def add(frame: np.ndarray) -> None:
             pixels = _even(to_bytes(frame))
-            if size is None:
-                size = frame.shape[:2]
+            if not sizes:
                 stream.height, stream.width = pixels.shape[:2]
-            elif frame.shape[:2] != size:
-                raise ValueError(f"frames: number {count} is of {frame.shape[:2]}, the first of {size}")
+            elif frame.shape != sizes[0]:
+                raise ValueError(f"frames: number {len(sizes)} is of {frame.shape}, the first of {sizes[0]}")
             rgb = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             picture = rgb.reformat(format="yuv420p", dst_colorspace=av.video.reformatter.Colorspace.ITU709)
-            picture.pts = count
+            picture.pts = len(sizes)
             file.mux(stream.encode(picture))
-            count += 1
-        if not count:
+            sizes.append(frame.shape)
+
+        yield add
+        if not sizes:
             raise ValueError("frames: expected one or more, got none")
         file.mux(stream.encode(None))
-    return count
 
 
 def _even(pixels: np.ndarray) -> np.ndarray:
@@ -125,6 +147,17 @@ def write_image_sequence(folder: str | os.PathLike, frames: Iterable[np.ndarray]
     ValueError
         If the folder holds other things than such a sequence.
     """
+    count = 0
+    with image_sequence_writer(folder) as add:
+        for frame in frames:
+            add(frame)
+            count += 1
+    return count
+
+
+@contextmanager
+def image_sequence_writer(folder: str | os.PathLike) -> Iterator[Callable[[np.ndarray], None]]:
+    """Context in which frames are added to a sequence one by one; as `write_image_sequence` writes `folder`."""
     folder = Path(folder)
     if folder.is_dir():
         strangers = sorted(
@@ -134,10 +167,9 @@ def write_image_sequence(folder: str | os.PathLike, frames: Iterable[np.ndarray]
             raise ValueError(
                 f"{folder} holds other files (e.g. {strangers[0]!r}); give an empty or new folder"
             )
-    count = 0
+    elif folder.exists():
+        raise ValueError(f"{folder} is a file; give a folder, or a name that ends in .mp4")
     with atomic_path(folder) as partial:
         partial.mkdir()
-        for frame in frames:
-            write_png(partial / f"{count:05}.png", frame)
-            count += 1
-    return count
+        numbers = itertools.count()
+        yield lambda frame: write_png(partial / f"{next(numbers):05}.png", frame)

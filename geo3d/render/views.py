@@ -115,12 +115,9 @@ def load_views(
     found = find_scene(scene)
     if found.is_dir():
         model, folder, missing = _colmap(found, images)
-        upright = any(
-            (parent / "georeference.json").is_file() for parent in (found, *found.absolute().parents[:2])
-        )
     elif found.suffix.lower() == ".json":
         listed = read_transforms(found, images)
-        model, folder, missing, upright = listed.reconstruction, listed.images, listed.missing, True
+        model, folder, missing = listed.reconstruction, listed.images, listed.missing
     else:
         raise ValueError(f"{found} holds points only: give a scene with photos and poses")
     views = _posed_views(model, folder)
@@ -137,8 +134,15 @@ def load_views(
         )
     held = views[::hold_out_every] if hold_out_every and len(views) > 1 else []
     kept = [view for row, view in enumerate(views) if not held or row % hold_out_every]
-    up = np.array([0.0, 0.0, 1.0]) if upright else None
-    return ViewSet(kept, held, model.points.xyz, model.points.color, tuple(missing), up)
+    return ViewSet(kept, held, model.points.xyz, model.points.color, tuple(missing), world_up(found))
+
+
+def world_up(scene: str | os.PathLike) -> np.ndarray | None:
+    """(3,) the direction to the sky in the world of a scene, where the `scene` tells; see `ViewSet.up`."""
+    found = find_scene(scene).absolute()
+    folders = (found, *found.parents[:2]) if found.is_dir() else ()
+    told = found.suffix.lower() == ".json" or any((f / "georeference.json").is_file() for f in folders)
+    return np.array([0.0, 0.0, 1.0]) if told else None
 
 
 def _colmap(folder: Path, images: str | os.PathLike | None) -> tuple[Reconstruction, Path, tuple[str, ...]]:

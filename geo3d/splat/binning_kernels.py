@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from geo3d.splat.lanes import next_item
-from geo3d.splat.projection_kernels import CHUNK, DEPTH, FALL, REACH, SLOPE, TILE, TOP, U, V
+from geo3d.splat.lanes import next_item, prefetch
+from geo3d.splat.projection_kernels import CHUNK, DEPTH, FALL, REACH, RECORD, SLOPE, TILE, TOP, U, V
 from geo3d.util.jit import njit
 
 f4 = np.float32
@@ -18,6 +18,7 @@ f4 = np.float32
 DIGIT = 11  # bits of a digit of the sort
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
+_INLINE = {**_OPTIONS, "forceinline": True}
 
 
 @njit(**_OPTIONS)
@@ -81,7 +82,7 @@ def split_instances(order, count, box, parts, bounds, regions):
         bounds[rest], regions[rest] = count, total
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def rows_reached(record, left, right):
     """Lowest and highest dy that the ellipse reaches over dx in [left, right]; low > high if it does not get there."""
     down = min(max(record[TOP], left), right)
@@ -97,12 +98,14 @@ def rows_reached(record, left, right):
 @njit(**_OPTIONS)
 def list_tiles(counter, order, bounds, regions, records, box, columns, tiles, first, last, histograms):
     """The tile of every instance, part by part; counts of each part and tile into `histograms` (parts, tiles)."""
+    flat = records.reshape(-1)
     part = next_item(counter)
     while part < histograms.shape[0]:
         histogram = histograms[part]
         histogram[:] = 0
         e = regions[part]
         for k in range(bounds[part], bounds[part + 1]):
+            prefetch(flat, RECORD * np.int64(order[min(k + 8, bounds[part + 1] - 1)]))
             i = order[k]
             record = records[i]
             first[i] = e

@@ -40,8 +40,8 @@ def everyone() -> Crew:
     return Crew()
 
 
-def aligned(count: int) -> np.ndarray:
-    """(count,) float32, not set, from a cache line's start on, so that no vector lies across two."""
-    raw = np.empty(count + 16, np.float32)
-    start = (-raw.ctypes.data % 64) // 4
-    return raw[start : start + count]
+def aligned(count: int, dtype: Any = np.float32) -> np.ndarray:
+    """(count,) numbers, not set, from a cache line's start on, so that no vector lies across two."""
+    raw = np.empty(count * np.dtype(dtype).itemsize + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + count * np.dtype(dtype).itemsize].view(dtype)

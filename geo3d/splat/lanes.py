@@ -5,10 +5,12 @@
     a + b, a - b, a * b, a / b        lane by lane; a float32 stands for sixteen of it
     a < b, a <= b, a > b, a >= b      a mask; masks combine by &
     select(mask, a, b)                a where the mask is set, else b
-    minimum(a, b), absolute(a)
+    minimum(a, b), absolute(a), minus_absolute(a)
     exp2(a)                           2^a, relative error below 3e-7 for -126 < a < 127
     any_lane(mask), total(a)          one bool, one float32
     totals(a, b, c, d, e, f, g, h)    the sums of eight vectors in lanes 0 to 7 of one (8 to 15 repeat them)
+    join(a, b)                        lanes 0 to 7 of both
+    prefetch(array, start)            asks for the cache line of array[start]
     next_item(counter)                counter[0] before it is raised by 1, for threads that share out work
 
 Numba does not vectorise loops that keep nine running sums, and what it does vectorise depends on the processor. These
@@ -24,7 +26,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import extending
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 
@@ -193,6 +195,17 @@ def absolute(typingctx, a):
     return _LANES(_LANES), emit
 
 
+@_intrinsic
+def minus_absolute(typingctx, a):
+    """-|a|, lane by lane."""
+
+    def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        bits = builder.bitcast(values[0], _INTEGERS)
+        return builder.bitcast(builder.or_(bits, ir.Constant(_INTEGERS, [0x80000000] * LANES)), _VECTOR)
+
+    return _LANES(_LANES), emit
+
+
 # 2^f on [-1/2, 1/2], minimax in the relative error, constant term 1 (2e-7).
 _EXP2 = (1.3333558e-3, 9.6181291e-3, 5.5504109e-2, 2.4022651e-1, 6.9314718e-1, 1.0)
 
@@ -252,6 +265,17 @@ def totals(typingctx, a, b, c, d, e, f, g, h):
 
 
 @_intrinsic
+def join(typingctx, a, b):
+    """Lanes 0 to 7 of a, then those of b."""
+
+    def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        lanes = [*range(8), *range(LANES, LANES + 8)]
+        return builder.shuffle_vector(values[0], values[1], ir.Constant(_INTEGERS, lanes))
+
+    return _LANES(_LANES, _LANES), emit
+
+
+@_intrinsic
 def total(typingctx, a):
     """The sum over the lanes."""
 
@@ -274,3 +298,18 @@ def next_item(typingctx, counter):
         return builder.atomic_rmw("add", data, ir.Constant(_I64, 1), "monotonic")
 
     return types.int64(types.Array(types.int64, 1, "C")), emit
+
+
+@_intrinsic
+def prefetch(typingctx, array, start):
+    """Ask for the cache line of `array[start]`, a flat array, before it is needed."""
+
+    def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, values[0]).data
+        place = builder.bitcast(builder.gep(data, [values[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [place.type, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(function, [place, *(ir.Constant(_I32, n) for n in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.none(types.Array(array.dtype, 1, "C"), types.int64), emit
