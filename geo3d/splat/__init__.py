@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from geo3d.splat.loss import PhotometricLoss, photometric_loss
     from geo3d.splat.options import GaussianGradients, Rendering, RenderOptions
     from geo3d.splat.rasterizer import CpuRasterizer
+    from geo3d.splat.rendering import render
     from geo3d.splat.trainer import TrainingReport, train
     from geo3d.splat.training_options import DensifyOptions, RateSchedule, TrainingOptions
 
@@ -27,6 +28,7 @@ _LAZY = {
     "TrainingOptions": "training_options",
     "TrainingReport": "trainer",
     "photometric_loss": "loss",
+    "render": "rendering",
     "train": "trainer",
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "TrainingOptions",
     "TrainingReport",
     "photometric_loss",
+    "render",
     "train",
 ]
 
