@@ -1,5 +1,5 @@
-"""`geo3d render SCENE --path orbit -o video.mp4`, `geo3d render splats.ply --pose POSE.json -o view.png`: views of trained
-splats from new places.
+"""`geo3d render SCENE --path orbit -o video.mp4`, `geo3d render splats.ply --pose POSE.json -o view.png`: videos and
+images of splats from new places.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Options(Common):
     """
 
     source: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE|SPLATS")]
-    """Scene with splats/splats.ply, as `geo3d train` leaves it, or a .ply or .spz of splats."""
+    """Scene with splats/splats.ply, as `geo3d train` leaves it, or a file of splats (.ply, .spz, .splat, .glb, ...)."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Video (.mp4), image (.png, with --pose), or folder for the frames of a path as PNG."""
@@ -74,10 +74,10 @@ class Options(Common):
     """Length of the video; a file with a path has its own."""
 
     depth: bool = False
-    """Write depth beside it: OUT.depth in colours, of an image as PFM too."""
+    """Write depth in colours beside it (video.depth.mp4), of an image as PFM too."""
 
     normals: bool = False
-    """Write normals beside it: OUT.normals."""
+    """Write normals beside it (video.normals.mp4)."""
 
     stereo: bool = False
     """Left and right eye side by side."""
@@ -125,8 +125,6 @@ def _source(options: Options) -> tuple[Path | None, Path]:
         if not (source / _SPLATS).is_file():
             raise UsageError(f"{source} has no {_SPLATS}: train it first, geo3d train {source}")
         return source, source / _SPLATS
-    if source.suffix.lower() not in (".ply", ".spz"):
-        raise UsageError(f"{source}: give a scene folder, or a .ply or .spz of splats")
     folder = source.absolute().parent.parent
     trained = source.absolute() == folder / _SPLATS
     return (folder if trained and _is_scene(folder) else None), source
@@ -156,7 +154,10 @@ def _check(options: Options) -> None:
             f"-o {options.out}: a path is written as .mp4, or into a folder (a name without ending)"
         )
     if options.path not in (None, *PATHS):
-        existing_file(Path(options.path), "--path", f"{', '.join(PATHS)}, or a JSON file with key frames")
+        if not Path(options.path).is_file():
+            raise UsageError(
+                f"--path {options.path}: expected {', '.join(PATHS)}, or a JSON file with key frames"
+            )
         if options.seconds is not None:
             raise UsageError("--seconds: the file of --path tells the times; leave it out")
     for flag, value in (("--seconds", options.seconds), ("--fps", options.fps)):
@@ -174,12 +175,12 @@ def _check(options: Options) -> None:
 
 
 def _read_splats(path: Path) -> Gaussians:
-    from geo3d.io import read_splat_ply, read_spz
+    from geo3d.io import read_splats
 
-    found = read_spz(path) if path.suffix.lower() == ".spz" else read_splat_ply(path)
-    if not len(found.gaussians):
+    found = read_splats(path).gaussians
+    if not len(found):
         raise ValueError(f"{path} holds no Gaussians")
-    return found.gaussians
+    return found
 
 
 def _renderer(gaussians: Gaussians, options: Options) -> RenderView:

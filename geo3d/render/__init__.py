@@ -27,6 +27,7 @@ from geo3d.render.photos import PhotoStream, TrainingPhoto
 from geo3d.render.rendering import RenderedView, RenderView
 from geo3d.render.scene_shape import SceneShape, scene_shape
 from geo3d.render.stereo_pair import render_stereo, stereo_poses
+from geo3d.render.tsdf import fuse_mesh, write_mesh
 from geo3d.render.video import write_image_sequence, write_png, write_video
 from geo3d.render.views import PosedView, ViewSet, load_views, world_up
 
@@ -44,6 +45,7 @@ __all__ = [
     "ViewSet",
     "depth_picture",
     "dolly_path",
+    "fuse_mesh",
     "key_frame_path",
     "load_views",
     "lpips",
@@ -66,6 +68,7 @@ __all__ = [
     "write_checkpoint",
     "write_image_sequence",
     "write_key_frames",
+    "write_mesh",
     "write_nerfstudio_path",
     "write_path",
     "write_png",

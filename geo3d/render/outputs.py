@@ -1,6 +1,7 @@
 """Views of a radiance field along a path or at a pose, written to files: colour, depth, normals.
 
-The file of the colour has the name that is asked for; depth and normals lie beside it, `NAME.depth.mp4` for example.
+The file of the colour has the name that is asked for; depth and normals lie beside it: `NAME.depth.mp4` beside
+`NAME.mp4`, the folder `NAME-depth` beside `NAME`.
 """
 
 from __future__ import annotations
@@ -192,4 +193,6 @@ def _span(depth: np.ndarray) -> tuple[float, float] | None:
 
 
 def _beside(path: Path, name: str, suffix: str | None = None) -> Path:
+    if not path.suffix:
+        return path.with_name(f"{path.name}-{name}")
     return path.with_name(f"{path.stem}.{name}{path.suffix if suffix is None else suffix}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo3d.geometry import Sim3, quaternion_to_matrix
+from geo3d.geometry import SH_C0, Sim3, quaternion_to_matrix
 from geo3d.scene import Gaussians
 
 MAX_SPLATS = 1_000_000
@@ -21,7 +21,6 @@ MAX_SPLATS = 1_000_000
 MAGNIFIED = 8.0
 """Splats are handed over in display units times this."""
 
-_SH_C0 = 0.28209479177387814
 _LARGEST = 200.0  # standard deviation in magnified units, whose square half precision still holds
 _FARTHEST = 1e5  # display units; nothing that is further was meant
 
@@ -83,7 +82,7 @@ def shown_splats(gaussians: Gaussians, display_from_world: Sim3, most: int = MAX
     return ShownSplats(
         centers,
         (axes @ axes.transpose(0, 2, 1)).astype(np.float32),
-        (255 * np.clip(0.5 + _SH_C0 * g.sh[rows, 0], 0, 1)).round().astype(np.uint8),
+        (255 * np.clip(0.5 + SH_C0 * g.sh[rows, 0], 0, 1)).round().astype(np.uint8),
         opacities[rows],
         total,
     )
