@@ -161,6 +161,15 @@ def test_both_backends_agree(name):
     np.testing.assert_allclose(ours.radius_px.numpy()[both], theirs.radius_px[both], rtol=1e-4)
 
 
+def test_the_crowd_fills_several_batches_and_ends_pixels_early():
+    rasterizer = CudaRasterizer(EmulatedLauncher(KERNELS))
+    rasterizer.forward(SCENES["crowd"], CAMERA, POSE)
+    frame = rasterizer.frame
+    assert frame is not None
+    lengths = frame.ranges[:, 1] - frame.ranges[:, 0]
+    assert lengths.max() > 2 * 256 and int(frame.kept["tile_last"].max()) < lengths.max()
+
+
 def test_images_without_a_way_back_are_the_same():
     rasterizer = CudaRasterizer(EmulatedLauncher(KERNELS))
     kept = rasterizer.forward(SCENES["crowd"], CAMERA, POSE, ALL)
