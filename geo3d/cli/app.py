@@ -34,6 +34,7 @@ from geo3d.cli.common import (
 # command -> module, and what it does in a few words
 COMMANDS: dict[str, tuple[str, str]] = {
     "reconstruct": ("geo3d.cli.reconstruct", "camera poses and 3D points from a folder of photos"),
+    "train": ("geo3d.cli.train", "Gaussian splats from the photos of a scene, to be seen from anywhere"),
     "board": ("geo3d.cli.board", "a calibration board for the printer, at true scale"),
     "calibrate": ("geo3d.cli.calibrate", "the camera, from photos of a board"),
     "inspect": ("geo3d.cli.inspect", "what a scene or a COLMAP model holds, as a table"),

@@ -9,7 +9,14 @@ from geo3d.io.hloc import HlocImport, import_hloc
 from geo3d.io.ply import PlyMesh, read_ply, write_ply
 from geo3d.io.rig_json import read_rig_json, write_rig_json
 from geo3d.io.robot_poses import read_robot_poses
-from geo3d.io.scene_files import SCENE_FORMATS, read_scene, scene_images, write_points_ply, write_scene
+from geo3d.io.scene_files import (
+    SCENE_FORMATS,
+    find_scene,
+    read_scene,
+    scene_images,
+    write_points_ply,
+    write_scene,
+)
 from geo3d.io.scene_folder import (
     GivenFiles,
     check_scene_folder,
@@ -21,8 +28,11 @@ from geo3d.io.scene_folder import (
     read_mapped,
     write_components,
 )
+from geo3d.io.splat_file import SplatFile
+from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
+from geo3d.io.world_frame import WorldFrame, read_georeference
 from geo3d.io.write_calibration import FORMATS, CalibrationFormat, format_holds, write_calibration
 
 __all__ = [
@@ -36,11 +46,14 @@ __all__ = [
     "NamedCamera",
     "PlyMesh",
     "PosePrior",
+    "SplatFile",
     "TransformsScene",
     "TwoViewRecord",
     "UndistortedScene",
+    "WorldFrame",
     "check_scene_folder",
     "colmap_format",
+    "find_scene",
     "forget_mapped",
     "format_holds",
     "given_files",
@@ -53,12 +66,14 @@ __all__ = [
     "read_camera_json",
     "read_colmap",
     "read_components",
+    "read_georeference",
     "read_mapped",
     "read_ply",
     "read_rig",
     "read_rig_json",
     "read_robot_poses",
     "read_scene",
+    "read_splat_ply",
     "read_transforms",
     "scene_images",
     "undistort_scene",
@@ -70,5 +85,6 @@ __all__ = [
     "write_points_ply",
     "write_rig_json",
     "write_scene",
+    "write_splat_ply",
     "write_transforms",
 ]

@@ -239,7 +239,15 @@ def _blend(launch: Any, frame: Frame, differentiable: bool) -> None:
         frame.depth, frame.median_depth = torch.empty(h, w, **floats), torch.empty(h, w, **floats)
     if channels >= 7:
         frame.normals = torch.empty(h, w, 3, **floats)
-    names = ("bucket_ends", "bucket_tile", "tile_last", "checkpoints", "sums", "transmittance", "last_instance")
+    names = (
+        "bucket_ends",
+        "bucket_tile",
+        "tile_last",
+        "checkpoints",
+        "sums",
+        "transmittance",
+        "last_instance",
+    )
     if differentiable:
         lengths = frame.ranges[:, 1] - frame.ranges[:, 0]
         count = len(frame.instances)
@@ -267,7 +275,12 @@ def _blend(launch: Any, frame: Frame, differentiable: bool) -> None:
 
 
 def image_gradients(
-    launch: Any, frame: Frame, d_color: Any = None, d_alpha: Any = None, d_depth: Any = None, d_normals: Any = None
+    launch: Any,
+    frame: Frame,
+    d_color: Any = None,
+    d_alpha: Any = None,
+    d_depth: Any = None,
+    d_normals: Any = None,
 ) -> Any:
     """(N, 8 + channels) float32: gradients by each Gaussian as the image sees it, rows as in layout.h.
 

@@ -5,10 +5,11 @@
     a + b, a - b, a * b, a / b        lane by lane; a float32 stands for sixteen of it
     a < b, a <= b, a > b, a >= b      a mask; masks combine by &
     select(mask, a, b)                a where the mask is set, else b
-    minimum(a, b), absolute(a)
+    minimum(a, b), absolute(a), minus_absolute(a)
     exp2(a)                           2^a, relative error below 3e-7 for -126 < a < 127
     any_lane(mask), total(a)          one bool, one float32
     totals(a, b, c, d, e, f, g, h)    the sums of eight vectors in lanes 0 to 7 of one (8 to 15 repeat them)
+    join(a, b)                        lanes 0 to 7 of both
     prefetch(array, start)            asks for the cache line of array[start]
     next_item(counter)                counter[0] before it is raised by 1, for threads that share out work
 
@@ -194,8 +195,19 @@ def absolute(typingctx, a):
     return _LANES(_LANES), emit
 
 
-# 2^f on [-1/2, 1/2], minimax in the relative error, constant term 1 (2e-7).
-_EXP2 = (1.3333558e-3, 9.6181291e-3, 5.5504109e-2, 2.4022651e-1, 6.9314718e-1, 1.0)
+@_intrinsic
+def minus_absolute(typingctx, a):
+    """-|a|, lane by lane."""
+
+    def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        bits = builder.bitcast(values[0], _INTEGERS)
+        return builder.bitcast(builder.or_(bits, ir.Constant(_INTEGERS, [0x80000000] * LANES)), _VECTOR)
+
+    return _LANES(_LANES), emit
+
+
+# 2^f on [-1/2, 1/2]: the polynomial with constant term 1 of the smallest relative error, 1e-7.
+_EXP2 = (1.3264727e-3, 9.6715126e-3, 5.55073374e-2, 2.402224209e-1, 6.931469776e-1, 1.0)
 
 
 @_intrinsic
@@ -250,6 +262,17 @@ def totals(typingctx, a, b, c, d, e, f, g, h):
         return _fold(builder, rows[0], rows[0], 8)
 
     return _LANES(*[_LANES] * 8), emit
+
+
+@_intrinsic
+def join(typingctx, a, b):
+    """Lanes 0 to 7 of a, then those of b."""
+
+    def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        lanes = [*range(8), *range(LANES, LANES + 8)]
+        return builder.shuffle_vector(values[0], values[1], ir.Constant(_INTEGERS, lanes))
+
+    return _LANES(_LANES, _LANES), emit
 
 
 @_intrinsic

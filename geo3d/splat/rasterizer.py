@@ -9,6 +9,7 @@ order: results are the same, bit for bit, for any number of threads.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,31 @@ import numpy as np
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.scene import Gaussians
-from geo3d.splat import binning_kernels, blend_kernels, projection_kernels
+from geo3d.splat import binning_kernels as binning
+from geo3d.splat import blend_backward_kernels as blending_back
+from geo3d.splat import blend_kernels as blending
+from geo3d.splat import projection_backward_kernels as projection_back
+from geo3d.splat import projection_kernels as projection
 from geo3d.splat.crew import Crew, aligned, everyone
 from geo3d.splat.options import GaussianGradients, Rendering, RenderOptions
 
 _PARTS = 16  # pieces of the sort by tile, whatever the number of threads
+_NAMES = "means", "quaternions", "log_scales", "logit_opacities", "sh"
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What the gradient needs of the last image."""
+
+    view: np.ndarray  # (VIEW,) float32, as projection_kernels has it
+    parameters: tuple  # arrays of the Gaussians
+    coefficients: int  # of each colour that are used
+    antialiased: bool
+    columns: int  # of tiles
+    starts: np.ndarray  # (tiles + 1,) int64
+    ids: np.ndarray  # (M,) int32
+    geometry: np.ndarray | None  # (H, W, 4) sums of w z and w n
+    shape: tuple[int, int]  # of the image, H and W
 
 
 class CpuRasterizer:
@@ -37,14 +58,12 @@ class CpuRasterizer:
     """
 
     def __init__(self, threads: int | None = None, absolute_gradients: bool = False) -> None:
-        self._crew = Crew(threads) if threads else everyone()
         self.absolute_gradients = absolute_gradients
-        self._buffers: dict[str, np.ndarray] = {}
+        self._crew = Crew(threads) if threads else everyone()
+        self._kept: dict[str, np.ndarray] = {}
         self._scratch = [np.zeros((3, 16), np.float32) for _ in range(self._crew.threads)]
-        self._tiles = [
-            aligned(blend_kernels.BACKWARD_CHANNELS * blend_kernels.SIZE) for _ in range(self._crew.threads)
-        ]
-        self._state: dict[str, Any] = {}
+        self._tiles = [aligned(blending.CHANNELS * blending.SIZE) for _ in range(self._crew.threads)]
+        self._frame: _Frame | None = None
 
     def forward(
         self,
@@ -69,38 +88,73 @@ class CpuRasterizer:
         Rendering
             Views of this object's buffers.
         """
-        n, tiles = len(gaussians), self._tile_grid(camera)
-        view = _view(camera, cam_from_world, options.near)
-        count = min((options.sh_degree + 1) ** 2, gaussians.sh.shape[1])
-        parameters = (
-            gaussians.means, gaussians.quaternions, gaussians.log_scales, gaussians.logit_opacities, gaussians.sh
-        )  # fmt: skip
-        arguments = (view, *parameters, count, gaussians.antialiased)
-        records, radius = self._records(n), self._buffer("radius", (n,), np.float32)
-        box = self._buffer("box", (n, 4), np.int32)
-        seen = self._buffer("seen", (-(-n // projection_kernels.CHUNK),), np.int64)
-        self._crew.run(
-            lambda counter, i: projection_kernels.project(
-                counter, *arguments, self._scratch[i][0], records, box, radius, seen
-            )
+        n = len(gaussians)
+        columns, rows = (-(-size // projection.TILE) for size in (camera.width, camera.height))
+        view = camera_view(camera, cam_from_world, options.near)
+        coefficients = min((options.sh_degree + 1) ** 2, gaussians.sh.shape[1])
+        parameters = tuple(np.ascontiguousarray(getattr(gaussians, name), np.float32) for name in _NAMES)
+        records, radius, box = self._keep(
+            n, ("records", projection.RECORD), ("radius",), ("box", 4, np.int32)
         )
-        starts, ids = self._bin(n, records, radius, seen, box, tiles)
-        color = self._buffer("color", (camera.height, camera.width, 3), np.float32)
-        transmittance = self._buffer("transmittance", (camera.height, camera.width), np.float32)
-        stops = self._buffer("stops", (tiles[0] * tiles[1],), np.int64)
-        background = np.array(options.background, np.float32)
+        seen = self._buffer("seen", (-(-n // projection.CHUNK),), np.int64)
         self._crew.run(
-            lambda counter, i: blend_kernels.blend(
-                counter, blend_kernels.GRID, self._tiles[i], starts, ids, records, tiles[0], background, color,
-                transmittance, stops,
+            lambda counter, i: projection.project(
+                counter, view, parameters, coefficients, gaussians.antialiased, self._scratch[i][0], records, box,
+                radius, seen,
             )
         )  # fmt: skip
-        self._state = {"arguments": arguments, "starts": starts, "ids": ids, "columns": tiles[0], "n": n}
-        alpha = self._buffer("alpha", transmittance.shape, np.float32)
-        np.subtract(1.0, transmittance, out=alpha)
-        return Rendering(color, alpha)
+        faces = None
+        if options.depth or options.normals:
+            faces = self._buffer("faces", (n, 3), np.float32)
+            self._crew.run(
+                lambda counter, _: projection.face_camera(counter, view, parameters, radius, faces)
+            )
+        starts, ids = self._bin(n, records, radius, seen, box, columns, rows)
+        shape = camera.height, camera.width
+        geometry = None if faces is None else self._buffer("geometry", (*shape, 4), np.float32)
+        self._frame = _Frame(
+            view, parameters, coefficients, gaussians.antialiased, columns, starts, ids, geometry, shape
+        )
+        return self._blend(self._frame, records, faces, np.array(options.background, np.float32), options)
 
-    def backward(self, d_color: np.ndarray, d_alpha: np.ndarray | None = None) -> GaussianGradients:
+    def _blend(
+        self,
+        frame: _Frame,
+        records: np.ndarray,
+        faces: np.ndarray | None,
+        background: np.ndarray,
+        options: RenderOptions,
+    ) -> Rendering:
+        color = self._buffer("color", (*frame.shape, 3), np.float32)
+        transmittance, alpha = (self._buffer(k, frame.shape, np.float32) for k in ("transmittance", "alpha"))
+        stops = self._buffer("stops", (len(frame.starts) - 1,), np.int64)
+        median = None if faces is None else self._buffer("median", frame.shape, np.float32)
+        self._crew.run(
+            lambda counter, i: blending.blend(
+                counter, blending.GRID, self._tiles[i], frame.starts, frame.ids, records, faces, frame.columns,
+                background, color, transmittance, stops, frame.geometry, median,
+            )
+        )  # fmt: skip
+        np.subtract(1.0, transmittance, out=alpha)
+        if frame.geometry is None:
+            return Rendering(color, alpha)
+        return Rendering(
+            color,
+            alpha,
+            _over(frame.geometry[..., 0], alpha) if options.depth else None,
+            median if options.depth else None,
+            _over(frame.geometry[..., 1:], np.linalg.norm(frame.geometry[..., 1:], axis=-1)[..., None])
+            if options.normals
+            else None,
+        )
+
+    def backward(
+        self,
+        d_color: np.ndarray,
+        d_alpha: np.ndarray | None = None,
+        d_depth: np.ndarray | None = None,
+        d_normals: np.ndarray | None = None,
+    ) -> GaussianGradients:
         """Gradients of a loss by the parameters of the Gaussians of the last `forward`.
 
         Parameters
@@ -109,43 +163,98 @@ class CpuRasterizer:
             Gradient of the loss by `Rendering.color`.
         d_alpha : (H, W) float32 or None
             By `Rendering.alpha`.
+        d_depth, d_normals : (H, W) and (H, W, 3) float32 or None
+            By `Rendering.depth` and `Rendering.normals`, if the last `forward` had either among its options.
 
         Returns
         -------
         GaussianGradients
             Views of this object's buffers.
+
+        Raises
+        ------
+        ValueError
+            If nothing was rendered before, a shape is not that of the image, or depth or normals were not rendered.
         """
-        state, held = self._state, self._buffers
-        d_color = np.ascontiguousarray(d_color, np.float32)
-        d_alpha = (
-            np.zeros((0, 0), np.float32) if d_alpha is None else np.ascontiguousarray(d_alpha, np.float32)
-        )
-        count = len(state["ids"])
-        sums = self._buffer("sums", (count * projection_kernels.SUMS,), np.float32)
+        frame = self._frame
+        if frame is None:
+            raise ValueError("backward: call forward first; the gradient is that of its image")
+        shapes = {"d_color": (*frame.shape, 3), "d_alpha": frame.shape, "d_depth": frame.shape}
+        shapes["d_normals"] = shapes["d_color"]
+        given = dict(zip(shapes, (d_color, d_alpha, d_depth, d_normals)))
+        for name, array in given.items():
+            if array is not None and array.shape != shapes[name]:
+                raise ValueError(f"{name}: expected the shape {shapes[name]}, got {array.shape}")
+        if frame.geometry is None and (d_depth is not None or d_normals is not None):
+            raise ValueError(
+                "d_depth, d_normals: the last forward rendered neither; ask for them in its options"
+            )
+        slopes = {
+            name: np.zeros((0, 0), np.float32) if a is None else _float32(a) for name, a in given.items()
+        }
+        alpha_slope, d_geometry = slopes["d_alpha"], None
+        if frame.geometry is not None:
+            alpha_slope, d_geometry = self._geometry_slopes(frame, d_alpha, d_depth, d_normals)
+        kept, count = self._kept, len(frame.ids)
+        sums = self._buffer("sums", (count, projection.SUMS), np.float32)
+        faces = None if frame.geometry is None else kept["faces"]
+        absolute = alpha_slope if self.absolute_gradients else None  # any array stands for yes
         self._crew.run(
-            lambda counter, i: blend_kernels.blend_backward(
-                counter, blend_kernels.GRID, self._tiles[i], state["starts"], state["ids"], self._records(state["n"]),
-                state["columns"], held["stops"], held["color"], held["transmittance"], d_color, d_alpha,
-                self.absolute_gradients, sums,
+            lambda counter, i: blending_back.blend_backward(
+                counter, blending.GRID, self._tiles[i], frame.starts, frame.ids, kept["records"], faces,
+                frame.columns, kept["stops"], kept["color"], kept["transmittance"], frame.geometry, slopes["d_color"],
+                alpha_slope, d_geometry, absolute, sums.reshape(-1),
             )
         )  # fmt: skip
-        return self._gather(sums.reshape(count, projection_kernels.SUMS))
+        return self._gather(frame, sums, faces)
 
-    def _gather(self, sums: np.ndarray) -> GaussianGradients:
-        n, held, arguments = self._state["n"], self._buffers, self._state["arguments"]
-        shapes = {"means": (n, 3), "quaternions": (n, 4), "log_scales": (n, 3), "logit_opacities": (n,)}
-        shapes |= {"sh": arguments[5].shape, "mean2d": (n, 2)}
+    def _geometry_slopes(
+        self,
+        frame: _Frame,
+        d_alpha: np.ndarray | None,
+        d_depth: np.ndarray | None,
+        d_normals: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gradients by alpha and by the sums of w z and w n: depth is sum / alpha, a normal sum / |sum|."""
+        alpha, geometry = self._kept["alpha"], frame.geometry
+        assert geometry is not None
+        by_alpha = np.zeros_like(alpha) if d_alpha is None else np.array(d_alpha, np.float32)
+        by_sums = np.zeros_like(geometry)
+        if d_depth is not None:
+            by_sums[..., 0] = _over(d_depth, alpha)
+            by_alpha -= by_sums[..., 0] * _over(geometry[..., 0], alpha)
+        if d_normals is not None:
+            length = np.linalg.norm(geometry[..., 1:], axis=-1)[..., None]
+            normals = _over(geometry[..., 1:], length)
+            along = (normals * d_normals).sum(-1, keepdims=True)
+            by_sums[..., 1:] = _over(d_normals - normals * along, length)
+        return by_alpha, by_sums
+
+    def _gather(self, frame: _Frame, sums: np.ndarray, faces: np.ndarray | None) -> GaussianGradients:
+        """Add up the rows of each Gaussian and go on to its parameters."""
+        n, kept = len(frame.parameters[0]), self._kept
+        shapes = {name: array.shape for name, array in zip(_NAMES, frame.parameters)}
+        shapes["mean2d"] = (n, 2)
+        old = kept.get("set_rows")
+        set_rows = self._buffer("set_rows", (n,), np.bool_)
         outputs = {name: self._buffer(f"d_{name}", shape, np.float32) for name, shape in shapes.items()}
-        rows = n if self.absolute_gradients else 0
-        mean2d_abs = self._buffer("d_mean2d_abs", (rows, 2), np.float32)
-        for array in (*outputs.values(), mean2d_abs):
-            array[...] = 0.0
-        poses = self._buffer("poses", (len(held["seen"]), 12), np.float64)
-        radius = held["radius"]
+        mean2d_abs = self._buffer("d_mean2d_abs", (n, 2), np.float32) if self.absolute_gradients else None
+        if (
+            old is None
+            or old.shape != set_rows.shape
+            or self._outputs_moved(shapes["sh"], frame.coefficients)
+        ):
+            # The rows mean other Gaussians now: start from zeros.
+            for array in (*outputs.values(), *(() if mean2d_abs is None else (mean2d_abs,))):
+                array[...] = 0.0
+            set_rows[...] = False
+        poses = self._buffer("poses", (len(kept["seen"]), 12), np.float64)
+        radius = kept["radius"]
         self._crew.run(
-            lambda counter, i: projection_kernels.project_backward(
-                counter, *arguments, self._scratch[i], radius, held["first"], held["last"], held["place"],
-                sums, tuple(outputs.values()), mean2d_abs, poses,
+            lambda counter, i: projection_back.project_backward(
+                counter, frame.view, frame.parameters, frame.coefficients, frame.antialiased, self._scratch[i], radius,
+                kept["first"], kept["last"], kept["place"], sums, faces, tuple(outputs.values()), mean2d_abs,
+                set_rows, poses,
             )
         )  # fmt: skip
         return GaussianGradients(
@@ -153,8 +262,15 @@ class CpuRasterizer:
             pose=poses.sum(axis=0).reshape(3, 4),
             visible=radius > 0,
             radius_px=radius,
-            mean2d_abs=mean2d_abs if self.absolute_gradients else None,
+            mean2d_abs=mean2d_abs,
         )
+
+    def _outputs_moved(self, sh_shape: tuple[int, ...], coefficients: int) -> bool:
+        """Whether the gradients have another layout than last time."""
+        layout = np.array([*sh_shape, coefficients])
+        before = self._kept.get("layout")
+        self._kept["layout"] = layout
+        return before is None or not np.array_equal(before, layout)
 
     def _bin(
         self,
@@ -163,60 +279,73 @@ class CpuRasterizer:
         radius: np.ndarray,
         seen: np.ndarray,
         box: np.ndarray,
-        tiles: tuple[int, int],
+        columns: int,
+        rows: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Where each tile's instances start, (tiles + 1,), and their Gaussians, (M,)."""
-        visible = int(seen.sum())
-        order, spare_order = (self._buffer(name, (n,), np.int32) for name in ("order", "spare_order"))
-        keys, spare_keys = (self._buffer(name, (n,), np.uint32) for name in ("keys", "spare_keys"))
-        counts = self._buffer("counts", (3, 1 << binning_kernels.DIGIT), np.int64)
-        bits = records.view(np.uint32)
-        binning_kernels.sort_by_depth(
-            records, radius, seen, bits, keys, order, spare_keys, spare_order, counts
+        order, spare_order, keys, spare_keys = self._keep(
+            n, ("order", np.int32), ("spare_order", np.int32), ("keys", np.uint32), ("spare_keys", np.uint32)
         )
-        bounds, regions = (self._buffer(name, (_PARTS + 1,), np.int64) for name in ("bounds", "regions"))
-        binning_kernels.split_instances(order, visible, box, _PARTS, bounds, regions)
-        room = int(regions[-1])
-        first, last = (self._buffer(name, (n,), np.int32) for name in ("first", "last"))
-        listed, ids, place = (self._buffer(name, (room,), np.int32) for name in ("listed", "ids", "place"))
-        histograms = self._buffer("histograms", (_PARTS, tiles[0] * tiles[1]), np.int64)
-        starts = self._buffer("starts", (tiles[0] * tiles[1] + 1,), np.int64)
+        counts = self._buffer("counts", (3, 1 << binning.DIGIT), np.int64)
+        bits = records.view(np.uint32)
+        binning.sort_by_depth(records, radius, seen, bits, keys, order, spare_keys, spare_order, counts)
+        bounds, regions = self._keep(_PARTS + 1, ("bounds", np.int64), ("regions", np.int64))
+        binning.split_instances(order, int(seen.sum()), box, _PARTS, bounds, regions)
+        first, last = self._keep(n, ("first", np.int32), ("last", np.int32))
+        listed, ids, place = self._keep(
+            int(regions[-1]), ("listed", np.int32), ("ids", np.int32), ("place", np.int32)
+        )
+        histograms = self._buffer("histograms", (_PARTS, columns * rows), np.int64)
+        starts = self._buffer("starts", (columns * rows + 1,), np.int64)
         self._crew.run(
-            lambda counter, _: binning_kernels.list_tiles(
-                counter, order, bounds, regions, records, box, tiles[0], listed, first, last, histograms
+            lambda counter, _: binning.list_tiles(
+                counter, order, bounds, regions, records, box, columns, listed, first, last, histograms
             )
         )
-        binning_kernels.tile_starts(histograms, starts)
+        binning.tile_starts(histograms, starts)
         self._crew.run(
-            lambda counter, _: binning_kernels.place_instances(
+            lambda counter, _: binning.place_instances(
                 counter, order, bounds, first, last, listed, histograms, ids, place
             )
         )
         return starts, ids[: starts[-1]]
 
-    def _tile_grid(self, camera: Camera) -> tuple[int, int]:
-        """Columns and rows of tiles."""
-        return -(-camera.width // projection_kernels.TILE), -(-camera.height // projection_kernels.TILE)
-
-    def _records(self, n: int) -> np.ndarray:
-        return self._buffer("records", (n, projection_kernels.RECORD), np.float32)
+    def _keep(self, n: int, *wanted: tuple) -> list[np.ndarray]:
+        """Buffers of n rows: (name, [numbers a row,] [type, float32 if not given])."""
+        found = []
+        for name, *rest in wanted:
+            columns = tuple(r for r in rest if isinstance(r, int))
+            types = [r for r in rest if not isinstance(r, int)]
+            found.append(self._buffer(name, (n, *columns), types[0] if types else np.float32))
+        return found
 
     def _buffer(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array of that shape in the memory kept under `name`, which grows by more than it has to."""
         size = int(np.prod(shape))
-        kept = self._buffers.get(f"all {name}")
-        if kept is None or kept.size < size:
-            kept = aligned(size if kept is None else max(size, kept.size + kept.size // 4), dtype)
-            self._buffers[f"all {name}"] = kept
-        self._buffers[name] = array = kept[:size].reshape(shape)
+        memory = self._kept.get(f"memory of {name}")
+        if memory is None or memory.size < size:
+            memory = aligned(size if memory is None else max(size, memory.size + memory.size // 4), dtype)
+            self._kept[f"memory of {name}"] = memory
+            self._kept.pop(name, None)
+        self._kept[name] = array = memory[:size].reshape(shape)
         return array
 
 
-def _view(camera: Camera, cam_from_world: SE3, near: float) -> np.ndarray:
-    """The numbers of a camera that the projection asks for, in the order of projection_kernels."""
+def camera_view(camera: Camera, cam_from_world: SE3, near: float) -> np.ndarray:
+    """The numbers of a pinhole `camera` at `cam_from_world` that projection_kernels asks for, with `near`.
+
+    Raises
+    ------
+    ValueError
+        If the camera is not a pinhole.
+    """
+    if camera.model not in ("PINHOLE", "SIMPLE_PINHOLE"):
+        raise ValueError(
+            f"camera: expected PINHOLE or SIMPLE_PINHOLE, got {camera.model}; undistort first (geo3d undistort)"
+        )
     fx, fy = camera.focal
     cx, cy = camera.principal_point
-    view = np.zeros(projection_kernels.VIEW, np.float32)
+    view = np.zeros(projection.VIEW, np.float32)
     view[:12] = np.column_stack([cam_from_world.rotation, cam_from_world.translation]).ravel()
     margin_x, margin_y = 0.15 * camera.width / fx, 0.15 * camera.height / fy
     view[12:23] = (
@@ -226,3 +355,13 @@ def _view(camera: Camera, cam_from_world: SE3, near: float) -> np.ndarray:
     )  # fmt: skip
     view[23:] = cam_from_world.center()
     return view
+
+
+def _float32(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _over(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """numerator / denominator, 0 where the denominator is not above 0."""
+    some = denominator > 0
+    return np.where(some, numerator / np.where(some, denominator, 1), 0).astype(np.float32, copy=False)

@@ -122,14 +122,20 @@ def pinhole_jacobians(camera: Camera, t: Tensor) -> Tensor:
     focal, principal = (t.new_tensor(v) for v in (camera.focal, camera.principal_point))
     size = t.new_tensor([camera.width, camera.height])
     margin = 0.3 * 0.5 * size / focal
-    slopes = torch.clamp(t[:, :2] / t[:, 2:], -principal / focal - margin, (size - principal) / focal + margin)
-    return focal[:, None] / t[:, 2, None, None] * torch.cat(
-        [torch.eye(2, dtype=t.dtype, device=t.device).expand(len(t), 2, 2), -slopes[..., None]], -1
+    slopes = torch.clamp(
+        t[:, :2] / t[:, 2:], -principal / focal - margin, (size - principal) / focal + margin
+    )
+    return (
+        focal[:, None]
+        / t[:, 2, None, None]
+        * torch.cat(
+            [torch.eye(2, dtype=t.dtype, device=t.device).expand(len(t), 2, 2), -slopes[..., None]], -1
+        )
     )
 
 
 def blend(ellipses: Ellipses, pixels: Tensor, options: RenderOptions) -> tuple[Tensor, ...]:
-    """Colour (P, 3), alpha (P, 1), depth (P, 1), median depth (P, 1), normals (P, 3) of `pixels` (P, 2), by `options`."""
+    """Colour (P, 3), alpha, depth, median depth (P, 1), normals (P, 3) of `ellipses` at `pixels`, by `options`."""
     d = pixels[:, None] - ellipses.centers  # (P, V, 2)
     power = -0.5 * torch.einsum("pvi,vij,pvj->pv", d, torch.linalg.inv(ellipses.covariances), d)
     alpha = torch.clamp(ellipses.opacities * torch.exp(power), max=MOST)
@@ -144,7 +150,7 @@ def blend(ellipses: Ellipses, pixels: Tensor, options: RenderOptions) -> tuple[T
     some = covered > 0
     depth = torch.where(some, weights @ ellipses.depths[:, None] / torch.where(some, covered, 1.0), 0.0)
     half = (before > 0.5) & (after <= 0.5)
-    median = half.to(after.dtype) @ ellipses.depths[:, None]
+    median = half.to(after.dtype) @ ellipses.depths[:, None].detach()
     normals = torch.nn.functional.normalize(weights @ ellipses.normals, dim=-1)
     return color, covered, depth, median, normals
 

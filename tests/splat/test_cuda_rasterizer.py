@@ -28,7 +28,9 @@ POSE = SE3.exp([0.1, -0.05, 3.0, 0.05, 0.2, -0.1])
 ALL = RenderOptions(background=(0.2, 0.5, 0.9), depth=True, normals=True)
 
 
-def scene(n: int = 150, seed: int = 0, degree: int = 3, opacity: float = 0.0, antialiased: bool = False) -> Gaussians:
+def scene(
+    n: int = 150, seed: int = 0, degree: int = 3, opacity: float = 0.0, antialiased: bool = False
+) -> Gaussians:
     """Random Gaussians, float32 tensors, some out of view and some behind the camera."""
     rng = np.random.default_rng(seed)
     return as_tensors(
@@ -134,7 +136,9 @@ def test_no_result_depends_on_the_order_of_threads(name):
     for order in (0, 1, 2):
         rasterizer = CudaRasterizer(EmulatedLauncher(KERNELS, order))
         images = rasterizer.forward(SCENES[name], CAMERA, POSE, ALL)
-        gradients = rasterizer.backward(*(weights_of(images)[i] for i in ("color", "alpha", "depth", "normals")))
+        gradients = rasterizer.backward(
+            *(weights_of(images)[i] for i in ("color", "alpha", "depth", "normals"))
+        )
         found.append([*(getattr(images, i) for i in IMAGES), *vars(gradients).values()])
     for others in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], others))
@@ -157,7 +161,9 @@ def test_both_backends_agree(name):
     for field in (*NAMES, "pose", "mean2d", "mean2d_abs"):
         assert correlation(getattr(ours, field), getattr(theirs, field)) > 0.9999, field
     both = ours.visible.numpy() & theirs.visible
-    assert (ours.visible.numpy() == both).all(), "the tight tiles are among those of the box around the ellipse"
+    assert (ours.visible.numpy() == both).all(), (
+        "the tight tiles are among those of the box around the ellipse"
+    )
     np.testing.assert_allclose(ours.radius_px.numpy()[both], theirs.radius_px[both], rtol=1e-4)
 
 

@@ -31,7 +31,18 @@ DOUBLE = ("-DGS_REAL=double", "-DGS_DOUBLE")
 def built(folder: Path, *flags: str) -> ctypes.CDLL:
     library = folder / "probe.so"
     source = Path(__file__).with_name("splat_math_probe.c")
-    command = [str(GCC), "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", *flags]
+    command = [
+        str(GCC),
+        "-std=c99",
+        "-pedantic",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-O1",
+        "-shared",
+        "-fPIC",
+        *flags,
+    ]
     subprocess.run([*command, f"-I{KERNELS}", str(source), "-lm", "-o", str(library)], check=True)
     return ctypes.CDLL(str(library))
 
@@ -53,12 +64,16 @@ class Probe:
         getattr(self.library, f"probe_{name}")(*pointers)
 
     def view(self, pose: np.ndarray, camera: Camera = CAMERA, near: float = 0.01) -> np.ndarray:
-        numbers = view_numbers(camera, torch.from_numpy(pose), near, torch.device("cpu")).numpy().astype(self.dtype)
+        numbers = (
+            view_numbers(camera, torch.from_numpy(pose), near, torch.device("cpu")).numpy().astype(self.dtype)
+        )
         numbers[6:8] = near, BLUR
         numbers[8:17], numbers[17:] = pose[:3, :3].ravel(), pose[:3, 3]
         return numbers
 
-    def project(self, g: Gaussians, pose: np.ndarray, camera: Camera = CAMERA) -> tuple[np.ndarray, np.ndarray]:
+    def project(
+        self, g: Gaussians, pose: np.ndarray, camera: Camera = CAMERA
+    ) -> tuple[np.ndarray, np.ndarray]:
         seen, out = np.zeros(len(g), np.int32), np.zeros((len(g), 13), self.dtype)
         parts = [np.ascontiguousarray(getattr(g, name), self.dtype) for name in NAMES]
         self.call("project", len(g), self.view(pose, camera), *parts, int(g.antialiased), seen, out)
@@ -273,4 +288,3 @@ def test_what_has_no_finite_ellipse_is_refused(single):
     with np.errstate(over="ignore"):
         seen, _ = single.project(g, POSE.matrix4())
     assert seen.tolist() == [False] * 7 + [True]
-
