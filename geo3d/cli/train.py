@@ -89,6 +89,9 @@ class Options(Common):
     initial_points: Count = _DEFAULT.initial_points
     """Random points to start from where the scene has none."""
 
+    depth_weight: Annotated[OptionalNumber, arg(metavar="W", help_behavior_hint="(default: 0)")] = None
+    """Hold what is seen to the depth of the scene's points, by this weight; 0.1 is much."""
+
     exposure: bool = False
     """Fit brightness and colour of each photo."""
 
@@ -115,6 +118,7 @@ def to_training_options(options: Options) -> TrainingOptions:
             background=options.background,
             masks=options.masks,
             initial_points=options.initial_points,
+            depth_weight=options.depth_weight or 0.0,
             exposure=options.exposure,
             refine_poses=options.refine_poses,
             seed=options.seed,

@@ -6,7 +6,7 @@ The loss of a photo is `(1 - w) mean |image - photo| + w (1 - SSIM)`, to which c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from geo3d.splat.adam import LearningRates, SparseAdam
 from geo3d.splat.densify_adc import densify_adc
 from geo3d.splat.densify_mcmc import densify_mcmc, random_walk
 from geo3d.splat.densify_multiview import ViewScores, densify_multiview
+from geo3d.splat.depth_prior import DepthPrior
 from geo3d.splat.exposure import Exposure
 from geo3d.splat.loss import photometric_loss
 from geo3d.splat.options import GaussianGradients, RenderOptions
@@ -27,6 +28,7 @@ from geo3d.splat.refinement import DensityStatistics, Refinement, opacities, pru
 from geo3d.splat.schedule import active_sh_degree, decayed
 from geo3d.splat.training_options import TrainingOptions
 
+_DEPTH_EVERY = 4  # steps: the depth costs as much as the colours
 _OPACITY = 10  # column of the optimiser's moments
 _EXPOSURE_RATE, _POSE_RATE = 2e-3, 2e-4  # of Adam; the second in radians and fractions of the extent
 
@@ -47,6 +49,8 @@ class StepInput:
     camera : Camera
         PINHOLE.
     cam_from_world : SE3
+    points : (K, 3) float64
+        Sparse points that the photo observed, world; for the depth.
     """
 
     row: int
@@ -55,6 +59,7 @@ class StepInput:
     background: np.ndarray
     camera: Camera
     cam_from_world: SE3
+    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
 
 class CpuEngine:
@@ -79,6 +84,7 @@ class CpuEngine:
         self.statistics = DensityStatistics.empty(len(gaussians))
         self.exposure = Exposure(photos) if options.exposure else None
         self.poses = PoseRefinement(photos, extent) if options.refine_poses else None
+        self.depth = DepthPrior(options.depth_weight) if options.depth_weight else None
         self.rasterizer = CpuRasterizer(absolute_gradients=options.strategy == "absgrad")
 
     def render_options(self, background: np.ndarray, sh_degree: int) -> RenderOptions:
@@ -116,6 +122,8 @@ class CpuEngine:
             self.poses.step(seen.row, pose, gradients.pose, decayed(_POSE_RATE, 0.01, f))
         self._count(gradients, seen.camera)
         self._regularise(gradients)
+        if self.depth is not None and step % _DEPTH_EVERY == 0 and len(seen.points):
+            self.depth.add(gradients, self.gaussians, seen.camera, pose, seen.points)
         self._optimise(gradients, f)
         if options.strategy == "mcmc":
             walk = self._mean_rate(f) * options.densify.noise

@@ -233,7 +233,9 @@ class _Training:
     def _seen(self, step: int, f: float) -> StepInput:
         row, photo = self.photos.next(step, coarse_factor(f, self.options.coarse))
         color, mask, background = target(photo, self.options, step)
-        return StepInput(row, color, mask, background, photo.camera, self.views.views[row].cam_from_world)
+        view = self.views.views[row]
+        points = self.views.points[view.seen] if self.options.depth_weight else np.zeros((0, 3))
+        return StepInput(row, color, mask, background, photo.camera, view.cam_from_world, points)
 
     def _change(self, f: float) -> None:
         """Add, move and remove Gaussians, as far as it is time for it."""

@@ -125,6 +125,8 @@ class TrainingOptions:
         Of 1 - SSIM in the loss, against the mean absolute difference.
     opacity_weight, scale_weight : float
         Regularisers: of the mean opacity, and of the mean scale in units of the scene's extent.
+    depth_weight : float
+        Of the relative error of the depth at the sparse points, every fourth step; 0 for none.
     exposure : bool
         Fit an affine change of colour (3 x 4) to each photo.
     refine_poses : bool
@@ -159,6 +161,7 @@ class TrainingOptions:
     ssim_weight: float = 0.2
     opacity_weight: float = 0.0
     scale_weight: float = 0.0
+    depth_weight: float = 0.0
     exposure: bool = False
     refine_poses: bool = False
     coarse: tuple[tuple[float, float], ...] = ((0.1, 2.0),)
@@ -190,7 +193,12 @@ class TrainingOptions:
                 raise ValueError(f"{name} is {value!r}; expected a positive number")
         if self.downscale is not None and not 1 <= self.downscale < math.inf:
             raise ValueError(f"downscale is {self.downscale!r}; expected 1 (full size) or more")
-        for name, most in (("ssim_weight", 1.0), ("opacity_weight", math.inf), ("scale_weight", math.inf)):
+        for name, most in (
+            ("ssim_weight", 1.0),
+            ("opacity_weight", math.inf),
+            ("scale_weight", math.inf),
+            ("depth_weight", math.inf),
+        ):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected a number from 0 to {most:g}")
         if self.target_psnr is not None and self.hold_out_every == 0:
