@@ -254,6 +254,14 @@ def test_autograd_with_depth_but_no_normals_and_one_image_used():
     assert leaves[0].grad.any() and not leaves[4].grad.any()
 
 
+def test_tensors_of_another_type_keep_it():
+    leaves = [getattr(SCENES["plain"], name).double().requires_grad_(True) for name in NAMES]
+    images = render_differentiably(EmulatedLauncher(KERNELS), Gaussians(*leaves), CAMERA, POSE, ALL)
+    assert images.color.dtype == images.normals.dtype == torch.float64
+    images.color.sum().backward()
+    assert leaves[0].grad.dtype == torch.float64
+
+
 @given(
     counts=st.sampled_from([1, 31, 4096, 4097, 9000]),
     tiles=st.sampled_from([1, 2, 40, 256, 257, 3000, 70000]),
