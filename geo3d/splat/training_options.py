@@ -14,6 +14,7 @@ from typing import Literal, get_args
 Strategy = Literal["multiview", "adc", "absgrad", "mcmc"]
 Background = Literal["black", "white", "random"]
 Masks = Literal["ignore", "transparent"]
+TrainingBackend = Literal["auto", "cpu", "cuda"]
 DEFAULT_MINUTES = 10.0
 
 

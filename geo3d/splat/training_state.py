@@ -40,7 +40,8 @@ def training_key(views: ViewSet, options: TrainingOptions) -> str:
 
 
 def _adam(engine: CpuEngine) -> dict[str, np.ndarray]:
-    return {name: getattr(engine.adam, name) for name in ("steps", "m", "v")}
+    parts = {name: getattr(engine.adam, name) for name in ("steps", "m", "v")}
+    return {name: np.asarray(part.cpu() if hasattr(part, "cpu") else part) for name, part in parts.items()}
 
 
 def save_state(path: Path, engine: CpuEngine, key: str, told: dict) -> None:
