@@ -1,7 +1,8 @@
 """One step of training on a GPU: what `geo3d.splat.engine` does on the CPU, with all of a step's arrays on the GPU.
 
 Changes of the set of Gaussians, once in a hundred steps, are those of the CPU: the Gaussians are copied to NumPy, and
-back. Exposure is too, every step, where it is asked for.
+back. Exposure is too, every step, where it is asked for. The depth of sparse points comes from the same picture as the
+colours: its gradient counts in the statistics of densification and moves the pose too.
 """
 
 from __future__ import annotations

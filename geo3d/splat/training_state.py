@@ -88,11 +88,14 @@ def restore(engine: CpuEngine, checkpoint: Checkpoint) -> None:
         group, _, own = name.partition(".")
         if own:
             parts.setdefault(group, {})[own] = array
+    statistics = engine.statistics
     for owner, values in (
         (engine.adam, parts["adam"]),
-        (engine.statistics, parts["seen"]),
+        (statistics, parts["seen"]),
         (engine.exposure, parts.get("exposure", {})),
         (engine.poses, parts.get("poses", {})),
     ):
         for name, value in values.items():
-            setattr(owner, name, value)
+            held = getattr(owner, name)
+            setattr(owner, name, held.new_tensor(value) if hasattr(held, "new_tensor") else value)
+    engine.statistics = statistics
