@@ -3,8 +3,8 @@
     python benchmarks/splat_cuda.py [--json FILE] [--quick]
 
 Needs a GPU that geo3d.gpu can use and a torch with CUDA; no data and no network. First the checks: images and gradients
-beside the numba kernels and the PyTorch reference, loss, optimiser, sort and order, and reruns bit for bit. A check that
-fails is printed and makes the exit code 1; the times follow all the same. Then, for 100,000 Gaussians at 800x533 and a
+beside the numba kernels and the PyTorch reference, loss, optimiser, sort and order, and reruns bit for bit. A check
+that fails is printed and makes the exit code 1; the times follow all the same. Then, for 100,000 Gaussians at 800x533 and a
 million at 1600x1066 (`random-100k`, `random-1m`): `forward_ms`, `forward_backward_ms`, `step_ms` (with loss and
 optimiser; the launches' own time is in it), medians, and `memory_gib`, the peak that torch allocated in a step. gsplat,
 where it is installed, renders the same Gaussians in the same run (its step: its L1 loss, SSIM as torch has it, and
@@ -34,6 +34,14 @@ NAMES = ("means", "quaternions", "log_scales", "logit_opacities", "sh")
 IMAGES = ("color", "alpha", "depth", "median_depth", "normals")
 POSE = SE3(np.eye(3), [0.0, 0.0, 3.0])
 REPEATS = 20
+DEVICE = "cuda"
+
+
+def synchronize() -> None:
+    """Wait for the GPU."""
+    import torch
+
+    torch.cuda.synchronize()
 
 
 class Checks:
@@ -81,7 +89,7 @@ def random_gaussians(count: int, antialiased: bool = False, seed: int = 0) -> Ga
 def on_gpu(g: Gaussians) -> Gaussians:
     import torch
 
-    return Gaussians(*(torch.from_numpy(getattr(g, n)).cuda() for n in NAMES), antialiased=g.antialiased)
+    return Gaussians(*(torch.from_numpy(getattr(g, n)).to(DEVICE) for n in NAMES), antialiased=g.antialiased)
 
 
 def camera_of(width: int, height: int) -> Camera:
@@ -101,8 +109,12 @@ def check_rendering(checks: Checks) -> None:
     for count, antialiased, size in ((20_000, False, (400, 267)), (3_000, True, (161, 93))):
         g, camera = random_gaussians(count, antialiased), camera_of(*size)
         for options in (RenderOptions(), RenderOptions(depth=True), RenderOptions(depth=True, normals=True)):
-            label = f"{count} Gaussians{', antialiased' * antialiased}{', depth' * options.depth}{', normals' * options.normals}"
-            theirs, ours = cpu.forward(g, camera, POSE, options), gpu.forward(on_gpu(g), camera, POSE, options)
+            words = [f"{count} Gaussians", *(w for w in ("depth", "normals") if getattr(options, w))]
+            label = ", ".join([*words, *(["antialiased"] if antialiased else [])])
+            theirs, ours = (
+                cpu.forward(g, camera, POSE, options),
+                gpu.forward(on_gpu(g), camera, POSE, options),
+            )
             slopes = {
                 name: rng.normal(size=getattr(theirs, name).shape).astype(np.float32)
                 for name in IMAGES
@@ -114,13 +126,19 @@ def check_rendering(checks: Checks) -> None:
                         checks.close(f"{label}: {name}", getattr(ours, name), getattr(theirs, name), 2 / 255)
                     else:
                         away = np.abs(array(getattr(ours, name)) - array(getattr(theirs, name))) > 1e-3
-                        checks.hold(f"{label}: {name}", away.mean() < 2e-3, f"{away.mean():.2%} differ by 1e-3")
+                        checks.hold(
+                            f"{label}: {name}", away.mean() < 2e-3, f"{away.mean():.2%} differ by 1e-3"
+                        )
             order = ("color", "alpha", "depth", "normals")
             expected = cpu.backward(*(slopes.get(name) for name in order))
-            tensors = [None if name not in slopes else torch.from_numpy(slopes[name]).cuda() for name in order]
+            tensors = [
+                None if name not in slopes else torch.from_numpy(slopes[name]).to(DEVICE) for name in order
+            ]
             found = gpu.backward(*tensors)
             for name in (*NAMES, "pose", "mean2d", "mean2d_abs"):
-                checks.correlated(f"{label}: gradient by {name}", getattr(found, name), getattr(expected, name))
+                checks.correlated(
+                    f"{label}: gradient by {name}", getattr(found, name), getattr(expected, name)
+                )
             again_images, again = gpu.forward(on_gpu(g), camera, POSE, options), gpu.backward(*tensors)
             same = torch.equal(ours.color, again_images.color) and all(
                 torch.equal(getattr(found, name), getattr(again, name)) for name in (*NAMES, "pose", "mean2d")
@@ -136,9 +154,11 @@ def check_rendering(checks: Checks) -> None:
     slope = torch.from_numpy(rng.normal(size=(43, 61, 3)))
     (expected.color * slope).sum().backward()
     checks.close("300 Gaussians beside the reference: color", found.color, expected.color, 2 / 255)
-    gradients = gpu.backward(slope.float().cuda())
+    gradients = gpu.backward(slope.float().to(DEVICE))
     for name, leaf in zip(NAMES, leaves):
-        checks.correlated(f"300 Gaussians beside the reference: gradient by {name}", getattr(gradients, name), leaf.grad)
+        checks.correlated(
+            f"300 Gaussians beside the reference: gradient by {name}", getattr(gradients, name), leaf.grad
+        )
 
 
 def check_training(checks: Checks) -> None:
@@ -159,7 +179,7 @@ def check_training(checks: Checks) -> None:
     mask = (rng.random((267, 401)) > 0.3).astype(np.float32)
     for label, m in (("loss", None), ("loss with a mask", mask)):
         expected = loss.photometric_loss(image, target, m)
-        tensors = [None if a is None else torch.from_numpy(a).cuda() for a in (image, target, m)]
+        tensors = [None if a is None else torch.from_numpy(a).to(DEVICE) for a in (image, target, m)]
         found = cuda_loss.photometric_loss(gpu.launch, *tensors)
         checks.close(label, found.loss, expected.loss, 1e-5)
         checks.correlated(f"{label}: gradient", found.d_image, expected.d_image)
@@ -167,7 +187,7 @@ def check_training(checks: Checks) -> None:
     g, camera, rates = random_gaussians(20_000), camera_of(400, 267), LearningRates(means=1e-3)
     ours, adam, peer = on_gpu(g), None, SparseAdam(g)
     adam = CudaAdam(ours)
-    slope = torch.from_numpy(rng.normal(size=(267, 400, 3)).astype(np.float32)).cuda()
+    slope = torch.from_numpy(rng.normal(size=(267, 400, 3)).astype(np.float32)).to(DEVICE)
     gpu.forward(ours, camera, POSE)
     gradients = gpu.backward(slope)
     start = {name: getattr(g, name).copy() for name in NAMES}
@@ -175,32 +195,40 @@ def check_training(checks: Checks) -> None:
     on_cpu = {k: v.cpu().numpy() for k, v in vars(gradients).items()}
     peer.step(g, GaussianGradients(**on_cpu), rates)
     for name in NAMES:
-        checks.correlated(f"optimiser: {name}", array(getattr(ours, name)) - start[name], getattr(g, name) - start[name])
+        checks.correlated(
+            f"optimiser: {name}", array(getattr(ours, name)) - start[name], getattr(g, name) - start[name]
+        )
 
     for count, tiles in ((1_000_003, 6700), (300_000, 70_000), (5, 1)):
-        keys = torch.randint(0, tiles, (count,), dtype=torch.int32, device="cuda")
-        values = torch.arange(count, dtype=torch.int32, device="cuda")
+        keys = torch.randint(0, tiles, (count,), dtype=torch.int32, device=DEVICE)
+        values = torch.arange(count, dtype=torch.int32, device=DEVICE)
         expected = torch.sort(keys, stable=True)
         found, moved, _ = _sort_by_tile(gpu.launch, keys, values, tiles)
         same = torch.equal(found, expected.values) and torch.equal(moved.long(), expected.indices)
-        checks.hold(f"sort of {count} by {tiles} tiles", same, "as torch.sort" if same else "differs from torch.sort")
+        checks.hold(
+            f"sort of {count} by {tiles} tiles", same, "as torch.sort" if same else "differs from torch.sort"
+        )
     order = morton_order(gpu.launch, ours.means)
-    checks.hold("Morton's order", bool((torch.sort(order).values == torch.arange(20_000, device="cuda")).all()), "whole")
+    checks.hold(
+        "Morton's order",
+        bool((torch.sort(order).values == torch.arange(len(order), device=DEVICE)).all()),
+        "whole",
+    )
     steps = (ours.means[order][1:] - ours.means[order][:-1]).norm(dim=1).mean()
     apart = (ours.means[1:] - ours.means[:-1]).norm(dim=1).mean()
-    checks.hold("Morton's order", bool(steps < 0.3 * apart), f"neighbours {float(steps / apart):.2f} as far apart")
+    checks.hold(
+        "Morton's order", bool(steps < 0.3 * apart), f"neighbours {float(steps / apart):.2f} as far apart"
+    )
 
 
 def median_ms(work: Callable[[], Any], repeats: int = REPEATS) -> float:
     """Median time of a call until the GPU is done, after three that do not count."""
-    import torch
-
     times = []
     for repeat in range(repeats + 3):
-        torch.cuda.synchronize()
+        synchronize()
         start = time.perf_counter()
         work()
-        torch.cuda.synchronize()
+        synchronize()
         if repeat >= 3:
             times.append(1e3 * (time.perf_counter() - start))
     return statistics.median(times)
@@ -210,10 +238,10 @@ def peak_gib(work: Callable[[], Any]) -> float:
     """Peak of what torch allocates while `work` runs, with what was there before."""
     import torch
 
-    torch.cuda.synchronize()
+    synchronize()
     torch.cuda.reset_peak_memory_stats()
     work()
-    torch.cuda.synchronize()
+    synchronize()
     return torch.cuda.max_memory_allocated() / 2**30
 
 
@@ -235,9 +263,7 @@ class TimedLauncher:
 
     def milliseconds(self) -> dict[str, float]:
         """Sum by kernel."""
-        import torch
-
-        torch.cuda.synchronize()
+        synchronize()
         found: dict[str, float] = {}
         for kernel, start, end in self.events:
             found[kernel] = found.get(kernel, 0.0) + start.elapsed_time(end)
@@ -258,7 +284,7 @@ def time_ours(g: Gaussians, camera: Camera) -> tuple[dict[str, float], dict[str,
     order = morton_order(launcher(), moved.means)
     moved = Gaussians(*(getattr(moved, n)[order].contiguous() for n in NAMES), antialiased=g.antialiased)
     adam, rates = CudaAdam(moved), LearningRates(means=0.0, sh_0=0.0)
-    target = torch.rand(camera.height, camera.width, 3, device="cuda")
+    target = torch.rand(camera.height, camera.width, 3, device=DEVICE)
     d_color = torch.randn_like(target) / target.numel()
 
     def step(rasterizer: CudaRasterizer) -> None:
@@ -293,14 +319,14 @@ def time_gsplat(g: Gaussians, camera: Camera) -> dict[str, float]:
         return {}
     import torch
 
-    parts = [torch.from_numpy(getattr(g, n)).cuda().requires_grad_(True) for n in NAMES]
+    parts = [torch.from_numpy(getattr(g, n)).to(DEVICE).requires_grad_(True) for n in NAMES]
     means, quaternions, log_scales, logits, sh = parts
-    pose = torch.from_numpy(POSE.matrix4()).float().cuda()[None]
-    K = torch.from_numpy(camera.K).float().cuda()[None]
-    target = torch.rand(camera.height, camera.width, 3, device="cuda")
+    pose = torch.from_numpy(POSE.matrix4()).float().to(DEVICE)[None]
+    K = torch.from_numpy(camera.K).float().to(DEVICE)[None]
+    target = torch.rand(camera.height, camera.width, 3, device=DEVICE)
     d_color = torch.randn_like(target) / target.numel()
     adam = torch.optim.Adam(parts, lr=0.0, eps=1e-15, fused=True)
-    line = torch.exp(-0.5 * (torch.arange(-5, 6, device="cuda") / 1.5) ** 2)
+    line = torch.exp(-0.5 * (torch.arange(-5, 6, device=DEVICE) / 1.5) ** 2)
     window = (line / line.sum())[:, None] @ (line / line.sum())[None]
 
     def ssim(x: Any, y: Any) -> Any:
@@ -371,7 +397,9 @@ def main() -> int:
             figures[name]["gsplat"] = theirs
         print(f"{name}, {width}x{height}")
         for figure, value in ours.items():
-            beside = f"   gsplat {theirs[figure]:.3f} ({theirs[figure] / value:.2f} x)" if figure in theirs else ""
+            beside = (
+                f"   gsplat {theirs[figure]:.3f} ({theirs[figure] / value:.2f} x)" if figure in theirs else ""
+            )
             print(f"  {figure:20} {value:10.3f}{beside}")
         for kernel, value in sorted(kernels.items(), key=lambda pair: -pair[1]):
             print(f"    {kernel:40} {value:8.3f} ms")

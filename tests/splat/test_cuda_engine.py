@@ -158,7 +158,9 @@ def test_a_state_that_is_read_goes_on_as_the_one_that_was_written(tmp_path):
     for engine in (gpu, again):
         engine.step(photo(1), 1, 0.2)
     assert all(np.array_equal(getattr(again.gaussians, n), getattr(gpu.gaussians, n)) for n in NAMES)
-    assert all(np.array_equal(a, b) for a, b in zip(vars(again.statistics).values(), vars(gpu.statistics).values()))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(vars(again.statistics).values(), vars(gpu.statistics).values())
+    )
 
 
 def test_cuda_that_cannot_run_is_refused_with_the_reason():
