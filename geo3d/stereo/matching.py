@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo3d.stereo.cleaning import fill_holes, remove_speckles, weighted_median
+from geo3d.stereo.cleaning import fill_holes, remove_speckles, smooth_surfaces, weighted_median
 from geo3d.stereo.options import QUALITIES, SemiGlobalOptions, StereoOptions
 from geo3d.stereo.pair_images import prepare_pair
 from geo3d.stereo.peers import match_opencv
@@ -115,6 +115,8 @@ def _finish(
         filled = weighted_median(filled, left, known, False, settings.fill_radius, settings.median_levels)
     if settings.median_radius:
         filled = weighted_median(filled, left, known, True, settings.median_radius, settings.median_levels)
+    if settings.smooth_radius:
+        filled = smooth_surfaces(filled, left, settings.smooth_radius, settings.smooth_levels)
     at_start = float((sparse[known] < options.min_disparity + 1.0).mean())
     at_end = float((sparse[known] > options.max_disparity - 1.0).mean())
     confidence = np.where(known, confidence_of(found), np.float32(0.0))

@@ -36,6 +36,10 @@ class SemiGlobalOptions:
         Of that over the filled ones; 0 for none.
     median_levels : float
         Colour difference at which the weight falls to 1 / e, grey levels.
+    smooth_radius : int
+        Of the mean over each surface, pixels; 0 for none.
+    smooth_levels : float
+        The same as `median_levels`, for the mean.
     """
 
     census_radius: tuple[int, int] = (3, 4)
@@ -51,6 +55,8 @@ class SemiGlobalOptions:
     median_radius: int = 4
     fill_radius: int = 9
     median_levels: float = 5.0
+    smooth_radius: int = 3
+    smooth_levels: float = 10.0
 
     def __post_init__(self) -> None:
         rows, columns = self.census_radius
@@ -65,7 +71,7 @@ class SemiGlobalOptions:
         for name in ("census_weight", "difference_weight", "difference_limit"):
             if not 0 <= getattr(self, name) <= 1000:
                 raise ValueError(f"{name}: expected from 0 to 1000, got {getattr(self, name)}")
-        for name in ("edge_levels", "median_levels"):
+        for name in ("edge_levels", "median_levels", "smooth_levels"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
 
