@@ -32,7 +32,7 @@ from geo3d.stereo import (
 )
 from geo3d.util.files import write_bytes, write_text
 from geo3d.util.require import require
-from geo3d.viz.disparity import color_map, value_figure
+from geo3d.viz.disparity import value_figure
 
 if TYPE_CHECKING:
     from geo3d.cli.stereo import Options

@@ -3,6 +3,7 @@
 from geo3d.stereo.depth import DepthMap, depth_to_points, disparity_to_depth
 from geo3d.stereo.epipolar_check import PairGeometry, check_rectified, disparity_range, measure_pair
 from geo3d.stereo.matching import DisparityMap, match
+from geo3d.stereo.metrics import DisparityErrors, disparity_errors
 from geo3d.stereo.options import QUALITIES, SemiGlobalOptions, StereoOptions
 from geo3d.stereo.pair_images import PairImages, prepare_pair
 from geo3d.stereo.rectification import Rectification, RectifyOptions, rectify
@@ -10,6 +11,7 @@ from geo3d.stereo.rectification import Rectification, RectifyOptions, rectify
 __all__ = [
     "QUALITIES",
     "DepthMap",
+    "DisparityErrors",
     "DisparityMap",
     "PairGeometry",
     "PairImages",
@@ -19,6 +21,7 @@ __all__ = [
     "StereoOptions",
     "check_rectified",
     "depth_to_points",
+    "disparity_errors",
     "disparity_range",
     "disparity_to_depth",
     "match",

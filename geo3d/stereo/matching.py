@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geo3d.stereo.coarse_to_fine import match_any_size
 from geo3d.stereo.cleaning import fill_holes, remove_speckles, smooth_surfaces, weighted_median
 from geo3d.stereo.options import QUALITIES, SemiGlobalOptions, StereoOptions
 from geo3d.stereo.pair_images import prepare_pair
 from geo3d.stereo.peers import match_opencv
-from geo3d.stereo.semi_global_matching import Matched, match_range
+from geo3d.stereo.semi_global_matching import Matched
 from geo3d.stereo.trust import confidence_of, deviation_of
 
 _END_SHARE = 0.02  # of the pixels at one end of the range, from which the range is said to cut the scene off
-_SPECKLE_STEP_PX = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +84,12 @@ def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = N
     """
     options = options or StereoOptions()
     images = prepare_pair(left, right)
+    settings = options.semi_global or QUALITIES[options.quality]
     if options.method == "opencv":
         found = match_opencv(images.left, images.right, options)
+        remove_speckles(found.checked, settings.speckle_px, 2.0)
     else:
-        settings = options.semi_global or QUALITIES[options.quality]
-        count = options.max_disparity - options.min_disparity + 1
-        found = match_range(images.left, images.right, options.min_disparity, count, settings)
-    settings = options.semi_global or QUALITIES[options.quality]
+        found = match_any_size(images.left, images.right, options.min_disparity, options.max_disparity, settings)
     return _finish(found, images.left, images.notes, options, settings)
 
 
@@ -102,8 +101,7 @@ def _finish(
     settings: SemiGlobalOptions,
 ) -> DisparityMap:
     """Clean, fill, and say what is to be said."""
-    sparse = found.checked.copy()
-    remove_speckles(sparse, settings.speckle_px, _SPECKLE_STEP_PX)
+    sparse = found.checked
     known = np.isfinite(sparse)
     if not known.any():
         raise ValueError(
@@ -119,8 +117,8 @@ def _finish(
         filled = smooth_surfaces(filled, left, settings.smooth_radius, settings.smooth_levels)
     at_start = float((sparse[known] < options.min_disparity + 1.0).mean())
     at_end = float((sparse[known] > options.max_disparity - 1.0).mean())
-    confidence = np.where(known, confidence_of(found), np.float32(0.0))
-    sigma = np.where(known, deviation_of(found), np.float32(np.nan))
+    confidence = np.where(known, confidence_of(found.margin), np.float32(0.0))
+    sigma = np.where(known, deviation_of(found.margin), np.float32(np.nan))
     return DisparityMap(
         np.where(known, filled, np.float32(np.nan)),
         filled,
