@@ -32,10 +32,8 @@ class DisparityMap:
         x_left - x_right, px; NaN where it is not known: hidden in the right image, contradicted by it, or a speckle.
     filled : (H, W) float32
         The same with every pixel guessed that is not known.
-    confidence : (H, W) float32
-        Chance that a known disparity is within one pixel of the truth, 0 to 1; 0 where it is not known.
-    sigma_px : (H, W) float32
-        Standard deviation of a known disparity that belongs to the right surface, px; NaN where it is not known.
+    margin : (H, W) float32
+        How much worse than the disparity found the next best one is, 0 to 1.
     at_start, at_end : float
         Share of the known pixels that sit at the lowest and the highest disparity of the range.
     notes : tuple of str
@@ -44,8 +42,7 @@ class DisparityMap:
 
     disparity: np.ndarray
     filled: np.ndarray
-    confidence: np.ndarray
-    sigma_px: np.ndarray
+    margin: np.ndarray
     at_start: float
     at_end: float
     notes: tuple[str, ...]
@@ -54,6 +51,16 @@ class DisparityMap:
     def density(self) -> float:
         """Share of the pixels that are known."""
         return float(np.isfinite(self.disparity).mean())
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(H, W) float32: chance that a known disparity is within one pixel of the truth; 0 where it is not known."""
+        return np.where(np.isfinite(self.disparity), confidence_of(self.margin), np.float32(0.0))
+
+    @property
+    def sigma_px(self) -> np.ndarray:
+        """(H, W) float32: standard deviation of a known disparity of the right surface, px; NaN where it is not known."""
+        return np.where(np.isfinite(self.disparity), deviation_of(self.margin), np.float32(np.nan))
 
 
 def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = None) -> DisparityMap:
@@ -115,15 +122,14 @@ def _finish(
         filled = weighted_median(filled, left, known, True, settings.median_radius, settings.median_levels)
     if settings.smooth_radius:
         filled = smooth_surfaces(filled, left, settings.smooth_radius, settings.smooth_levels)
-    at_start = float((sparse[known] < options.min_disparity + 1.0).mean())
-    at_end = float((sparse[known] > options.max_disparity - 1.0).mean())
-    confidence = np.where(known, confidence_of(found.margin), np.float32(0.0))
-    sigma = np.where(known, deviation_of(found.margin), np.float32(np.nan))
+    count = np.count_nonzero(known)
+    with np.errstate(invalid="ignore"):
+        at_start = np.count_nonzero(sparse < options.min_disparity + 1.0) / count
+        at_end = np.count_nonzero(sparse > options.max_disparity - 1.0) / count
     return DisparityMap(
         np.where(known, filled, np.float32(np.nan)),
         filled,
-        confidence,
-        sigma,
+        found.margin,
         at_start,
         at_end,
         notes + _range_notes(at_start, at_end, options),

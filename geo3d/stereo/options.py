@@ -50,7 +50,7 @@ class SemiGlobalOptions:
     difference_weight: int = 12
     difference_limit: int = 90
     p1: int = 24
-    p2: int = 90
+    p2: int = 120
     edge_levels: float = 20.0
     paths: int = 8
     tolerance_px: float = 1.0
@@ -72,9 +72,9 @@ class SemiGlobalOptions:
             raise ValueError(f"paths: expected 4, 8 or 16, got {self.paths}")
         if not 0 < self.p1 <= self.p2 <= 2000:
             raise ValueError(f"p1, p2: expected 0 < p1 <= p2 <= 2000, got {self.p1}, {self.p2}")
-        for name in ("census_weight", "difference_weight", "difference_limit"):
-            if not 0 <= getattr(self, name) <= 1000:
-                raise ValueError(f"{name}: expected from 0 to 1000, got {getattr(self, name)}")
+        for name, most in (("census_weight", 255), ("difference_weight", 80), ("difference_limit", 765)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name}: expected from 0 to {most}, got {getattr(self, name)}")
         for name in ("edge_levels", "median_levels", "smooth_levels"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
