@@ -47,6 +47,12 @@ class Page:
         """Load a page in place of the one that is open."""
         self.call("Page.navigate", url=address)
 
+    def ask(self, expression: str) -> Any:
+        """Value of a JavaScript expression; of a promise, what it comes to."""
+        answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
     def click_text(self, text: str) -> None:
         """Click the control whose label or caption is a text."""
         find = """(text) => {
