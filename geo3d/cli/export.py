@@ -30,10 +30,12 @@ _SUFFIXES = {
     "compressed-ply": ".compressed.ply",
     "spz": ".spz",
     "splat": ".splat",
+    "sog": ".sog",
     "glb": ".glb",
+    "html": ".html",
 }
 
-Format = Literal["auto", "ply", "compressed-ply", "spz", "splat", "glb"]
+Format = Literal["auto", "ply", "compressed-ply", "spz", "splat", "sog", "glb", "html"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +46,9 @@ class Options(Common):
 
     geo3d export splats.ply -o splats.glb --crop=-5,-5,0,5,5,3
 
-    ply keeps every number, glb nearly; compressed-ply, spz and splat round them (it says by how much), and splat has no
-    colours that change with the direction. The unit of the world and its place on Earth go along.
+    ply keeps every number, glb nearly; compressed-ply, spz, sog and splat round them (it says by how much), and splat
+    has no colours that change with the direction. html is a page that shows them. The unit of the world and its place
+    on Earth go along.
     """
 
     source: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE|SPLATS")]
@@ -90,7 +93,11 @@ def run(options: Options, session: Session) -> int:
     )
     if len(gaussians) < len(file.gaussians):
         session.say(f"{len(file.gaussians) - len(gaussians):,} of {len(file.gaussians):,} are left out.")
-    for line in _words(loss, gaussians, frame):
+    for line in (
+        [f"Open it in a browser: {target.absolute().as_uri()}"]
+        if loss is None
+        else _words(loss, gaussians, frame)
+    ):
         session.say(line)
     session.result(
         out=str(target),
@@ -100,7 +107,7 @@ def run(options: Options, session: Session) -> int:
         broken=file.dropped,
         bytes=size,
         world=frame.to_json(),
-        loss=asdict(loss),
+        loss=None if loss is None else asdict(loss),
     )
     return 0
 

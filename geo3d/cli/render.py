@@ -47,7 +47,8 @@ class Options(Common):
     """
 
     source: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE|SPLATS")]
-    """Scene with splats/splats.ply, as `geo3d train` leaves it, or a file of splats (.ply, .spz, .splat, .glb, ...)."""
+    """Scene with splats/splats.ply, as `geo3d train` leaves it, or its transforms.json; or a file of splats (.ply,
+    .spz, .splat, .glb, ...)."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Video (.mp4), image (.png, with --pose), or folder for the frames of a path as PNG."""
@@ -121,10 +122,11 @@ def run(options: Options, session: Session) -> int:
 def _source(options: Options) -> tuple[Path | None, Path]:
     """The scene, where there is one, and the file of splats."""
     source = existing_path(options.source, "the scene or file of splats")
-    if source.is_dir():
-        if not (source / _SPLATS).is_file():
+    if source.is_dir() or source.suffix.lower() == ".json":
+        splats = (source if source.is_dir() else source.parent) / _SPLATS
+        if not splats.is_file():
             raise UsageError(f"{source} has no {_SPLATS}: train it first, geo3d train {source}")
-        return source, source / _SPLATS
+        return source, splats
     folder = source.absolute().parent.parent
     trained = source.absolute() == folder / _SPLATS
     return (folder if trained and _is_scene(folder) else None), source
@@ -184,8 +186,11 @@ def _read_splats(path: Path) -> Gaussians:
 
 
 def _renderer(gaussians: Gaussians, options: Options) -> RenderView:
+    from geo3d.gpu import why_not
     from geo3d.splat import RenderOptions, render
 
+    if options.backend == "cuda" and (trouble := why_not()) is not None:
+        raise ValueError(f"--backend cuda cannot run here: {trouble}. Or leave it out: the CPU renders too")
     settings = RenderOptions(
         backend=options.backend,
         background=(1.0, 1.0, 1.0) if options.background == "white" else (0.0, 0.0, 0.0),

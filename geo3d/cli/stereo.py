@@ -14,6 +14,7 @@ from geo3d.cli.common import (
     OptionalNumber,
     OptionalPath,
     OptionalWhole,
+    OptionalWord,
     Session,
     UsageError,
     existing_path,
@@ -30,11 +31,15 @@ class Options(Common):
 
     geo3d stereo left.jpg right.jpg --uncalibrated
 
+    geo3d stereo scene/ --pairs auto
+
     `geo3d calibrate left/ right/ --rig` makes rig.json. Without focal length and baseline there is disparity only.
     """
 
-    photos: Annotated[tuple[Path, ...], tyro.conf.Positional, arg(metavar="LEFT RIGHT")] = field(default=())
-    """The left and the right photo."""
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional, arg(metavar="LEFT RIGHT|SCENE")] = field(
+        default=()
+    )
+    """The left and the right photo; or with --pairs a scene of `geo3d reconstruct`, with images/ and sparse/."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")] = Path("depth")
     """Folder for what is made; files of these names that are there are replaced."""
@@ -86,16 +91,41 @@ class Options(Common):
     rectify: Literal["bouguet", "fusiello"] = "bouguet"
     """With --calib: whether the rectified photos look where both cameras do in the mean, or where the left one does."""
 
+    pairs: Annotated[OptionalWord, arg(metavar="auto", help_behavior_hint="")] = None
+    """auto: of a scene, match the pairs of photos that are worth it, and fuse their depths into one cloud."""
+
+    max_size: Annotated[int, arg(metavar="PX")] = 1200
+    """With --pairs: photos are reduced to at most this many pixels on the longer side."""
+
     filled: bool = False
     """Depth and points for the pixels that were guessed, too: holes are filled from what is behind."""
 
 
 def run(options: Options, session: Session) -> int:
     """Rectify, match, and write what was found."""
+    if options.pairs is not None:
+        _check_scene(options)
+        from geo3d.cli.stereo_scene import run_scene
+
+        return run_scene(options, session)
     _check(options)
     from geo3d.cli.stereo_pair import run_pair
 
     return run_pair(options, session)
+
+
+def _check_scene(options: Options) -> None:
+    """Raise UsageError where the options do not fit a scene."""
+    if options.pairs != "auto":
+        raise UsageError(f"--pairs {options.pairs}: expected auto")
+    if len(options.photos) != 1:
+        raise UsageError(f"--pairs takes one scene, got {len(options.photos)}: geo3d stereo scene/ --pairs auto")
+    if options.calib is not None or options.rectified or options.uncalibrated:
+        raise UsageError("a scene has its own cameras: leave out --calib, --rectified and --uncalibrated")
+    if options.max_size < 64:
+        raise UsageError(f"--max-size {options.max_size}: expected at least 64 pixels")
+    if options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"-o {options.out} is a file; give a folder")
 
 
 def _check(options: Options) -> None:

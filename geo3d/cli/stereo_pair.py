@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from geo3d.stereo import (
     DisparityMap,
     PairGeometry,
     Rectification,
+    UncalibratedRectification,
     RectifyOptions,
     StereoOptions,
     check_rectified,
@@ -29,10 +30,11 @@ from geo3d.stereo import (
     measure_pair,
     prepare_pair,
     rectify,
+    rectify_uncalibrated,
 )
 from geo3d.util.files import write_bytes, write_text
 from geo3d.util.require import require
-from geo3d.viz.disparity import color_map, value_figure
+from geo3d.viz.disparity import value_figure
 
 if TYPE_CHECKING:
     from geo3d.cli.stereo import Options
@@ -53,7 +55,11 @@ class _Pair:
     camera: Camera | None
     baseline_m: float
     offset_px: float
-    rectification: Rectification | None
+    rectification: Rectification | UncalibratedRectification | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.rectification.notes if isinstance(self.rectification, Rectification) else ()
 
 
 def run_pair(options: Options, session: Session) -> int:
@@ -87,7 +93,7 @@ def run_pair(options: Options, session: Session) -> int:
         vertical_px=geometry.vertical_px if geometry.count else None,
         baseline_m=pair.baseline_m if pair.camera else None,
         focal_px=float(pair.camera.params[0]) if pair.camera else None,
-        notes=[*(pair.rectification.notes if pair.rectification else ()), *found.notes],
+        notes=[*pair.notes, *found.notes],
     )
     return 0
 
@@ -108,6 +114,12 @@ def _rectified(options: Options, session: Session) -> _Pair:
         )
     left, right = (photo.pixels for photo in photos)
     camera = None
+    if options.uncalibrated:
+        images = prepare_pair(left, right)
+        found = rectify_uncalibrated(measure_pair(images.left, images.right), sizes[0])
+        left, right = found.rectify_left(left), found.rectify_right(right)
+        valid = found.left_valid & (found.rectify_left(seen[0].astype(np.uint8)) > 0)
+        return _Pair(left, right, valid, None, 0.0, 0.0, found)
     if options.focal is not None:
         width, height = sizes[0]
         camera = Camera("PINHOLE", width, height, [options.focal, options.focal, 0.5 * width, 0.5 * height])
@@ -178,17 +190,15 @@ def _of_size(rig: CameraRig, row: int, photo: np.ndarray, path: Path) -> Camera:
 
 def _settings(options: Options, geometry: PairGeometry, width: int) -> StereoOptions:
     low, high = disparity_range(geometry, width)
+    if options.calib is not None:
+        low = max(low, 0)  # the cameras are parallel: what is infinitely far has 0
     low = low if options.min_disparity is None else options.min_disparity
-    high = high if options.max_disparity is None else options.max_disparity
-    return StereoOptions(
-        options.method, options.quality, low, max(high, low + 15 if options.max_disparity is None else high)
-    )
+    high = max(high, low + 15) if options.max_disparity is None else options.max_disparity
+    return StereoOptions(options.method, options.quality, low, high)
 
 
 def _match(pair: _Pair, settings: StereoOptions, options: Options) -> tuple[DisparityMap, StereoOptions]:
     """Match; where the range was guessed and cuts the scene off, again with a longer one."""
-    from dataclasses import replace
-
     found = match(pair.left, pair.right, settings)
     for _ in range(_MOST_WIDENINGS):
         longer = min(2 * settings.max_disparity - settings.min_disparity + 1, pair.left.shape[1] - 1)
@@ -233,9 +243,12 @@ def _write(pair: _Pair, found: DisparityMap, settings: StereoOptions, options: O
             "baseline_m": pair.baseline_m,
             "offset_px": pair.offset_px,
         }
-    if pair.rectification is not None:
+    if isinstance(pair.rectification, Rectification):
         content["rectified_from_left"] = pair.rectification.rectified_from_left.tolist()
         content["rectified_from_right"] = pair.rectification.rectified_from_right.tolist()
+    elif pair.rectification is not None:
+        content["homography_left"] = pair.rectification.left.tolist()
+        content["homography_right"] = pair.rectification.right.tolist()
     write_text(out / "stereo.json", json.dumps(content, indent=2) + "\n")
     return [*names, "stereo.json"]
 
@@ -269,7 +282,7 @@ def _say(
     session: Session,
 ) -> None:
     height, width = pair.left.shape[:2]
-    for note in [*(pair.rectification.notes if pair.rectification else ()), *found.notes]:
+    for note in [*pair.notes, *found.notes]:
         session.progress.warn(note)
     if geometry.count:
         session.say(
@@ -278,12 +291,12 @@ def _say(
         )
         if geometry.vertical_px > _WORTH_A_WORD_PX:
             session.progress.warn(
-                f"the rows of the rectified photos differ by {geometry.vertical_px:.1f} px: the calibration is not that "
-                "of these photos, or the cameras have moved since; calibrate again"
+                f"the rows of the rectified photos differ by {geometry.vertical_px:.1f} px: the calibration is not "
+                "that of these photos, or the cameras have moved since; calibrate again"
             )
     session.say(
-        f"{options.out}: {width}x{height}, disparities {settings.min_disparity} to {settings.max_disparity} px searched, "
-        f"{100 * found.density:.0f} % of the pixels known"
+        f"{options.out}: {width}x{height}, disparities {settings.min_disparity} to {settings.max_disparity} px "
+        f"searched, {100 * found.density:.0f} % of the pixels known"
     )
     if pair.camera is not None:
         depth = disparity_to_depth(

@@ -43,7 +43,9 @@ from geo3d.io.splat_formats import (
     splat_loss,
 )
 from geo3d.io.splat_glb import read_splat_glb, write_splat_glb
+from geo3d.io.splat_html import write_splat_html
 from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
+from geo3d.io.splat_sog import read_sog, write_sog
 from geo3d.io.splat_spz import read_spz, write_spz
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
@@ -96,6 +98,7 @@ __all__ = [
     "read_rig_json",
     "read_robot_poses",
     "read_scene",
+    "read_sog",
     "read_splat_glb",
     "read_splat_ply",
     "read_splats",
@@ -117,7 +120,9 @@ __all__ = [
     "write_points_ply",
     "write_rig_json",
     "write_scene",
+    "write_sog",
     "write_splat_glb",
+    "write_splat_html",
     "write_splat_ply",
     "write_spz",
     "write_transforms",

@@ -15,8 +15,10 @@ from geo3d.io.splat_antimatter import read_antimatter_splat, write_antimatter_sp
 from geo3d.io.splat_compressed_ply import read_compressed_ply, write_compressed_ply
 from geo3d.io.splat_file import SplatFile, numpy_gaussians, sigmoid, sound_rows
 from geo3d.io.splat_glb import read_splat_glb, write_splat_glb
+from geo3d.io.splat_html import write_splat_html
 from geo3d.io.splat_order import by_importance, by_place, rows
 from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
+from geo3d.io.splat_sog import read_sog, write_sog
 from geo3d.io.splat_spz import read_spz, write_spz
 from geo3d.io.world_frame import WorldFrame, read_world_file
 from geo3d.scene import Gaussians
@@ -30,14 +32,15 @@ class SplatFormat:
     ----------
     suffix : str
         Of its files, in small letters, with the dot.
-    read : path to SplatFile
+    read : path to SplatFile, or None
+        None for what is written to be looked at.
     write : path, Gaussians and WorldFrame to a file
     order : Gaussians to (N,) rows, or None
         The order in which it writes them; None where it keeps theirs.
     """
 
     suffix: str
-    read: Callable[[str | os.PathLike], SplatFile]
+    read: Callable[[str | os.PathLike], SplatFile] | None
     write: Callable[[str | os.PathLike, Gaussians, WorldFrame | None], None]
     order: Callable[[Gaussians], np.ndarray] | None = None
 
@@ -47,7 +50,9 @@ SPLAT_FORMATS = {
     "compressed-ply": SplatFormat(".compressed.ply", read_compressed_ply, write_compressed_ply, by_place),
     "spz": SplatFormat(".spz", read_spz, write_spz),
     "splat": SplatFormat(".splat", read_antimatter_splat, write_antimatter_splat, by_importance),
+    "sog": SplatFormat(".sog", read_sog, write_sog, by_place),
     "glb": SplatFormat(".glb", read_splat_glb, write_splat_glb),
+    "html": SplatFormat(".html", None, write_splat_html),
 }
 """Name to format."""
 
@@ -106,6 +111,8 @@ def find_splat_format(path: str | os.PathLike) -> str:
             return "compressed-ply" if any(e.name == "chunk" for e in elements) else "ply"
     if head == b"NGSP" or head[:2] == b"\x1f\x8b":
         return "spz"
+    if head == b"PK\3\4":
+        return "sog"
     if head == b"glTF":
         return "glb"
     if path.suffix.lower() == ".splat":
@@ -127,7 +134,9 @@ def read_splats(path: str | os.PathLike) -> SplatFile:
     ImportError
         If a package is missing that the format needs.
     """
-    found = SPLAT_FORMATS[find_splat_format(path)].read(path)
+    read = SPLAT_FORMATS[find_splat_format(path)].read
+    assert read is not None
+    found = read(path)
     if found.frame != WorldFrame():
         return found
     return SplatFile(found.gaussians, read_world_file(path)[0], found.dropped)
@@ -140,8 +149,8 @@ def splat_format_of_name(path: str | os.PathLike) -> str | None:
     return max(fitting, key=lambda key: len(SPLAT_FORMATS[key].suffix), default=None)
 
 
-def splat_loss(path: str | os.PathLike, format: str, gaussians: Gaussians) -> SplatLoss:
-    """What the file lost, read back.
+def splat_loss(path: str | os.PathLike, format: str, gaussians: Gaussians) -> SplatLoss | None:
+    """What the file lost, read back; None where its format is not read.
 
     Parameters
     ----------
@@ -153,6 +162,8 @@ def splat_loss(path: str | os.PathLike, format: str, gaussians: Gaussians) -> Sp
         As they were given to be written.
     """
     known = SPLAT_FORMATS[format]
+    if known.read is None:
+        return None
     b = known.read(path).gaussians
     a, _ = sound_rows(numpy_gaussians(gaussians), path)
     if known.order is not None:

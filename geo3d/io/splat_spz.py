@@ -16,7 +16,7 @@ Versions 2 and 3 are one gzip stream: the first 16 bytes of that header, then th
     scale      3 x u8, (log s + 10) x 16
     rotation   32 bits: which of x, y, z, w is largest (made positive, left out), then sign and 9 bits of the others x
                sqrt(2); in version 2 three bytes x, y, z with w positive
-    SH         u8, sh x 128 + 128, rounded to steps of 8 (degree 1) or 16, which compress better; RGB innermost
+    SH         u8, sh x 128 + 128, rounded to steps of 4, which compress better; RGB innermost
 
 The axes are those of OpenGL (x right, y up, z backward); worlds with z up are turned on the way
 (`geo3d.io.splat_axes`). The world's unit and place go into a record of our own.
@@ -51,7 +51,7 @@ _COLOR = 0.15
 _BITS = 12  # of the fraction, as Niantic's library writes; small worlds get more
 _SPARE_BITS = 4
 _MOST_BITS = 24  # that readers take
-_SH_STEPS = (8, 16)  # of degree 1, and above
+_SH_STEP = 4  # finer than the 8 and 16 of Niantic's library: 6 dB closer, a sixth larger
 _ABOVE = (0, 3, 8, 15, 24)  # coefficients above degree 0, by degree; 4 is read to 3
 
 _log = logging.getLogger(__name__)
@@ -149,8 +149,7 @@ def _encode(g: Gaussians, bits: int) -> list[np.ndarray]:
     colors = _byte(g.sh[:, 0] * (_COLOR * 255) + 127.5)
     scales = _byte((g.log_scales + 10) * 16)
     sh = np.clip(np.rint(g.sh[:, 1:] * 128) + 128, 0, 255).astype(np.uint8)
-    for part, step in ((sh[:, :3], _SH_STEPS[0]), (sh[:, 3:], _SH_STEPS[1])):
-        part[:] = np.minimum((np.arange(256) + step // 2) // step * step, 255).astype(np.uint8)[part]
+    sh = np.minimum((np.arange(256) + _SH_STEP // 2) // _SH_STEP * _SH_STEP, 255).astype(np.uint8)[sh]
     return [
         fixed.reshape(-1).view(np.uint8).reshape(3 * n, 4)[:, :3],
         _byte(sigmoid(g.logit_opacities) * 255),

@@ -19,7 +19,7 @@ from geo3d.render.key_frames import (
     write_pose,
 )
 from geo3d.render.maps import depth_picture, normal_picture
-from geo3d.render.metrics import lpips, psnr, ssim
+from geo3d.render.metrics import lpips, psnr, ssim, why_no_lpips
 from geo3d.render.outputs import OutputOptions, write_path, write_view
 from geo3d.render.panorama import render_panorama
 from geo3d.render.path_spline import spline_path
@@ -64,6 +64,7 @@ __all__ = [
     "ssim",
     "stereo_poses",
     "views_path",
+    "why_no_lpips",
     "world_up",
     "write_checkpoint",
     "write_image_sequence",

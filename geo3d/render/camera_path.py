@@ -18,6 +18,7 @@ from geo3d.render.path_spline import spline_path
 from geo3d.render.scene_shape import SceneShape
 
 _SPIRAL_TURNS = 2
+_VIEWS_A_SECOND = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,9 +157,12 @@ def dolly_path(
 
 
 def views_path(poses: Sequence[SE3], camera: Camera, frames: int, fps: float = 30.0) -> CameraPath:
-    """Smoothly through the poses in their order, at an even pace.
+    """Smoothly through the poses at an even pace.
 
-    Where there are many, one a second is passed through, evenly chosen, the first and the last among them.
+    They are passed in their order, or where that is more than twice as long as the way from each to the nearest one
+    that is left, in the order of that.
+
+    Where there are many, three a second are passed, evenly chosen, the first and the last among them.
 
     Parameters
     ----------
@@ -176,11 +180,24 @@ def views_path(poses: Sequence[SE3], camera: Camera, frames: int, fps: float = 3
     """
     if len(poses) < 2:
         raise ValueError(f"poses: a path leads through two views or more, got {len(poses)}")
-    count = min(len(poses), max(2, round(frames / fps) + 1))
-    chosen = [poses[i] for i in np.linspace(0, len(poses) - 1, count).round().astype(int)]
+    order = _order(np.array([pose.center() for pose in poses]))
+    count = min(len(poses), max(2, round(_VIEWS_A_SECOND * frames / fps) + 1))
+    chosen = [poses[order[i]] for i in np.linspace(0, len(poses) - 1, count).round().astype(int)]
     times = _pace(chosen)
     at = np.linspace(0.0, times[-1], frames)
     return CameraPath((camera,) * frames, spline_path(chosen, times, at), fps)
+
+
+def _order(centers: np.ndarray) -> list[int]:
+    """As they are, or where that jumps to and fro, from the first to the nearest one that is left, and so on."""
+    gaps = np.linalg.norm(centers[:, None] - centers, axis=-1)
+    plain, tour = list(range(len(centers))), [0]
+    left = np.ones(len(centers), bool)
+    for _ in plain[1:]:
+        left[tour[-1]] = False
+        tour.append(int(np.argmin(np.where(left, gaps[tour[-1]], np.inf))))
+    lengths = [sum(gaps[a, b] for a, b in pairwise(order)) for order in (plain, tour)]
+    return tour if lengths[0] > 2 * lengths[1] else plain
 
 
 def _pace(poses: Sequence[SE3]) -> np.ndarray:

@@ -56,7 +56,7 @@ def fuse_mesh(
     Parameters
     ----------
     render_view : RenderView
-        Has to give `median_depth`.
+        Has to give `median_depth`, and to render before a black background.
     cameras : sequence of Camera
         PINHOLE, one a pose.
     poses : sequence of SE3
@@ -85,16 +85,7 @@ def fuse_mesh(
     if not voxel > 0:
         raise ValueError(f"voxel: expected a length above 0, got {voxel}")
     o3d = require("open3d")
-    float32 = o3d.core.float32
-    grid = o3d.t.geometry.VoxelBlockGrid(
-        attr_names=("tsdf", "weight", "color"),
-        attr_dtypes=(float32, float32, float32),
-        attr_channels=((1), (1), (3)),
-        voxel_size=voxel,
-        block_resolution=_BLOCK,
-        block_count=_FIRST_BLOCKS,
-        device=o3d.core.Device("CPU:0"),
-    )
+    grid = _voxels(o3d, voxel)
     with (progress or Progress()).stage("fusion", total=len(poses)) as stage:
         for number, (camera, pose) in enumerate(zip(cameras, poses), start=1):
             view = render_view(camera, pose)
@@ -102,7 +93,9 @@ def fuse_mesh(
             depth = np.where((depth > 0) & (depth <= max_depth), depth, np.float32(0))
             if depth.any():
                 _check_voxel(depth, voxel, grid.hashmap().size())
-                _integrate(o3d, grid, depth, np.asarray(view.color, np.float32), camera, pose)
+                # Before black the colour is alpha times that of the surface.
+                color = np.asarray(view.color) / np.maximum(np.asarray(view.alpha), 0.5)[..., None]
+                _integrate(o3d, grid, depth, color.astype(np.float32), camera, pose)
             stage.update(number)
     found = _surface(grid, min(_LEAST_VIEWS, len(poses))) if grid.hashmap().size() else None
     if found is None:
@@ -111,6 +104,20 @@ def fuse_mesh(
             "voxel"
         )
     return found
+
+
+def _voxels(o3d: Any, voxel: float) -> Any:
+    """Blocks of voxels, made where depth is seen."""
+    float32 = o3d.core.float32
+    return o3d.t.geometry.VoxelBlockGrid(
+        attr_names=("tsdf", "weight", "color"),
+        attr_dtypes=(float32, float32, float32),
+        attr_channels=((1), (1), (3)),
+        voxel_size=voxel,
+        block_resolution=_BLOCK,
+        block_count=_FIRST_BLOCKS,
+        device=o3d.core.Device("CPU:0"),
+    )
 
 
 def _surface(grid: Any, views: int) -> PlyMesh | None:

@@ -158,3 +158,48 @@ def weighted_median(
     out = np.empty_like(disparity)
     _weighted_median(disparity, guide, todo, radius, color_weight, space_weight, np.float32(low), bins, out)
     return out
+
+
+@njit(parallel=True, nogil=True, error_model="numpy")
+def _smooth(disparity, guide, radius, color_weight, step, out):
+    height, width = disparity.shape
+    for y in numba.prange(height):
+        for x in range(width):
+            middle = disparity[y, x]
+            # As far as the window reaches on both sides, so that it stays symmetric at the border.
+            rows, columns = min(radius, y, height - 1 - y), min(radius, x, width - 1 - x)
+            total, weights = np.float32(0.0), np.float32(0.0)
+            r, g, b = np.int32(guide[y, x, 0]), np.int32(guide[y, x, 1]), np.int32(guide[y, x, 2])
+            for v in range(y - rows, y + rows + 1):
+                for u in range(x - columns, x + columns + 1):
+                    offset = disparity[v, u] - middle
+                    if abs(offset) < step:
+                        difference = abs(r - guide[v, u, 0]) + abs(g - guide[v, u, 1]) + abs(b - guide[v, u, 2])
+                        weight = color_weight[difference]
+                        total += weight * offset
+                        weights += weight
+            out[y, x] = middle + total / weights
+
+
+def smooth_surfaces(disparity: np.ndarray, guide: np.ndarray, radius: int, sigma_levels: float) -> np.ndarray:
+    """Bilateral mean of the disparities of each surface.
+
+    Parameters
+    ----------
+    disparity : (H, W) float32
+        Without holes.
+    guide : (H, W, 3) uint8
+        The left image.
+    radius : int
+        Of the window, pixels.
+    sigma_levels : float
+        Mean difference of a channel, grey levels, at which the weight has fallen to 1 / e.
+
+    Returns
+    -------
+    (H, W) float32
+    """
+    color_weight = np.exp(-np.arange(766) / (3.0 * sigma_levels)).astype(np.float32)
+    out = np.empty_like(disparity)
+    _smooth(disparity, guide, radius, color_weight, np.float32(1.0), out)
+    return out

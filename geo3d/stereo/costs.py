@@ -10,30 +10,14 @@ census. Left and right are rectified; disparity d = min_disparity + index, x_rig
 Where x - d lies outside of the right image, the cost of the nearest disparity that does not is repeated.
 """
 
-from typing import Any
-
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
+from geo3d.stereo.cost_row import cost_row
 from geo3d.stereo.options import SemiGlobalOptions
 from geo3d.stereo.path_step import LANES
 from geo3d.util.jit import njit
 from geo3d.util.require import require
-
-
-def _count_ones(typingctx, value):
-    """Number of set bits of a uint64."""
-
-    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return types.uint64(types.uint64), codegen
-
-
-count_ones = intrinsic(_count_ones)
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:
@@ -111,8 +95,8 @@ def cost_volume(
     bits = [census(to_gray(image), *options.census_radius) for image in (left, right)]
     lanes = -(-count // LANES) * LANES
     out = np.empty((*left.shape[:2], lanes), np.uint8)
-    weights = (options.census_weight, options.difference_weight, options.difference_limit)
-    _volume(*bits, left, right, low, count, *map(np.int32, weights), out)
+    weights = options.census_weight | options.difference_weight << 16 | options.difference_limit << 32
+    _volume(*bits, left, right, low, count, weights, out)
     return out
 
 
@@ -138,39 +122,27 @@ def cost_volume_reference(
 
 
 @njit(parallel=True, nogil=True, error_model="numpy")
-def _volume(left_bits, right_bits, left, right, low, count, census_weight, difference_weight, limit, out):
+def _volume(left_bits, right_bits, left, right, low, count, weights, out):
     height, width, lanes = out.shape
     right_width = right.shape[1]
+    flat = out.reshape(-1)
+    stride = right_width + 2 * lanes
     for y in numba.prange(height):
-        # The right row, reversed: what belongs to growing disparities lies in growing order.
-        bits = np.zeros(right_width, np.uint64)
-        reds, greens, blues = np.zeros((3, right_width), np.int16)
+        # The right row, reversed: what belongs to growing disparities lies in growing order; room at both ends.
+        bits, colors = np.zeros(stride, np.uint64), np.zeros(3 * stride, np.uint8)
         for x in range(right_width):
-            bits[right_width - 1 - x] = right_bits[y, x]
-            reds[right_width - 1 - x] = right[y, x, 0]
-            greens[right_width - 1 - x] = right[y, x, 1]
-            blues[right_width - 1 - x] = right[y, x, 2]
+            at = lanes + right_width - 1 - x
+            bits[at] = right_bits[y, x]
+            for c in range(3):
+                colors[c * stride + at] = right[y, x, c]
         for x in range(width):
-            cell = out[y, x]
             # first <= d < last have their pixel in the right image; where none has, the image's end stands for it
             first = min(max(x - low - (right_width - 1), 0), count - 1)
             last = max(min(x - low + 1, count), first + 1)
-            start = min(max(right_width - 1 - x + low + first, 0), right_width - 1)
-            own_bits = left_bits[y, x]
-            red, green, blue = np.int16(left[y, x, 0]), np.int16(left[y, x, 1]), np.int16(left[y, x, 2])
-            size = last - first
-            bit_row, red_row = bits[start : start + size], reds[start : start + size]
-            green_row, blue_row = greens[start : start + size], blues[start : start + size]
-            target = cell[first:last]
-            for d in range(size):
-                target[d] = np.uint8(count_ones(own_bits ^ bit_row[d]))
-            for d in range(size):
-                difference = np.int32(
-                    abs(red - red_row[d]) + abs(green - green_row[d]) + abs(blue - blue_row[d])
-                )
-                difference = np.int32(min(difference, limit) * difference_weight) >> 4
-                value = np.int32(np.int32(target[d]) * census_weight + difference)
-                target[d] = np.uint8(min(value, np.int32(255)))
-            cell[:first] = cell[first]
-            cell[last:count] = cell[last - 1]
-            cell[count:lanes] = 255
+            start = min(max(right_width - 1 - x + low + first, 0), right_width - 1) - first
+            color = np.int64(left[y, x, 0]) | np.int64(left[y, x, 1]) << 8 | np.int64(left[y, x, 2]) << 16
+            cell = (y * width + x) * lanes
+            cost_row(left_bits[y, x], color, bits, colors, lanes + start, stride, weights, flat, cell, lanes)
+            flat[cell : cell + first] = flat[cell + first]
+            flat[cell + last : cell + count] = flat[cell + last - 1]
+            flat[cell + count : cell + lanes] = 255

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo3d.stereo.cleaning import fill_holes, remove_speckles, weighted_median
+from geo3d.stereo.coarse_to_fine import match_any_size
+from geo3d.stereo.cleaning import fill_holes, remove_speckles, smooth_surfaces, weighted_median
 from geo3d.stereo.options import QUALITIES, SemiGlobalOptions, StereoOptions
 from geo3d.stereo.pair_images import prepare_pair
 from geo3d.stereo.peers import match_opencv
-from geo3d.stereo.semi_global_matching import Matched, match_range
+from geo3d.stereo.semi_global_matching import Matched
 from geo3d.stereo.trust import confidence_of, deviation_of
 
 _END_SHARE = 0.02  # of the pixels at one end of the range, from which the range is said to cut the scene off
-_SPECKLE_STEP_PX = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +32,8 @@ class DisparityMap:
         x_left - x_right, px; NaN where it is not known: hidden in the right image, contradicted by it, or a speckle.
     filled : (H, W) float32
         The same with every pixel guessed that is not known.
-    confidence : (H, W) float32
-        Chance that a known disparity is within one pixel of the truth, 0 to 1; 0 where it is not known.
-    sigma_px : (H, W) float32
-        Standard deviation of a known disparity that belongs to the right surface, px; NaN where it is not known.
+    margin : (H, W) float32
+        How much worse than the disparity found the next best one is, 0 to 1.
     at_start, at_end : float
         Share of the known pixels that sit at the lowest and the highest disparity of the range.
     notes : tuple of str
@@ -44,8 +42,7 @@ class DisparityMap:
 
     disparity: np.ndarray
     filled: np.ndarray
-    confidence: np.ndarray
-    sigma_px: np.ndarray
+    margin: np.ndarray
     at_start: float
     at_end: float
     notes: tuple[str, ...]
@@ -54,6 +51,16 @@ class DisparityMap:
     def density(self) -> float:
         """Share of the pixels that are known."""
         return float(np.isfinite(self.disparity).mean())
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(H, W) float32: chance that a known disparity is within one pixel of the truth; 0 where it is not known."""
+        return np.where(np.isfinite(self.disparity), confidence_of(self.margin), np.float32(0.0))
+
+    @property
+    def sigma_px(self) -> np.ndarray:
+        """(H, W) float32: standard deviation of a known disparity of the right surface, px; NaN where it is not known."""
+        return np.where(np.isfinite(self.disparity), deviation_of(self.margin), np.float32(np.nan))
 
 
 def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = None) -> DisparityMap:
@@ -84,13 +91,12 @@ def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = N
     """
     options = options or StereoOptions()
     images = prepare_pair(left, right)
+    settings = options.semi_global or QUALITIES[options.quality]
     if options.method == "opencv":
         found = match_opencv(images.left, images.right, options)
+        remove_speckles(found.checked, settings.speckle_px, 2.0)
     else:
-        settings = options.semi_global or QUALITIES[options.quality]
-        count = options.max_disparity - options.min_disparity + 1
-        found = match_range(images.left, images.right, options.min_disparity, count, settings)
-    settings = options.semi_global or QUALITIES[options.quality]
+        found = match_any_size(images.left, images.right, options.min_disparity, options.max_disparity, settings)
     return _finish(found, images.left, images.notes, options, settings)
 
 
@@ -102,8 +108,7 @@ def _finish(
     settings: SemiGlobalOptions,
 ) -> DisparityMap:
     """Clean, fill, and say what is to be said."""
-    sparse = found.checked.copy()
-    remove_speckles(sparse, settings.speckle_px, _SPECKLE_STEP_PX)
+    sparse = found.checked
     known = np.isfinite(sparse)
     if not known.any():
         raise ValueError(
@@ -115,15 +120,16 @@ def _finish(
         filled = weighted_median(filled, left, known, False, settings.fill_radius, settings.median_levels)
     if settings.median_radius:
         filled = weighted_median(filled, left, known, True, settings.median_radius, settings.median_levels)
-    at_start = float((sparse[known] < options.min_disparity + 1.0).mean())
-    at_end = float((sparse[known] > options.max_disparity - 1.0).mean())
-    confidence = np.where(known, confidence_of(found), np.float32(0.0))
-    sigma = np.where(known, deviation_of(found), np.float32(np.nan))
+    if settings.smooth_radius:
+        filled = smooth_surfaces(filled, left, settings.smooth_radius, settings.smooth_levels)
+    count = np.count_nonzero(known)
+    with np.errstate(invalid="ignore"):
+        at_start = np.count_nonzero(sparse < options.min_disparity + 1.0) / count
+        at_end = np.count_nonzero(sparse > options.max_disparity - 1.0) / count
     return DisparityMap(
         np.where(known, filled, np.float32(np.nan)),
         filled,
-        confidence,
-        sigma,
+        found.margin,
         at_start,
         at_end,
         notes + _range_notes(at_start, at_end, options),

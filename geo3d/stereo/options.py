@@ -36,6 +36,13 @@ class SemiGlobalOptions:
         Of that over the filled ones; 0 for none.
     median_levels : float
         Colour difference at which the weight falls to 1 / e, grey levels.
+    smooth_radius : int
+        Of the mean over each surface, pixels; 0 for none.
+    smooth_levels : float
+        The same as `median_levels`, for the mean.
+    doubled : bool
+        Match the pair once more at twice its size, where fine structures and fractions come out better, and take that
+        where it is known.
     """
 
     census_radius: tuple[int, int] = (3, 4)
@@ -43,14 +50,17 @@ class SemiGlobalOptions:
     difference_weight: int = 12
     difference_limit: int = 90
     p1: int = 24
-    p2: int = 90
+    p2: int = 120
     edge_levels: float = 20.0
     paths: int = 8
     tolerance_px: float = 1.0
-    speckle_px: int = 200
+    speckle_px: int = 50
     median_radius: int = 4
     fill_radius: int = 9
     median_levels: float = 5.0
+    smooth_radius: int = 3
+    smooth_levels: float = 10.0
+    doubled: bool = False
 
     def __post_init__(self) -> None:
         rows, columns = self.census_radius
@@ -62,10 +72,10 @@ class SemiGlobalOptions:
             raise ValueError(f"paths: expected 4, 8 or 16, got {self.paths}")
         if not 0 < self.p1 <= self.p2 <= 2000:
             raise ValueError(f"p1, p2: expected 0 < p1 <= p2 <= 2000, got {self.p1}, {self.p2}")
-        for name in ("census_weight", "difference_weight", "difference_limit"):
-            if not 0 <= getattr(self, name) <= 1000:
-                raise ValueError(f"{name}: expected from 0 to 1000, got {getattr(self, name)}")
-        for name in ("edge_levels", "median_levels"):
+        for name, most in (("census_weight", 255), ("difference_weight", 80), ("difference_limit", 765)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name}: expected from 0 to {most}, got {getattr(self, name)}")
+        for name in ("edge_levels", "median_levels", "smooth_levels"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
 
@@ -105,8 +115,8 @@ class StereoOptions:
 
 
 QUALITIES: dict[str, SemiGlobalOptions] = {
-    "fast": SemiGlobalOptions(paths=4, median_radius=0),
+    "fast": SemiGlobalOptions(census_radius=(2, 2), paths=4, median_radius=0, fill_radius=0, smooth_radius=0),
     "balanced": SemiGlobalOptions(),
-    "accurate": SemiGlobalOptions(paths=16),
+    "accurate": SemiGlobalOptions(doubled=True),
 }
 """What each quality stands for."""

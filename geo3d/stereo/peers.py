@@ -7,6 +7,7 @@ from geo3d.stereo.semi_global_matching import Matched
 from geo3d.util.require import require
 
 _BLOCK = 3
+_MARGIN = 0.4  # it tells none: about the median of ours
 
 
 def match_opencv(left: np.ndarray, right: np.ndarray, options: StereoOptions) -> Matched:
@@ -34,5 +35,4 @@ def match_opencv(left: np.ndarray, right: np.ndarray, options: StereoOptions) ->
     )
     found = matcher.compute(left[..., ::-1].copy(), right[..., ::-1].copy()).astype(np.float32) / 16.0
     found[found < options.min_disparity] = np.nan
-    nothing = np.ones_like(found)
-    return Matched(found, found, nothing, nothing)
+    return Matched(found, found.copy(), np.full_like(found, _MARGIN))

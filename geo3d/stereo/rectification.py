@@ -220,7 +220,7 @@ def _virtual_camera(
             )
         outer = np.array([*_ends(x, either.any(axis=0)), *_ends(y, either.any(axis=1))])
         window = outer
-    places = np.where(both[..., None], 0.5, np.nan)
+    places = np.where(both[..., None], [0.5, 0.5], np.nan)
     column, row, width, height = valid_rectangle(places, 1, 1)
     inner = np.array([x[column], x[column + width - 1], y[row], y[row + height - 1]])
     bounds = (1.0 - options.blank) * inner + options.blank * outer

@@ -85,7 +85,7 @@ def aggregate(costs: np.ndarray, gray: np.ndarray, p1: int, p2: np.ndarray, path
     -------
     (H, W, D) uint16
     """
-    height, width, lanes = costs.shape
+    _, width, lanes = costs.shape
     directions = np.array(DIRECTIONS[paths], np.int64)
     count = len(directions)
     rows = 1 + int(directions[:, 0].max())

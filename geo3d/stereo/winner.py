@@ -26,14 +26,11 @@ class Winners:
         Of the right image, in whole numbers; NaN where no left pixel looks at it.
     margin : (H, W) float32
         1 - smallest / second, of which the second is the smallest sum farther than one disparity away; 0 to 1.
-    sharpness : (H, W) float32
-        Second difference of the sums at the smallest; 0 at the ends of the range.
     """
 
     left: np.ndarray
     right: np.ndarray
     margin: np.ndarray
-    sharpness: np.ndarray
 
 
 def winners(sums: np.ndarray, low: int, count: int, right_width: int) -> Winners:
@@ -48,9 +45,9 @@ def winners(sums: np.ndarray, low: int, count: int, right_width: int) -> Winners
         Of the right image, pixels.
     """
     height, width, _ = sums.shape
-    widths = width, right_width, width, width
+    widths = width, right_width, width
     found = Winners(*(np.empty((height, size), np.float32) for size in widths))
-    _winners(sums, low, count, found.left, found.right, found.margin, found.sharpness)
+    _winners(sums, low, count, found.left, found.right, found.margin)
     return found
 
 
@@ -91,8 +88,8 @@ def offset_of(before, here, after):
 
 
 @njit(parallel=True, nogil=True, error_model="numpy")
-def _winners(sums, low, count, left, right, margin, sharpness):
-    height, width, lanes = sums.shape
+def _winners(sums, low, count, left, right, margin):
+    height, width, _ = sums.shape
     right_width = right.shape[1]
     for y in numba.prange(height):
         # Keys have the sum above and the disparity below. The right image's row lies reversed, so
@@ -119,11 +116,8 @@ def _winners(sums, low, count, left, right, margin, sharpness):
                 second = min(second, cell[e])
             margin[y, x] = np.float32(1.0) - here / max(np.float32(second), np.float32(1.0))
             value = np.float32(d + first + low)
-            sharpness[y, x] = 0.0
             if 0 < d < last - first - 1:
-                before, after = np.float32(cell[d - 1]), np.float32(cell[d + 1])
-                value += offset_of(before, here, after)
-                sharpness[y, x] = before + after - np.float32(2.0) * here
+                value += offset_of(np.float32(cell[d - 1]), here, np.float32(cell[d + 1]))
             left[y, x] = value
         for x in range(right_width):
             key = keys[right_width - 1 - x]

@@ -14,6 +14,7 @@ from geo3d.synthetic.photos import (
 )
 from geo3d.synthetic.prints import PrintOptions, render_print
 from geo3d.synthetic.scenes import SyntheticScene, default_camera, make_scene, perturbed
+from geo3d.synthetic.stereo import StereoPair, StereoPairOptions, make_stereo_pair
 from geo3d.synthetic.twins import TwinPair, TwinScene, make_twins
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "HabitatTruth",
     "PrintOptions",
     "ResectionData",
+    "StereoPair",
+    "StereoPairOptions",
     "SyntheticScene",
     "TwinPair",
     "TwinScene",
@@ -39,6 +42,7 @@ __all__ = [
     "make_house",
     "make_resection",
     "make_scene",
+    "make_stereo_pair",
     "make_twins",
     "make_two_view",
     "perturbed",

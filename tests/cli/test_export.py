@@ -17,6 +17,7 @@ from geo3d.io import (
 )
 from tests.io.splats import FRAME, make_gaussians
 
+READ = [name for name, known in SPLAT_FORMATS.items() if known.read]
 GEOREFERENCE = {
     "metres": True,
     "origin": {"latitude_deg": 46.6412, "longitude_deg": 8.0312, "altitude_m": 1420.0},
@@ -36,7 +37,7 @@ def answer(capsys: pytest.CaptureFixture[str]) -> dict:
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-@pytest.mark.parametrize("format", SPLAT_FORMATS)
+@pytest.mark.parametrize("format", READ)
 def test_every_format_keeps_the_world_of_the_scene(scene: Path, capsys, format: str) -> None:
     out = scene.parent / f"x{SPLAT_FORMATS[format].suffix}"
     assert run(["export", str(scene), "-o", str(out), "--json"]) == 0
@@ -53,8 +54,8 @@ def test_every_format_keeps_the_world_of_the_scene(scene: Path, capsys, format: 
     assert said["loss"]["sh_degree"] == read.gaussians.sh_degree == (0 if format == "splat" else 2)
 
 
-@pytest.mark.parametrize("source", SPLAT_FORMATS)
-@pytest.mark.parametrize("target", SPLAT_FORMATS)
+@pytest.mark.parametrize("source", READ)
+@pytest.mark.parametrize("target", READ)
 def test_each_is_converted_to_each(scene: Path, capsys, source: str, target: str) -> None:
     first = scene.parent / "first.bin"
     SPLAT_FORMATS[source].write(first.with_suffix(SPLAT_FORMATS[source].suffix), make_gaussians(0, 40), FRAME)
@@ -81,6 +82,15 @@ def test_without_a_name_it_lies_beside_the_splats(scene: Path, capsys) -> None:
     assert "No number is rounded." in capsys.readouterr().out
     assert run(["export", str(scene), "-o", str(scene.parent / "x.splat")]) == 0
     assert "no longer change with the direction" in capsys.readouterr().out
+
+
+def test_a_page(scene: Path, capsys) -> None:
+    assert run(["export", str(scene), "--format", "html"]) == 0
+    page = scene / "splats" / "splats.html"
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert f"Open it in a browser: {page.as_uri()}" in capsys.readouterr().out
+    assert run(["export", str(page), "--format", "ply"]) == 1
+    assert "no file of Gaussians: expected .ply, .compressed.ply" in capsys.readouterr().err
 
 
 def test_crop_opacity_and_degree(scene: Path, capsys) -> None:

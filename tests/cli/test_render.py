@@ -10,7 +10,7 @@ from geo3d.cameras import Camera
 from geo3d.cli.app import run
 from geo3d.geometry import look_at
 from geo3d.images import read_image, read_video_info
-from geo3d.io import read_pfm, write_colmap, write_splat_ply
+from geo3d.io import read_colmap, read_pfm, write_colmap, write_splat_ply, write_transforms
 from geo3d.render import KeyFrame, write_key_frames, write_pose
 from geo3d.scene import Gaussians, Points, Reconstruction, View
 
@@ -176,6 +176,27 @@ def test_what_is_refused(scene, tmp_path, capsys, monkeypatch, words, code, expe
     found, _, error = answer(capsys, str(scene), *words)
     assert found == code and expected in error and len(error.splitlines()) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["pose.json"]
+
+
+def test_a_transforms_json_is_a_scene(scene, tmp_path, capsys):
+    (tmp_path / "splats").mkdir()
+    (tmp_path / "splats" / "splats.ply").write_bytes((scene / "splats" / "splats.ply").read_bytes())
+    write_transforms(read_colmap(scene / "sparse" / "0"), tmp_path / "transforms.json")
+    (tmp_path / "images").mkdir()
+    for number in range(1, 9):
+        (tmp_path / "images" / f"{number}.jpg").touch()
+    words = ["--seconds", "0.1", "-o", str(tmp_path / "frames")]
+    for source in (tmp_path, tmp_path / "transforms.json"):
+        assert answer(capsys, str(source), *words)[0] == 0
+        is_ball(read_image(tmp_path / "frames" / "00001.png"))
+
+
+def test_a_gpu_that_is_not_there_is_told(scene, tmp_path, capsys, monkeypatch):
+    import geo3d.gpu
+
+    monkeypatch.setattr(geo3d.gpu, "why_not", lambda: "no NVIDIA driver is installed")
+    code, _, error = answer(capsys, str(scene), "--backend", "cuda", "-o", str(tmp_path / "v.mp4"))
+    assert code == 1 and "--backend cuda cannot run here: no NVIDIA driver" in error
 
 
 def test_scenes_without_splats(tmp_path, capsys):

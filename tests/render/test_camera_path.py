@@ -104,6 +104,13 @@ def test_through_the_views():
     assert steps.max() < 1.3 * steps.min()  # an even pace, of an arc
 
 
+def test_views_in_no_order_are_put_in_one():
+    poses = ring(24, last=4.0)
+    shuffled = [poses[0], *(poses[i] for i in 1 + np.random.default_rng(2).permutation(23))]
+    expected = centers(views_path(poses, CAMERA, 100))
+    np.testing.assert_allclose(centers(views_path(shuffled, CAMERA, 100)), expected, atol=1e-9)
+
+
 def test_through_many_views_and_few():
     assert len(views_path(ring(100), CAMERA, 90, 30.0)) == 90
     same = [SE3.identity()] * 3

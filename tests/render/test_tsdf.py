@@ -28,8 +28,11 @@ def world(camera: Camera, pose: SE3):
     ball = np.where(root > 0, (-b - np.sqrt(np.maximum(root, 0))) / a, np.inf)
     depth = np.minimum(plane, ball)
     color = np.where((ball < plane)[..., None], [1.0, 0.5, 0.0], [0.0, 0.2, 1.0])
+    alpha = np.full(depth.shape, 0.8, np.float32)  # a fifth of the black background shows through
     return SimpleNamespace(
-        color=color.astype(np.float32), median_depth=np.where(depth < 6, depth, 0).astype(np.float32)
+        color=0.8 * color.astype(np.float32),
+        alpha=alpha,
+        median_depth=np.where(depth < 6, depth, 0).astype(np.float32),
     )
 
 
@@ -98,7 +101,8 @@ def test_meshes_are_written(tmp_path, mesh, suffix):
 
 def test_what_gives_no_mesh(tmp_path, mesh):
     def nothing(camera, pose):
-        return SimpleNamespace(color=np.zeros((120, 160, 3)), median_depth=np.zeros((120, 160), np.float32))
+        zero = np.zeros((120, 160), np.float32)
+        return SimpleNamespace(color=np.zeros((120, 160, 3)), alpha=zero, median_depth=zero)
 
     with pytest.raises(ValueError, match="no surface is seen"):
         fuse_mesh(nothing, [CAMERA], poses()[:1], 0.03)
