@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geo3d.geometry import matrix_to_quaternion, quaternion_to_matrix
+from geo3d.geometry import quaternion_to_matrix
 from geo3d.viz.viewer_scene import REACH
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 START_FOV_RAD = np.deg2rad(50.0)
 """Vertical field of view at first."""
+
+_STEEP = 0.05  # cosine between upward in the photo and z
 
 
 def start_view(server: viser.ViserServer) -> None:
@@ -40,11 +42,26 @@ def look_from(client: viser.ClientHandle, rotation: np.ndarray, centre: np.ndarr
     """
     ahead = rotation[:, 2]
     distance = max(0.1 * REACH, float(-centre @ ahead))  # the scene's middle is the origin
+    # `camera.wxyz` would start from where the browser last said it was, which may come in while it is being moved.
     with client.atomic():
         client.camera.position = centre
-        client.camera.wxyz = matrix_to_quaternion(rotation)
         client.camera.look_at = centre + distance * ahead
+        client.camera.up_direction = turning_axis(rotation)
         client.camera.fov = fov_y_rad
+
+
+def turning_axis(rotation: np.ndarray) -> np.ndarray:
+    """(3,) axis about which the view turns: as near to z as the roll of the camera lets it be.
+
+    Parameters
+    ----------
+    rotation : (3, 3)
+        `display_from_cam`. Where it looks straight down, or stands on its head, the axis is the photo's upward one.
+    """
+    right, upward = rotation[:, 0], -rotation[:, 1]
+    axis = np.array([0.0, 0.0, 1.0])
+    axis -= (axis @ right) * right
+    return axis if axis @ upward > _STEEP else upward
 
 
 def eye_of(client: viser.ClientHandle) -> tuple[np.ndarray, np.ndarray, float]:
