@@ -78,6 +78,7 @@ class CudaRasterizer:
         ValueError
             If the camera has a lens that the kernels do not know.
         """
+        self.frame = None  # the memory of the last image is free for this one
         self.frame = frame = cuda_frame.forward(
             self.launch, gaussians, camera, _matrix(cam_from_world), options, differentiable
         )
