@@ -126,6 +126,7 @@ class CudaEngine(CpuEngine):
             return loss
         d_depth = self._depth_gradient(seen, pose) if with_depth else None
         gradients = self.rasterizer.image_gradients(d_image, d_depth=d_depth)
+        assert self.rasterizer.frame is not None
         self._count_on_gpu(gradients, seen.camera)
         share = 1.0 / max(self.count, 1)
         d_pose = self.adam.step(

@@ -139,12 +139,14 @@ def forward(
     Raises
     ------
     ValueError
-        If the camera has a lens that the kernels do not know.
+        If the camera has a lens that the kernels do not know, or the tensors are not on the launcher's device.
     MemoryError
         If the Gaussians reach more tiles than can be counted.
     """
     torch = require("torch")
     device = launch.device
+    if gaussians.means.device != device:
+        raise ValueError(f"gaussians: expected tensors on {device}, got them on {gaussians.means.device}")
     parameters = tuple(
         t.detach().to(torch.float32).contiguous()
         for t in (gaussians.means, gaussians.quaternions, gaussians.log_scales, gaussians.logit_opacities, gaussians.sh)

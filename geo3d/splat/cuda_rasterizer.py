@@ -187,9 +187,10 @@ def _function() -> Any:
 
     class Rasterize(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, launch, camera, options, antialiased, pose, *parameters):
+        def forward(ctx: Any, launch, camera, options, antialiased, pose, *parameters: Any):
+            kept = any(ctx.needs_input_grad)
             frame = cuda_frame.forward(
-                launch, Gaussians(*parameters, antialiased), camera, pose.detach(), options, True
+                launch, Gaussians(*parameters, antialiased=antialiased), camera, pose.detach(), options, kept
             )
             ctx.launch, ctx.frame, ctx.pose = launch, frame, pose.detach()
             ctx.set_materialize_grads(False)
