@@ -17,6 +17,7 @@ from geo3d.gpu import why_not
 from geo3d.scene import Gaussians
 from geo3d.splat.autograd import IMAGES, NAMES, borrow, give_back, render_differentiably
 from geo3d.splat.options import Rendering, RenderOptions
+from geo3d.splat.orthographic import OrthographicCamera
 from geo3d.util.require import require
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 def render(
     gaussians: Gaussians,
-    camera: Camera,
+    camera: Camera | OrthographicCamera,
     cam_from_world: SE3 | Any,
     options: RenderOptions = RenderOptions(),  # noqa: B008
 ) -> Rendering:
@@ -34,8 +35,9 @@ def render(
     ----------
     gaussians : Gaussians
         NumPy arrays, or torch tensors: then the images are tensors that autograd differentiates by the parameters.
-    camera : Camera
-        Size of the images and lens.
+    camera : Camera or OrthographicCamera
+        Size of the images and lens. Through another lens than a pinhole the Gaussians go by the unscented transform;
+        the GPU's kernels know pinholes only.
     cam_from_world : SE3 or (4, 4) array or tensor
         `x_cam = R @ x_world + t`. A tensor, beside Gaussians of tensors, is differentiated by too.
     options : RenderOptions
@@ -77,7 +79,9 @@ def render(
     return _render_tensors(gaussians, camera, pose, options, backend)
 
 
-def _render_arrays(gaussians: Gaussians, camera: Camera, pose: SE3, options: RenderOptions) -> Rendering:
+def _render_arrays(
+    gaussians: Gaussians, camera: Camera | OrthographicCamera, pose: SE3, options: RenderOptions
+) -> Rendering:
     rasterizer = borrow()
     found = rasterizer.forward(gaussians, camera, pose, options)
     images = {name: None if (i := getattr(found, name)) is None else i.copy() for name in IMAGES}
@@ -86,7 +90,7 @@ def _render_arrays(gaussians: Gaussians, camera: Camera, pose: SE3, options: Ren
 
 
 def _render_tensors(
-    gaussians: Gaussians, camera: Camera, pose: Any, options: RenderOptions, backend: str
+    gaussians: Gaussians, camera: Any, pose: Any, options: RenderOptions, backend: str
 ) -> Rendering:
     if backend == "cpu":
         return render_differentiably(gaussians, camera, pose, options)
