@@ -26,6 +26,7 @@ from geo3d.splat.training_options import (
     Background,
     Masks,
     Strategy,
+    TrainingBackend,
     TrainingOptions,
 )
 
@@ -98,6 +99,9 @@ class Options(Common):
     refine_poses: bool = False
     """Move the cameras too."""
 
+    backend: TrainingBackend = "auto"
+    """Train on the cpu or on the GPU (cuda); auto takes the GPU where there is one that can be used."""
+
     seed: Whole = 0
     """Seed of every random choice."""
 
@@ -121,6 +125,7 @@ def to_training_options(options: Options) -> TrainingOptions:
             depth_weight=options.depth_weight or 0.0,
             exposure=options.exposure,
             refine_poses=options.refine_poses,
+            backend=options.backend,
             seed=options.seed,
         )
     except ValueError as error:

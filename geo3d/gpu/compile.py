@@ -33,7 +33,9 @@ def source_hash(source: Path) -> str:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting.extend(source.parent / name for name in _INCLUDE.findall(path.read_text(encoding="utf-8")))
+            waiting.extend(
+                source.parent / name for name in _INCLUDE.findall(path.read_text(encoding="utf-8"))
+            )
     digest = hashlib.sha256(repr(sorted(_OPTIONS.items())).encode())
     for path in sorted(found):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -146,7 +146,7 @@ def forward(
     torch = require("torch")
     device = launch.device
     parameters = tuple(
-        t.detach().contiguous()
+        t.detach().to(torch.float32).contiguous()
         for t in (gaussians.means, gaussians.quaternions, gaussians.log_scales, gaussians.logit_opacities, gaussians.sh)
     )  # fmt: skip
     n = len(gaussians)

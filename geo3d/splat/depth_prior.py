@@ -16,7 +16,7 @@ from geo3d.scene import Gaussians
 from geo3d.splat.options import GaussianGradients, RenderOptions
 from geo3d.splat.rasterizer import CpuRasterizer
 
-_LEAST_ALPHA = 0.5  # where less is covered there is no depth to speak of
+LEAST_ALPHA = 0.5  # where less is covered there is no depth to speak of
 
 
 class DepthPrior:
@@ -53,7 +53,7 @@ class DepthPrior:
         points : (K, 3)
             World, those that the photo observed.
         """
-        x, y, d = _pixels(camera, cam_from_world, points)
+        x, y, d = point_pixels(camera, cam_from_world, points)
         if len(d) == 0:
             return 0.0
         unit = float(np.median(d))  # colours of about 1
@@ -73,7 +73,7 @@ class DepthPrior:
             colored, camera, cam_from_world, RenderOptions(backend="cpu", sh_degree=0)
         )
         alpha, total = found.alpha[y, x], found.color[y, x, 0] * unit
-        covered = alpha > _LEAST_ALPHA
+        covered = alpha > LEAST_ALPHA
         x, y, d, alpha, total = x[covered], y[covered], d[covered], alpha[covered], total[covered]
         if len(d) == 0:
             return 0.0
@@ -91,10 +91,10 @@ class DepthPrior:
         return float(self.weight * np.mean(np.abs(error) / d))
 
 
-def _pixels(
+def point_pixels(
     camera: Camera, cam_from_world: SE3, points: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Column, row and z of the points in the picture."""
+    """Column, row and z of those of the `points` that are in the picture of `camera` at `cam_from_world`."""
     local = cam_from_world.act(points)
     local = local[local[:, 2] > 1e-6]
     pixels = np.floor(camera.project(local)).astype(np.int64)

@@ -29,9 +29,9 @@ from geo3d.splat.schedule import active_sh_degree, decayed
 from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import TrainingOptions
 
-_DEPTH_EVERY = 4  # steps: the depth costs as much as the colours
-_OPACITY = 10  # column of the optimiser's moments
-_EXPOSURE_RATE, _POSE_RATE = 2e-3, 2e-4  # of Adam; the second in radians and fractions of the extent
+DEPTH_EVERY = 4  # steps: the depth costs as much as the colours
+OPACITY = 10  # column of the optimiser's moments
+EXPOSURE_RATE, POSE_RATE = 2e-3, 2e-4  # of Adam; the second in radians and fractions of the extent
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,11 @@ class CpuEngine:
         """The Gaussians as they are rendered and written: with the filter, if there is one."""
         return self.gaussians if self.smoothing is None else self.smoothing.apply(self.gaussians)
 
+    @property
+    def count(self) -> int:
+        """Number of Gaussians."""
+        return len(self.gaussians)
+
     def render_options(self, background: np.ndarray, sh_degree: int) -> RenderOptions:
         """How this training renders: before `background` (3,), with the colours up to `sh_degree`."""
         red, green, blue = (float(c) for c in background)
@@ -134,38 +139,39 @@ class CpuEngine:
         if not np.isfinite(loss):
             return loss
         if self.exposure is not None:
-            d_image = self.exposure.step(seen.row, image, d_image, decayed(_EXPOSURE_RATE, 0.1, f))
+            d_image = self.exposure.step(seen.row, image, d_image, decayed(EXPOSURE_RATE, 0.1, f))
         gradients = self.rasterizer.backward(d_image)
         if self.poses is not None:
-            self.poses.step(seen.row, pose, gradients.pose, decayed(_POSE_RATE, 0.01, f))
+            self.poses.step(seen.row, pose, gradients.pose, decayed(POSE_RATE, 0.01, f))
         self._count(gradients, seen.camera)
-        if self.depth is not None and step % _DEPTH_EVERY == 0 and len(seen.points):
+        if self.depth is not None and step % DEPTH_EVERY == 0 and len(seen.points):
             self.depth.add(gradients, gaussians, seen.camera, pose, seen.points)
         if self.smoothing is not None:
             self.smoothing.back(self.gaussians, gradients)
         self._regularise(gradients)
-        self._optimise(gradients, f)
+        self.adam.step(self.gaussians, gradients, self.learning_rates(f))
         if options.strategy == "mcmc":
-            walk = self._mean_rate(f) * options.densify.noise
+            walk = self.mean_rate(f) * options.densify.noise
             random_walk(self.gaussians, walk, np.random.default_rng([options.seed, 2, step]))
         return loss
 
-    def _mean_rate(self, f: float) -> float:
+    def mean_rate(self, f: float) -> float:
+        """Learning rate of the centres at progress `f`, world units."""
         rates = self.options.rates
         return self.extent * decayed(rates.means, rates.means_final, f)
 
-    def _optimise(self, gradients: GaussianGradients, f: float) -> None:
+    def learning_rates(self, f: float) -> LearningRates:
+        """Of all parameters at progress `f`."""
         rates = self.options.rates
         final = rates.others_final
-        chosen = LearningRates(
-            means=self._mean_rate(f),
+        return LearningRates(
+            means=self.mean_rate(f),
             quaternions=decayed(rates.quaternions, final, f),
             log_scales=decayed(rates.log_scales, final, f),
             logit_opacities=decayed(rates.logit_opacities, final, f),
             sh_0=decayed(rates.sh_0, final, f),
             sh_rest=decayed(rates.sh_rest, final, f),
         )
-        self.adam.step(self.gaussians, gradients, chosen)
 
     def _count(self, gradients: GaussianGradients, camera: Camera) -> None:
         """Add what this photo tells to the statistics."""
@@ -269,7 +275,7 @@ class CpuEngine:
         np.minimum(self.gaussians.logit_opacities, np.float32(np.log(most / (1 - most))),
                    out=self.gaussians.logit_opacities)  # fmt: skip
         for moments in (self.adam.m, self.adam.v):
-            moments[:, _OPACITY] = 0.0
+            moments[:, OPACITY] = 0.0
 
     def mean_opacity(self) -> float:
         """Of all Gaussians."""

@@ -43,6 +43,7 @@ from geo3d.splat.projection_kernels import (
     facing,
     image_axes,
     rotation,
+    scales_of,
     shortest,
     spread_in_image,
     to_camera,
@@ -56,7 +57,7 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 _INLINE = {**_OPTIONS, "forceinline": True}
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def _colour_backward(view, means, sh, i, count, basis, weights, dr, dg, db, d_sh):
     """Gradient by the colour's coefficients into `d_sh[i]`, and by the mean through the direction (returned)."""
     x, y, z = means[i, 0] - view[CENTER], means[i, 1] - view[CENTER + 1], means[i, 2] - view[CENTER + 2]
@@ -81,7 +82,7 @@ def _colour_backward(view, means, sh, i, count, basis, weights, dr, dg, db, d_sh
     return (gx - radial * x) * inverse, (gy - radial * y) * inverse, (gz - radial * z) * inverse
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def _rotation_backward(q, i, inverse, g00, g01, g02, g10, g11, g12, g20, g21, g22, d_q):
     """Gradient by quaternion i from that by its rotation matrix."""
     w, x, y, z = q[i, 0] * inverse, q[i, 1] * inverse, q[i, 2] * inverse, q[i, 3] * inverse
@@ -97,10 +98,11 @@ def _rotation_backward(q, i, inverse, g00, g01, g02, g10, g11, g12, g20, g21, g2
     d_q[i, 3] = (dz - radial * z) * inverse
 
 
-@njit(**_OPTIONS)
-def _ellipse_backward(m00, m01, m02, m10, m11, m12, antialiased, sums):
+@njit(**_INLINE)
+def _ellipse_backward(spread, antialiased, sums):
     """Gradient by M (2 x 3) and by the centre u, v, and the factor of the opacity's that antialiasing leaves."""
-    a, b, c, det, sharp = ellipse(m00, m01, m02, m10, m11, m12)
+    m00, m01, m02, m10, m11, m12 = spread
+    a, b, c, det, sharp = ellipse(spread)
     inverse = f4(1) / det
     qxx, qxy, qyy = c * inverse, -b * inverse, a * inverse
     sxx, sxy, syy = sums[SUM_GXX], sums[SUM_GXY], sums[SUM_GYY]
@@ -122,16 +124,19 @@ def _ellipse_backward(m00, m01, m02, m10, m11, m12, antialiased, sums):
     )  # fmt: skip
 
 
-@njit(**_OPTIONS)
-def _spread_backward(view, q, log_scales, i, x, y, z, d0, d1, d2, e0, e1, e2, sums, faces, d_q, d_s, pose):
-    """From the gradient by M (d: first row, e: second) on to quaternion and scales; returns that by x, y, z.
+@njit(**_INLINE)
+def _spread_backward(
+    view, q, log_scales, i, point, axes, turn, scales, by_spread, sums, faces, d_q, d_s, pose
+):
+    """From the gradient by M `by_spread` (row by row) on to quaternion and scales; returns that by x, y, z.
 
     That by the normal, unless `faces` is None, goes on to the quaternion too, and all to the rotation in `pose` (12,).
     """
-    t00, t01, t02, t10, t11, t12, xz, yz = image_axes(view, x, y, z)
-    r00, r01, r02, r10, r11, r12, r20, r21, r22, length = rotation(q, i)
-    s0, s1, s2 = math.exp(log_scales[i, 0]), math.exp(log_scales[i, 1]), math.exp(log_scales[i, 2])
-    d0, d1, d2, e0, e1, e2 = d0 * s0, d1 * s1, d2 * s2, e0 * s0, e1 * s1, e2 * s2
+    x, y, z = point
+    t00, t01, t02, t10, t11, t12, xz, yz = axes
+    r00, r01, r02, r10, r11, r12, r20, r21, r22, length = turn
+    d0, d1, d2 = by_spread[0] * scales[0], by_spread[1] * scales[1], by_spread[2] * scales[2]
+    e0, e1, e2 = by_spread[3] * scales[0], by_spread[4] * scales[1], by_spread[5] * scales[2]
     g00, g01, g02 = t00 * d0 + t10 * e0, t00 * d1 + t10 * e1, t00 * d2 + t10 * e2
     g10, g11, g12 = t01 * d0 + t11 * e0, t01 * d1 + t11 * e1, t01 * d2 + t11 * e2
     g20, g21, g22 = t02 * d0 + t12 * e0, t02 * d1 + t12 * e1, t02 * d2 + t12 * e2
@@ -190,17 +195,19 @@ def _spread_backward(view, q, log_scales, i, x, y, z, d0, d1, d2, e0, e1, e2, su
     return dx, dy, dz - xz * dx - yz * dy
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def _backward_one(
     view, means, q, log_scales, logits, sh, count, antialiased, i, basis, sums, faces, outputs, pose
 ):
     d_means, d_q, d_s, d_logits, d_sh, d_uv = outputs
-    x, y, z = to_camera(view, means, i)
-    m00, m01, m02, m10, m11, m12 = spread_in_image(view, q, log_scales, i, x, y, z)
-    d0, d1, d2, e0, e1, e2, du, dv = _ellipse_backward(m00, m01, m02, m10, m11, m12, antialiased, sums)
+    point = to_camera(view, means, i)
+    axes, turn, scales = image_axes(view, *point), rotation(q, i), scales_of(log_scales, i)
+    slopes = _ellipse_backward(spread_in_image(axes, turn, scales), antialiased, sums)
+    by_spread, du, dv = slopes[:6], slopes[6], slopes[7]
     dx, dy, dz = _spread_backward(
-        view, q, log_scales, i, x, y, z, d0, d1, d2, e0, e1, e2, sums, faces, d_q, d_s, pose
+        view, q, log_scales, i, point, axes, turn, scales, by_spread, sums, faces, d_q, d_s, pose
     )
+    x, y, z = point
     d_logits[i] = sums[SUM_G] / (f4(1) + math.exp(logits[i]))
     d_uv[i, 0], d_uv[i, 1] = du, dv
     inverse = f4(1) / z

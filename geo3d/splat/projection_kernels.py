@@ -61,9 +61,10 @@ _LARGEST = f4(1e30)
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 _INLINE = {**_OPTIONS, "forceinline": True}
+_INLINE = {**_OPTIONS, "forceinline": True}
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def rotation(q, i):
     """Rows of the rotation of quaternion i, and 1 / its length."""
     w, x, y, z = q[i, 0], q[i, 1], q[i, 2], q[i, 3]
@@ -78,7 +79,7 @@ def rotation(q, i):
     )  # fmt: skip
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def to_camera(view, means, i):
     x, y, z = means[i, 0], means[i, 1], means[i, 2]
     return (
@@ -88,7 +89,7 @@ def to_camera(view, means, i):
     )
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def image_axes(view, x, y, z):
     """J R (2 x 3) row by row, and x / z, y / z as held inside of the view."""
     inverse = f4(1) / z
@@ -102,28 +103,34 @@ def image_axes(view, x, y, z):
     )  # fmt: skip
 
 
-@njit(**_OPTIONS)
-def spread_in_image(view, q, log_scales, i, x, y, z):
-    """M = J R Rq S (2 x 3) row by row."""
-    t00, t01, t02, t10, t11, t12, _, _ = image_axes(view, x, y, z)
-    r00, r01, r02, r10, r11, r12, r20, r21, r22, _ = rotation(q, i)
-    s0, s1, s2 = math.exp(log_scales[i, 0]), math.exp(log_scales[i, 1]), math.exp(log_scales[i, 2])
+@njit(**_INLINE)
+def scales_of(log_scales, i):
+    """The three standard deviations of Gaussian i."""
+    return math.exp(log_scales[i, 0]), math.exp(log_scales[i, 1]), math.exp(log_scales[i, 2])
+
+
+@njit(**_INLINE)
+def spread_in_image(axes, turn, scales):
+    """M = J R Rq S (2 x 3) row by row, from `image_axes`, `rotation` and `scales_of`."""
+    t00, t01, t02, t10, t11, t12, _, _ = axes
+    r00, r01, r02, r10, r11, r12, r20, r21, r22, _ = turn
     return (
-        (t00 * r00 + t01 * r10 + t02 * r20) * s0,
-        (t00 * r01 + t01 * r11 + t02 * r21) * s1,
-        (t00 * r02 + t01 * r12 + t02 * r22) * s2,
-        (t10 * r00 + t11 * r10 + t12 * r20) * s0,
-        (t10 * r01 + t11 * r11 + t12 * r21) * s1,
-        (t10 * r02 + t11 * r12 + t12 * r22) * s2,
+        (t00 * r00 + t01 * r10 + t02 * r20) * scales[0],
+        (t00 * r01 + t01 * r11 + t02 * r21) * scales[1],
+        (t00 * r02 + t01 * r12 + t02 * r22) * scales[2],
+        (t10 * r00 + t11 * r10 + t12 * r20) * scales[0],
+        (t10 * r01 + t11 * r11 + t12 * r21) * scales[1],
+        (t10 * r02 + t11 * r12 + t12 * r22) * scales[2],
     )
 
 
-@njit(**_OPTIONS)
-def ellipse(m00, m01, m02, m10, m11, m12):
+@njit(**_INLINE)
+def ellipse(spread):
     """Sigma2 = [[a, b], [b, c]], its determinant and that of M M^T.
 
     det(M M^T) is the squared cross product of the rows: a c - b^2 would lose a thin ellipse's digits.
     """
+    m00, m01, m02, m10, m11, m12 = spread
     a = m00 * m00 + m01 * m01 + m02 * m02
     b = m00 * m10 + m01 * m11 + m02 * m12
     c = m10 * m10 + m11 * m11 + m12 * m12
@@ -132,7 +139,7 @@ def ellipse(m00, m01, m02, m10, m11, m12):
     return a + BLUR, b, c + BLUR, sharp + BLUR * (a + c) + BLUR * BLUR, sharp
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def _colour(view, means, sh, i, count, basis):
     """0.5 + sum_k Y_k sh_k for R, G, B, not yet held above 0."""
     x, y, z = means[i, 0] - view[CENTER], means[i, 1] - view[CENTER + 1], means[i, 2] - view[CENTER + 2]
@@ -146,7 +153,7 @@ def _colour(view, means, sh, i, count, basis):
     return red, green, blue
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def _tiles_between(low, high, size):
     """First and last + 1 tile with a pixel centre in [low, high] of an axis of `size` pixels."""
     first = math.ceil(min(max(low - f4(0.5), f4(0)), f4(size)))
@@ -156,14 +163,14 @@ def _tiles_between(low, high, size):
     return int(first) // TILE, int(last) // TILE + 1
 
 
-@njit(**_OPTIONS)
+@njit(**_INLINE)
 def _project_one(view, means, q, log_scales, logits, sh, count, antialiased, i, basis, records, box):
     """Record i and the tiles around it in `box`; the radius in pixels, 0 if it is not seen."""
     x, y, z = to_camera(view, means, i)
     if not z >= view[NEAR]:
         return f4(0)
-    m00, m01, m02, m10, m11, m12 = spread_in_image(view, q, log_scales, i, x, y, z)
-    a, b, c, det, sharp = ellipse(m00, m01, m02, m10, m11, m12)
+    spread = spread_in_image(image_axes(view, x, y, z), rotation(q, i), scales_of(log_scales, i))
+    a, b, c, det, sharp = ellipse(spread)
     if not (det > f4(0) and det < _LARGEST and a < _LARGEST and c < _LARGEST):
         return f4(0)
     opacity = -math.log(f4(1) + math.exp(-logits[i])) * LOG2_E

@@ -105,11 +105,11 @@ def _chosen(gaussians: Gaussians, tensors: bool) -> str:
     """What "auto" means here; for tensors it is where they are."""
     if tensors:
         return "cuda" if gaussians.means.is_cuda else "cpu"
-    return _best_backend()
+    return best_backend()
 
 
 @cache
-def _best_backend() -> str:
+def best_backend() -> str:
     """The fastest backend that runs here, said once. torch is loaded only where there may be a GPU."""
     if ctypes.util.find_library("cuda") is None:
         trouble = "no NVIDIA driver is installed"

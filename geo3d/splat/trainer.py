@@ -25,6 +25,7 @@ from geo3d.splat.engine import CpuEngine, StepInput
 from geo3d.splat.evaluation import ViewQuality, evaluate, mean_psnr
 from geo3d.splat.initialisation import gaussians_at, random_points, scene_extent
 from geo3d.splat.refinement import take
+from geo3d.splat.rendering import best_backend
 from geo3d.splat.schedule import coarse_factor, target_count
 from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_memory import check_memory
@@ -170,7 +171,7 @@ class _Training:
             gaussians = _within_budget(gaussians, options)
         self.initial_count = len(gaussians)
         smoothing = _smoothing(views, downscale) if options.antialiased else None
-        self.engine = CpuEngine(gaussians, options, extent, len(views.views), smoothing)
+        self.engine = make_engine(gaussians, options, extent, len(views.views), smoothing)
         if found is not None:
             restore(self.engine, found)
             told = found.header
@@ -199,7 +200,7 @@ class _Training:
                 if clock.seconds - saved > options.checkpoint_seconds:
                     self.save()
                     saved = clock.seconds
-            stage.summary = f"{clock.step:,} steps, {len(self.engine.gaussians):,} Gaussians"
+            stage.summary = f"{clock.step:,} steps, {self.engine.count:,} Gaussians"
         clock.before, clock.started = clock.seconds, time.monotonic()
         self.seconds = clock.before
 
@@ -207,7 +208,7 @@ class _Training:
         """Compile or load the kernels before the time is taken."""
         camera = Camera("PINHOLE", 64, 64, [64.0, 64.0, 32.0, 32.0])
         black = np.zeros((64, 64, 3), np.float32)
-        few = CpuEngine(
+        few = make_engine(
             take(self.engine.gaussians, np.arange(min(256, self.initial_count))), self.options, 1.0, 1
         )
         few.step(StepInput(0, black, None, black[0, 0], camera, self.views.views[0].cam_from_world), 0, 0.0)
@@ -247,7 +248,7 @@ class _Training:
             return
         if f < densify.stop or (options.strategy == "mcmc" and f < 1 - (1 - densify.stop) / 2):
             wanted = target_count(f, self.initial_count, options)
-            room = max(0, wanted - len(self.engine.gaussians)) if f < densify.stop else 0
+            room = max(0, wanted - self.engine.count) if f < densify.stop else 0
             scored = None
             if options.strategy == "multiview":
                 scored = self.engine.scores(self._score_photos(step), f)
@@ -292,7 +293,7 @@ class _Training:
 
     def _show(self, stage: StageProgress) -> None:
         clock = self.clock
-        text = f"loss {self.loss:.4f}, {len(self.engine.gaussians):,} Gaussians"
+        text = f"loss {self.loss:.4f}, {self.engine.count:,} Gaussians"
         if self.options.iterations is not None:
             stage.update(clock.step, text=text)
         else:
@@ -357,6 +358,40 @@ def start(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gauss
         progress.note(f"the scene has {np.count_nonzero(finite)} points: {count:,} random ones to start from")
     made = gaussians_at(points, colors, options.sh_degree)
     return replace(made, antialiased=options.antialiased)
+
+
+def make_engine(
+    gaussians: Gaussians,
+    options: TrainingOptions,
+    extent: float,
+    photos: int,
+    smoothing: Smoothing | None = None,
+) -> CpuEngine:
+    """What trains `gaussians`: on the GPU where `options.backend` wants it or finds one, else on the CPU.
+
+    Parameters
+    ----------
+    gaussians : Gaussians
+        NumPy float32.
+    options : TrainingOptions
+    extent : float
+        Of the scene, world units.
+    photos : int
+        Number of photos to train on.
+    smoothing : Smoothing, optional
+        The 3D filter; the GPU trains without.
+
+    Raises
+    ------
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
+    """
+    backend = options.backend if options.backend != "auto" else best_backend()
+    if backend == "cpu":
+        return CpuEngine(gaussians, options, extent, photos, smoothing)
+    from geo3d.splat.cuda_engine import CudaEngine
+
+    return CudaEngine(gaussians, options, extent, photos)
 
 
 def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) -> dict:

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 Strategy = Literal["multiview", "adc", "absgrad", "mcmc"]
 Background = Literal["black", "white", "random"]
 Masks = Literal["ignore", "transparent"]
+TrainingBackend = Literal["auto", "cpu", "cuda"]
 DEFAULT_MINUTES = 10.0
 
 
@@ -132,6 +133,8 @@ class TrainingOptions:
         Fit an affine change of colour (3 x 4) to each photo.
     refine_poses : bool
         Move the cameras too.
+    backend : {"auto", "cpu", "cuda"}
+        Where to train; "auto" takes a GPU that our kernels run on, else the CPU.
     coarse : tuple of (float, float)
         (f, factor): until f the photos are reduced by this factor more.
     checkpoint_seconds : float
@@ -165,6 +168,7 @@ class TrainingOptions:
     depth_weight: float = 0.0
     exposure: bool = False
     refine_poses: bool = False
+    backend: TrainingBackend = "auto"
     coarse: tuple[tuple[float, float], ...] = ((0.1, 2.0),)
     checkpoint_seconds: float = 60.0
     seed: int = 0
@@ -172,7 +176,7 @@ class TrainingOptions:
     densify: DensifyOptions = field(default_factory=DensifyOptions)
 
     def __post_init__(self) -> None:
-        for name, choices in (("strategy", Strategy), ("masks", Masks)):
+        for name, choices in (("strategy", Strategy), ("masks", Masks), ("backend", TrainingBackend)):
             _check_choice(name, getattr(self, name), get_args(choices))
         if self.background is not None:
             _check_choice("background", self.background, get_args(Background))

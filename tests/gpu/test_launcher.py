@@ -57,7 +57,9 @@ def gpu(monkeypatch):
         recorder = Recorder(refused)
         monkeypatch.setattr(gpu_launcher, "why_not", lambda: None)
         monkeypatch.setattr(gpu_launcher, "find_cubin", lambda source, *_: b"wheel " + source.stem.encode())
-        monkeypatch.setattr(gpu_launcher, "compile_into", lambda _, source, *__: b"fresh " + source.stem.encode())
+        monkeypatch.setattr(
+            gpu_launcher, "compile_into", lambda _, source, *__: b"fresh " + source.stem.encode()
+        )
         monkeypatch.setattr(gpu_launcher, "cached_path", lambda *_: folder / "cached")
         monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (12, 0))
@@ -72,7 +74,7 @@ def test_arguments_have_the_types_of_the_parameters(gpu, tmp_path):
     launch, recorder = gpu(tmp_path)
     tensor = torch.arange(3.0)
     launch("blend/blend_3", 5, 256, tensor, 7, 0.5, None)
-    (stream, config, kernel, *arguments), = recorder.launched
+    ((stream, config, kernel, *arguments),) = recorder.launched
     assert stream == ("stream", 1), "torch's stream 0 is the legacy default stream, 1 in the driver"
     assert config == (5, 256) and kernel == (b"wheel blend", "blend_3")
     assert arguments == [tensor.data_ptr(), 7, 0.5, 0]
@@ -106,14 +108,16 @@ def test_a_cubin_that_the_driver_refuses_is_compiled_here(gpu, tmp_path):
 
 def test_an_old_driver_is_told_what_to_do(gpu, tmp_path):
     launch, _ = gpu(tmp_path, refused=(b"wheel blend", b"fresh blend"))
-    with pytest.raises(RuntimeError, match="does not take blend.cu .no kernel image.; update it"):
+    with pytest.raises(RuntimeError, match=r"does not take blend.cu .no kernel image.; update it"):
         launch("blend/blend_3", 1, 32)
 
 
 def test_cuda_core_has_what_is_used():
     import cuda.core as core
 
-    assert {"Device", "LaunchConfig", "ObjectCode", "Program", "ProgramOptions", "Stream", "launch"} <= set(dir(core))
+    assert {"Device", "LaunchConfig", "ObjectCode", "Program", "ProgramOptions", "Stream", "launch"} <= set(
+        dir(core)
+    )
     assert hasattr(core.Stream, "from_handle") and hasattr(core.Device, "set_current")
     assert hasattr(core.ObjectCode, "from_cubin") and hasattr(core.ObjectCode, "get_kernel")
     assert hasattr(core.ObjectCode, "handle")
