@@ -62,6 +62,7 @@ class CudaEngine(CpuEngine):
         self, gaussians: Gaussians, options: TrainingOptions, extent: float, photos: int, launch: Any = None
     ) -> None:
         self.options, self.extent = options, extent
+        self.smoothing = None  # the 3D filter is the CPU's
         self.rasterizer = CudaRasterizer(launch)
         self.launch = self.rasterizer.launch
         self.exposure = Exposure(photos) if options.exposure else None

@@ -18,6 +18,7 @@ import numpy as np
 from geo3d.cameras import Camera
 from geo3d.io import write_splat_ply
 from geo3d.io.world_frame import WorldFrame, read_georeference
+from geo3d.render.photos import PhotoStream
 from geo3d.render.views import PosedView, ViewSet, load_views
 from geo3d.scene import Gaussians
 from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
@@ -27,6 +28,7 @@ from geo3d.splat.initialisation import gaussians_at, random_points, scene_extent
 from geo3d.splat.refinement import take
 from geo3d.splat.rendering import chosen_backend
 from geo3d.splat.schedule import coarse_factor, target_count
+from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, silhouettes, target
@@ -175,7 +177,8 @@ class _Training:
             gaussians = initial if initial is not None else start(views, options, progress)
             gaussians = _within_budget(gaussians, options)
         self.initial_count = len(gaussians)
-        self.engine = make_engine(gaussians, options, extent, len(views.views))
+        smoothing = _smoothing(views, downscale) if options.antialiased else None
+        self.engine = make_engine(gaussians, options, extent, len(views.views), smoothing)
         if found is not None:
             restore(self.engine, found)
             told = found.header
@@ -325,7 +328,7 @@ class _Training:
                 stage.summary = f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} views held out"
         report = TrainingReport(
             self.out,
-            self.engine.gaussians,
+            self.engine.shown(),
             held_out,
             self.clock.step,
             self.seconds,
@@ -364,7 +367,13 @@ def start(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gauss
     return replace(made, antialiased=options.antialiased)
 
 
-def make_engine(gaussians: Gaussians, options: TrainingOptions, extent: float, photos: int) -> CpuEngine:
+def make_engine(
+    gaussians: Gaussians,
+    options: TrainingOptions,
+    extent: float,
+    photos: int,
+    smoothing: Smoothing | None = None,
+) -> CpuEngine:
     """What trains `gaussians` where `options.backend` says.
 
     Parameters
@@ -376,6 +385,8 @@ def make_engine(gaussians: Gaussians, options: TrainingOptions, extent: float, p
         Of the scene, world units.
     photos : int
         Number of photos to train on.
+    smoothing : Smoothing, optional
+        The 3D filter; the GPU trains without.
 
     Raises
     ------
@@ -383,7 +394,7 @@ def make_engine(gaussians: Gaussians, options: TrainingOptions, extent: float, p
         If the backend "cuda" was asked for and cannot run here; says why and what to do.
     """
     if chosen_backend(options.backend) == "cpu":
-        return CpuEngine(gaussians, options, extent, photos)
+        return CpuEngine(gaussians, options, extent, photos, smoothing)
     from geo3d.splat.cuda_engine import CudaEngine
 
     return CudaEngine(gaussians, options, extent, photos)
@@ -418,6 +429,12 @@ def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) ->
         "stopped": report.stopped,
         "options": asdict(options),
     }
+
+
+def _smoothing(views: ViewSet, downscale: float) -> Smoothing:
+    poses = [view.cam_from_world for view in views.views]
+    with PhotoStream(views.views, 1.0 / downscale) as stream:
+        return Smoothing([stream.camera(row) for row in range(len(poses))], poses)
 
 
 def _within_budget(gaussians: Gaussians, options: TrainingOptions) -> Gaussians:
