@@ -163,8 +163,11 @@ def _check_finite(gaussians: Gaussians) -> None:
 
 
 def _as_tensors(gaussians: Gaussians, backend: str) -> Gaussians:
-    torch = require("torch")
-    device = "cuda" if backend == "cuda" else "cpu"
+    torch, device = require("torch"), "cpu"
+    if backend == "cuda":
+        from geo3d.splat.cuda_rasterizer import launcher
+
+        device = launcher().device
     return replace(gaussians, **{n: torch.as_tensor(getattr(gaussians, n), device=device) for n in NAMES})
 
 

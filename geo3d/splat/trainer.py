@@ -386,7 +386,7 @@ def make_engine(
     photos : int
         Number of photos to train on.
     smoothing : Smoothing, optional
-        The 3D filter; the GPU trains without.
+        The 3D filter, if there is to be one.
 
     Raises
     ------
@@ -397,7 +397,7 @@ def make_engine(
         return CpuEngine(gaussians, options, extent, photos, smoothing)
     from geo3d.splat.cuda_engine import CudaEngine
 
-    return CudaEngine(gaussians, options, extent, photos)
+    return CudaEngine(gaussians, options, extent, photos, smoothing)
 
 
 def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) -> dict:
