@@ -25,6 +25,7 @@ from geo3d.splat.pose_refinement import PoseRefinement
 from geo3d.splat.rasterizer import CpuRasterizer
 from geo3d.splat.refinement import DensityStatistics, Refinement, opacities, prune, unchanged, useless
 from geo3d.splat.schedule import active_sh_degree, decayed
+from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import TrainingOptions
 
 DEPTH_EVERY = 4  # steps: the depth costs as much as the colours
@@ -73,9 +74,18 @@ class CpuEngine:
         Of the scene, world units.
     photos : int
         Number of photos to train on.
+    smoothing : Smoothing, optional
+        The 3D filter, if there is to be one.
     """
 
-    def __init__(self, gaussians: Gaussians, options: TrainingOptions, extent: float, photos: int) -> None:
+    def __init__(
+        self,
+        gaussians: Gaussians,
+        options: TrainingOptions,
+        extent: float,
+        photos: int,
+        smoothing: Smoothing | None = None,
+    ) -> None:
         self.gaussians = gaussians
         self.options = options
         self.extent = extent
@@ -83,8 +93,15 @@ class CpuEngine:
         self.statistics = DensityStatistics.empty(len(gaussians))
         self.exposure = Exposure(photos) if options.exposure else None
         self.poses = PoseRefinement(photos, extent) if options.refine_poses else None
+        self.smoothing = smoothing
+        if smoothing is not None:
+            smoothing.measure(gaussians.means)
         self.depth = DepthPrior(options.depth_weight) if options.depth_weight else None
         self.rasterizer = CpuRasterizer(absolute_gradients=options.strategy == "absgrad")
+
+    def shown(self) -> Gaussians:
+        """The Gaussians as they are rendered and written: with the filter, if there is one."""
+        return self.gaussians if self.smoothing is None else self.smoothing.apply(self.gaussians)
 
     @property
     def count(self) -> int:
@@ -99,7 +116,7 @@ class CpuEngine:
     def render(self, camera: Camera, cam_from_world: SE3, background: np.ndarray, f: float) -> np.ndarray:
         """(H, W, 3) float32, a new picture at progress `f`, of `camera` at `cam_from_world`, before `background`."""
         chosen = self.render_options(background, active_sh_degree(f, self.options.sh_degree))
-        return self.rasterizer.forward(self.gaussians, camera, cam_from_world, chosen).color.copy()
+        return self.rasterizer.forward(self.shown(), camera, cam_from_world, chosen).color.copy()
 
     def step(self, seen: StepInput, step: int, f: float) -> float:
         """One step at progress `f`; returns the loss before it. Nothing is changed if that is not finite.
@@ -113,9 +130,10 @@ class CpuEngine:
         options = self.options
         pose = seen.cam_from_world if self.poses is None else self.poses.apply(seen.row, seen.cam_from_world)
         chosen = self.render_options(seen.background, active_sh_degree(f, options.sh_degree))
-        image = self.rasterizer.forward(self.gaussians, seen.camera, pose, chosen).color
-        shown = image if self.exposure is None else self.exposure.apply(seen.row, image)
-        compared = photometric_loss(shown, seen.color, seen.mask, options.ssim_weight)
+        gaussians = self.shown()
+        image = self.rasterizer.forward(gaussians, seen.camera, pose, chosen).color
+        exposed = image if self.exposure is None else self.exposure.apply(seen.row, image)
+        compared = photometric_loss(exposed, seen.color, seen.mask, options.ssim_weight)
         loss, d_image = compared.loss, compared.d_image
         if not np.isfinite(loss):
             return loss
@@ -125,9 +143,11 @@ class CpuEngine:
         if self.poses is not None:
             self.poses.step(seen.row, pose, gradients.pose, decayed(POSE_RATE, 0.01, f))
         self._count(gradients, seen.camera)
-        self._regularise(gradients)
         if self.depth is not None and step % DEPTH_EVERY == 0 and len(seen.points):
-            self.depth.add(gradients, self.gaussians, seen.camera, pose, seen.points)
+            self.depth.add(gradients, gaussians, seen.camera, pose, seen.points)
+        if self.smoothing is not None:
+            self.smoothing.back(self.gaussians, gradients)
+        self._regularise(gradients)
         self.adam.step(self.gaussians, gradients, self.learning_rates(f))
         if options.strategy == "mcmc":
             walk = self.mean_rate(f) * options.densify.noise
@@ -182,7 +202,7 @@ class CpuEngine:
         one backward pass sums `w e` in one channel and `w` in another.
         """
         found = ViewScores.empty(len(self.gaussians))
-        g = self.gaussians
+        g = self.shown()
         plain = Gaussians(
             g.means, g.quaternions, g.log_scales, g.logit_opacities, np.zeros((len(g), 1, 3), np.float32),
             g.antialiased,
@@ -245,6 +265,8 @@ class CpuEngine:
         self.gaussians = change.gaussians
         self.adam.rearrange(change.source)
         self.statistics = DensityStatistics.empty(len(self.gaussians))
+        if self.smoothing is not None:
+            self.smoothing.measure(self.gaussians.means)
 
     def reset_opacities(self) -> None:
         """Hold all opacities to twice the least: what is needed grows back, what floats does not (Kerbl et al.)."""

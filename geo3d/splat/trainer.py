@@ -18,14 +18,17 @@ import numpy as np
 from geo3d.cameras import Camera
 from geo3d.io import write_splat_ply
 from geo3d.io.world_frame import WorldFrame, read_georeference
+from geo3d.render.photos import PhotoStream
 from geo3d.render.views import PosedView, ViewSet, load_views
 from geo3d.scene import Gaussians
+from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
 from geo3d.splat.engine import CpuEngine, StepInput
 from geo3d.splat.evaluation import ViewQuality, evaluate, mean_psnr
 from geo3d.splat.initialisation import gaussians_at, random_points, scene_extent
 from geo3d.splat.refinement import take
-from geo3d.splat.rendering import best_backend
+from geo3d.splat.rendering import chosen_backend
 from geo3d.splat.schedule import coarse_factor, target_count
+from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, silhouettes, target
@@ -116,11 +119,14 @@ def train(
     FileNotFoundError, ValueError
         As `load_views`; or if the photos show nothing to start from.
     MemoryError
-        If the budget does not fit in the memory; the message says which would.
+        If the budget does not fit in the memory, or in the GPU's; the message says which would.
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
     BlockingIOError
         If another process trains into the same folder.
     """
     options = (options or TrainingOptions()).with_strategy_defaults()
+    options = replace(options, backend=chosen_backend(options.backend))
     progress = progress or Progress()
     scene = Path(scene)
     folder = scene if scene.is_dir() else scene.parent
@@ -128,6 +134,9 @@ def train(
     views = load_views(scene, options.hold_out_every)
     downscale = chosen_downscale(views.views, options)
     cache_bytes = check_memory(views, downscale, options)
+    if options.backend == "cuda":
+        largest = max(view.camera.width * view.camera.height for view in views.views)
+        check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
         training = _Training(views, downscale, options, out, progress, cache_bytes, initial)
         try:
@@ -168,7 +177,8 @@ class _Training:
             gaussians = initial if initial is not None else start(views, options, progress)
             gaussians = _within_budget(gaussians, options)
         self.initial_count = len(gaussians)
-        self.engine = make_engine(gaussians, options, extent, len(views.views))
+        smoothing = _smoothing(views, downscale) if options.antialiased else None
+        self.engine = make_engine(gaussians, options, extent, len(views.views), smoothing)
         if found is not None:
             restore(self.engine, found)
             told = found.header
@@ -318,7 +328,7 @@ class _Training:
                 stage.summary = f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} views held out"
         report = TrainingReport(
             self.out,
-            self.engine.gaussians,
+            self.engine.shown(),
             held_out,
             self.clock.step,
             self.seconds,
@@ -357,8 +367,14 @@ def start(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gauss
     return replace(made, antialiased=options.antialiased)
 
 
-def make_engine(gaussians: Gaussians, options: TrainingOptions, extent: float, photos: int) -> CpuEngine:
-    """What trains `gaussians`: on the GPU where `options.backend` wants it or finds one, else on the CPU.
+def make_engine(
+    gaussians: Gaussians,
+    options: TrainingOptions,
+    extent: float,
+    photos: int,
+    smoothing: Smoothing | None = None,
+) -> CpuEngine:
+    """What trains `gaussians` where `options.backend` says.
 
     Parameters
     ----------
@@ -369,18 +385,19 @@ def make_engine(gaussians: Gaussians, options: TrainingOptions, extent: float, p
         Of the scene, world units.
     photos : int
         Number of photos to train on.
+    smoothing : Smoothing, optional
+        The 3D filter, if there is to be one.
 
     Raises
     ------
     RuntimeError
         If the backend "cuda" was asked for and cannot run here; says why and what to do.
     """
-    backend = options.backend if options.backend != "auto" else best_backend()
-    if backend == "cpu":
-        return CpuEngine(gaussians, options, extent, photos)
+    if chosen_backend(options.backend) == "cpu":
+        return CpuEngine(gaussians, options, extent, photos, smoothing)
     from geo3d.splat.cuda_engine import CudaEngine
 
-    return CudaEngine(gaussians, options, extent, photos)
+    return CudaEngine(gaussians, options, extent, photos, smoothing)
 
 
 def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) -> dict:
@@ -412,6 +429,12 @@ def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) ->
         "stopped": report.stopped,
         "options": asdict(options),
     }
+
+
+def _smoothing(views: ViewSet, downscale: float) -> Smoothing:
+    poses = [view.cam_from_world for view in views.views]
+    with PhotoStream(views.views, 1.0 / downscale) as stream:
+        return Smoothing([stream.camera(row) for row in range(len(poses))], poses)
 
 
 def _within_budget(gaussians: Gaussians, options: TrainingOptions) -> Gaussians:

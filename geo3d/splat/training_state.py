@@ -60,6 +60,8 @@ def save_state(path: Path, engine: CpuEngine, key: str, told: dict) -> None:
     arrays = {name: getattr(g, name) for name in _PARAMETERS}
     arrays |= {f"adam.{name}": array for name, array in _adam(engine).items()}
     arrays |= {f"seen.{name}": array for name, array in vars(engine.statistics).items()}
+    if engine.smoothing is not None:
+        arrays["smoothing.variance"] = engine.smoothing.variance
     for name, part in (("exposure", engine.exposure), ("poses", engine.poses)):
         if part is not None:
             arrays |= {f"{name}.{key_}": np.asarray(value) for key_, value in vars(part).items()}
@@ -94,6 +96,7 @@ def restore(engine: CpuEngine, checkpoint: Checkpoint) -> None:
         (statistics, parts["seen"]),
         (engine.exposure, parts.get("exposure", {})),
         (engine.poses, parts.get("poses", {})),
+        (engine.smoothing, parts.get("smoothing", {})),
     ):
         for name, value in values.items():
             held = getattr(owner, name)

@@ -106,7 +106,9 @@ def test_the_same_seed_gives_the_same_result(scene, tmp_path):
     assert one.means.shape != other.means.shape or not np.array_equal(one.means, other.means)
 
 
-@pytest.mark.parametrize("changes", [{}, {"exposure": True, "refine_poses": True}, {"strategy": "multiview"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"exposure": True, "refine_poses": True, "antialiased": True}, {"strategy": "mcmc"}]
+)
 def test_a_killed_training_goes_on_as_if_nothing_had_been(scene, tmp_path, changes):
     whole = run(scene, tmp_path / "whole", iterations=60, **changes)
 
