@@ -102,7 +102,10 @@ def _points_of(own: PosedDepth) -> tuple[np.ndarray, ...]:
     local = rays / rays[..., 2:] * own.depth[..., None]
     normals = _normals(local)
     known = np.isfinite(normals).all(axis=-1) & np.isfinite(own.sigma)
-    known[1::2], known[:, 1::2] = False, False  # several maps show the same surface: a quarter of each is enough
+    known[1::2], known[:, 1::2] = (
+        False,
+        False,
+    )  # several maps show the same surface: a quarter of each is enough
     world_from_cam = own.cam_from_world.inverse()
     return (
         world_from_cam.act(local[known]),

@@ -55,8 +55,8 @@ def test_sums_do_not_overflow_at_the_largest_penalties():
 def test_winners_are_the_smallest(seed, low, count, left_width, right_width):
     sums = np.random.default_rng(seed).integers(0, 300, (3, left_width, 32)).astype(np.uint16)
     sums[..., count:] = 4000
-    found = winners(sums, low, count, right_width)
     left, right = winners_reference(sums, low, count, right_width)
+    found = winners(sums, low, count, right_width)
     assert (np.abs(found.left - left) <= 0.5).all()
     np.testing.assert_array_equal(found.right, right)
     assert ((found.margin >= 0.0) & (found.margin <= 1.0)).all()
