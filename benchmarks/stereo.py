@@ -74,9 +74,7 @@ def middlebury(folder: Path) -> Case:
 def opencv(case: Case, mode: int, block: int) -> tuple[np.ndarray, float]:
     count = -(-(case.highest + 1) // 16) * 16
     area = 3 * block**2
-    matcher = cv2.StereoSGBM_create(
-        0, count, block, 8 * area, 32 * area, 1, 63, 5, 100, 2, mode
-    )
+    matcher = cv2.StereoSGBM_create(0, count, block, 8 * area, 32 * area, 1, 63, 5, 100, 2, mode)
     left, right = case.left[..., ::-1].copy(), case.right[..., ::-1].copy()
     found, ms = timed(lambda: matcher.compute(left, right))
     found = found.astype(np.float32) / 16.0

@@ -119,7 +119,9 @@ def _check_scene(options: Options) -> None:
     if options.pairs != "auto":
         raise UsageError(f"--pairs {options.pairs}: expected auto")
     if len(options.photos) != 1:
-        raise UsageError(f"--pairs takes one scene, got {len(options.photos)}: geo3d stereo scene/ --pairs auto")
+        raise UsageError(
+            f"--pairs takes one scene, got {len(options.photos)}: geo3d stereo scene/ --pairs auto"
+        )
     if options.calib is not None or options.rectified or options.uncalibrated:
         raise UsageError("a scene has its own cameras: leave out --calib, --rectified and --uncalibrated")
     if options.max_size < 64:

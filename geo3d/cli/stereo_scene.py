@@ -22,7 +22,9 @@ def run_scene(options: Options, session: Session) -> int:
     """Choose the pairs, match each, fuse, and write OUT/points.ply."""
     source = existing_folder(options.photos[0], "the scene")
     if not (source / "images").is_dir() or not (source / "sparse").is_dir():
-        raise UsageError(f"{source} is no scene: expected images/ and sparse/, as `geo3d reconstruct` makes them")
+        raise UsageError(
+            f"{source} is no scene: expected images/ and sparse/, as `geo3d reconstruct` makes them"
+        )
     scene = read_colmap(model_paths(source)[0])
     pairs = choose_scene_pairs(scene)
     options.out.mkdir(parents=True, exist_ok=True)

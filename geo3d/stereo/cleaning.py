@@ -174,7 +174,9 @@ def _smooth(disparity, guide, radius, color_weight, step, out):
                 for u in range(x - columns, x + columns + 1):
                     offset = disparity[v, u] - middle
                     if abs(offset) < step:
-                        difference = abs(r - guide[v, u, 0]) + abs(g - guide[v, u, 1]) + abs(b - guide[v, u, 2])
+                        difference = (
+                            abs(r - guide[v, u, 0]) + abs(g - guide[v, u, 1]) + abs(b - guide[v, u, 2])
+                        )
                         weight = color_weight[difference]
                         total += weight * offset
                         weights += weight

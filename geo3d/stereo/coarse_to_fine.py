@@ -1,7 +1,8 @@
 """Pairs of any size: what does not fit into memory at once is matched small first, then tile by tile.
 
-The reduced pair says between which disparities each tile lies, so a tile's volume is its size times its own range: memory does
-not grow with the image, and most tiles search a fraction of the whole range. Tiles overlap by what a path needs to settle.
+The reduced pair says between which disparities each tile lies, so a tile's volume is its size times its own range:
+memory does not grow with the image, and most tiles search a fraction of the whole range. Tiles overlap by what a path
+needs to settle.
 """
 
 import numpy as np
@@ -69,7 +70,9 @@ def _by_tiles(
                 max(inner[2] - _OVERLAP, 0),
                 min(inner[3] + _OVERLAP, width),
             )
-            part = guess[outer[0] // factor : -(-outer[1] // factor), outer[2] // factor : -(-outer[3] // factor)]
+            part = guess[
+                outer[0] // factor : -(-outer[1] // factor), outer[2] // factor : -(-outer[3] // factor)
+            ]
             near = max(int(factor * (part.min() - _SLACK_PX)), low)
             far = min(int(factor * (part.max() + _SLACK_PX)) + 1, high)
             _match_tile(left, right, outer, inner, near, max(far, near + 4), options, result)

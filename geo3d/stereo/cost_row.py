@@ -52,7 +52,8 @@ def _cost_row(typingctx, bits, color, row_bits, colors, at, stride, weights, out
     """C(0 ... lanes - 1) into `out` from `out_at` on.
 
     bits: census of the pixel. color: its channels, a byte each from the lowest. row_bits: from `at` on. colors: three
-    rows, `stride` apart, from `at` on. weights: census_weight, difference_weight and limit, 16 bits each from the lowest.
+    rows, `stride` apart, from `at` on. weights: census_weight, difference_weight and limit, 16 bits each from the
+    lowest.
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
@@ -70,7 +71,11 @@ def _cost_row(typingctx, bits, color, row_bits, colors, at, stride, weights, out
         census_weight, difference_weight, limit = (
             part(weights, 16 * k, _SHORT, _SHORT_LANES) for k in range(3)
         )
-        start, loop, end = builder.block, builder.append_basic_block("row"), builder.append_basic_block("done")
+        start, loop, end = (
+            builder.block,
+            builder.append_basic_block("row"),
+            builder.append_basic_block("done"),
+        )
         builder.branch(loop)
         builder.position_at_end(loop)
         d = builder.phi(_INDEX)
@@ -107,4 +112,4 @@ def _cost_row(typingctx, bits, color, row_bits, colors, at, stride, weights, out
     return types.none(types.uint64, i, _WORDS, _BYTES, i, i, i, _BYTES, i, i), codegen
 
 
-cost_row = intrinsic(_cost_row)
+cost_row: Any = intrinsic(_cost_row)

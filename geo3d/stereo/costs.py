@@ -92,11 +92,11 @@ def cost_volume(
     (H, W, D) uint8
         D is `count` or the next multiple of 16; what is beyond `count` is 255.
     """
-    bits = [census(to_gray(image), *options.census_radius) for image in (left, right)]
+    left_bits, right_bits = (census(to_gray(image), *options.census_radius) for image in (left, right))
     lanes = -(-count // LANES) * LANES
     out = np.empty((*left.shape[:2], lanes), np.uint8)
     weights = options.census_weight | options.difference_weight << 16 | options.difference_limit << 32
-    _volume(*bits, left, right, low, count, weights, out)
+    _volume(left_bits, right_bits, left, right, low, count, weights, out)
     return out
 
 

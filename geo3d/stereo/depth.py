@@ -39,7 +39,8 @@ def disparity_to_depth(
     Parameters
     ----------
     disparity : (...) array_like
-        x_left - x_right, px. What is NaN, or not in front of the cameras (disparity + offset not positive), has no depth.
+        x_left - x_right, px. What is NaN, or not in front of the cameras (disparity + offset not positive), has no
+        depth.
     focal_px : float
         Of the rectified cameras.
     baseline_m : float

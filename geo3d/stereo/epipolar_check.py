@@ -17,6 +17,10 @@ _LONGEST_SIDE = 1600
 _MAX_ERROR_PX = 3.0
 _LIMIT_PX = 1.5  # median difference of rows, up to which a pair can be matched along them
 _SWAPPED_SHARE = 0.9
+_NEIGHBOURS, _LIKE_SHARE = (
+    8,
+    0.04,
+)  # matches around one, and how much of the width their disparities may differ by
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +87,7 @@ def _matches(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarra
             gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
         scale = size[0] / width, size[1] / height
         found.append(extract(gray, SiftOptions(max_features=_MAX_FEATURES), scale=scale))
-    pairs = match_indexed(*(index_descriptors(features.descriptors) for features in found))
+    pairs = match_indexed(index_descriptors(found[0].descriptors), index_descriptors(found[1].descriptors))
     one, two = (features.keypoints[pairs[:, i]].astype(np.float64) for i, features in enumerate(found))
     return one, two
 
@@ -108,8 +112,8 @@ def check_rectified(geometry: PairGeometry) -> None:
         turned = " (they lie above each other: a vertical pair)" if columns < 0.25 * rows else ""
         raise ValueError(
             f"the pair is not rectified: the rows of {geometry.count} matched points differ by {rows:.1f} px in the "
-            f"median{turned}; at most {_LIMIT_PX:g} can be matched. Rectify it with the calibration of the rig, --calib "
-            "rig.json, or without one by --uncalibrated"
+            f"median{turned}; at most {_LIMIT_PX:g} can be matched. Rectify it with the calibration of the rig, "
+            "--calib rig.json, or without one by --uncalibrated"
         )
     wrong = float((geometry.disparities_px < 0.0).mean())
     if wrong > _SWAPPED_SHARE:
@@ -130,8 +134,19 @@ def disparity_range(geometry: PairGeometry, width: int) -> tuple[int, int]:
     """
     if geometry.count < ENOUGH_MATCHES:
         return 0, max(63, width // 8)
-    low, high = np.percentile(geometry.disparities_px, [0.5, 99.5])
+    low, high = np.percentile(_supported(geometry, width), [0.5, 99.5])
     margin = 0.15 * (high - low) + 8.0
     first = min(0, int(np.floor(low - margin))) if low < 2.0 else max(0, int(np.floor(low - margin)))
     last = min(int(np.ceil(high + margin)), width - 1)
     return first, first + max(16, -(-(last - first + 1) // 16) * 16) - 1
+
+
+def _supported(geometry: PairGeometry, width: int) -> np.ndarray:
+    """The disparities that are like those of the matches around: wrong matches along a row fit its geometry, too."""
+    from scipy.spatial import KDTree
+
+    disparities = geometry.disparities_px
+    near = np.asarray(KDTree(geometry.left).query(geometry.left, k=_NEIGHBOURS + 1)[1])
+    apart = np.abs(disparities - np.median(disparities[near[:, 1:]], axis=1))
+    kept = disparities[apart <= _LIKE_SHARE * width]
+    return kept if len(kept) >= ENOUGH_MATCHES else disparities

@@ -102,6 +102,10 @@ def _points_of(own: PosedDepth) -> tuple[np.ndarray, ...]:
     local = rays / rays[..., 2:] * own.depth[..., None]
     normals = _normals(local)
     known = np.isfinite(normals).all(axis=-1) & np.isfinite(own.sigma)
+    known[1::2], known[:, 1::2] = (
+        False,
+        False,
+    )  # several maps show the same surface: a quarter of each is enough
     world_from_cam = own.cam_from_world.inverse()
     return (
         world_from_cam.act(local[known]),
@@ -132,12 +136,14 @@ def _normals(local: np.ndarray) -> np.ndarray:
 def _agrees(points: np.ndarray, sigma: np.ndarray, other: PosedDepth) -> np.ndarray:
     """(N,) bool, whether the other map has the point at its depth."""
     local = other.cam_from_world.act(points)
-    with np.errstate(invalid="ignore"):
-        pixels = np.floor(other.camera.project(local))
+    fx, fy, cx, cy = other.camera.params
+    ahead = local[:, 2] > 0.0
+    z = np.where(ahead, local[:, 2], 1.0)
+    column, row = np.floor(fx * local[:, 0] / z + cx), np.floor(fy * local[:, 1] / z + cy)
     height, width = other.depth.shape
-    inside = (pixels >= 0).all(axis=1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
+    inside = ahead & (column >= 0) & (row >= 0) & (column < width) & (row < height)
     result = np.zeros(len(points), bool)
-    x, y = pixels[inside].astype(np.int64).T
+    x, y = column[inside].astype(np.int64), row[inside].astype(np.int64)
     z, depth, deviation = local[inside, 2], other.depth[y, x], other.sigma[y, x]
     with np.errstate(invalid="ignore"):
         limit = np.maximum(_SIGMAS * np.hypot(sigma[inside], deviation), _SHARE * z)

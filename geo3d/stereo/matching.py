@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geo3d.stereo.coarse_to_fine import match_any_size
 from geo3d.stereo.cleaning import fill_holes, remove_speckles, smooth_surfaces, weighted_median
+from geo3d.stereo.coarse_to_fine import match_any_size
 from geo3d.stereo.options import QUALITIES, SemiGlobalOptions, StereoOptions
 from geo3d.stereo.pair_images import prepare_pair
 from geo3d.stereo.peers import match_opencv
@@ -59,7 +59,7 @@ class DisparityMap:
 
     @property
     def sigma_px(self) -> np.ndarray:
-        """(H, W) float32: standard deviation of a known disparity of the right surface, px; NaN where it is not known."""
+        """(H, W) float32: standard deviation of a known disparity of the right surface, px; NaN where not known."""
         return np.where(np.isfinite(self.disparity), deviation_of(self.margin), np.float32(np.nan))
 
 
@@ -96,7 +96,9 @@ def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = N
         found = match_opencv(images.left, images.right, options)
         remove_speckles(found.checked, settings.speckle_px, 2.0)
     else:
-        found = match_any_size(images.left, images.right, options.min_disparity, options.max_disparity, settings)
+        found = match_any_size(
+            images.left, images.right, options.min_disparity, options.max_disparity, settings
+        )
     return _finish(found, images.left, images.notes, options, settings)
 
 
@@ -141,8 +143,8 @@ def _range_notes(at_start: float, at_end: float, options: StereoOptions) -> tupl
     if at_end > _END_SHARE:
         more = options.max_disparity + (options.max_disparity - options.min_disparity + 1)
         notes.append(
-            f"{100 * at_end:.0f} % of pixels sit at the end of the range of disparities: what is nearer is cut off; use "
-            f"--max-disparity {more}"
+            f"{100 * at_end:.0f} % of pixels sit at the end of the range of disparities: what is nearer is cut off; "
+            f"use --max-disparity {more}"
         )
     if at_start > _END_SHARE and options.min_disparity > 0:
         notes.append(

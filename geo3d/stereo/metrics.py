@@ -52,16 +52,21 @@ def disparity_errors(
         If the shapes differ, or nothing can be compared.
     """
     if disparity.shape != truth.shape or (mask is not None and mask.shape != truth.shape):
-        raise ValueError(f"disparity, truth, mask: expected one shape, got {disparity.shape} and {truth.shape}")
+        raise ValueError(
+            f"disparity, truth, mask: expected one shape, got {disparity.shape} and {truth.shape}"
+        )
     counts = np.isfinite(truth) if mask is None else np.isfinite(truth) & mask
     both = counts & np.isfinite(disparity)
     if not both.any():
         raise ValueError("disparity and truth: there is no pixel where both are known")
     errors = np.abs(disparity[both].astype(np.float64) - truth[both])
-    bad = [float((errors > limit).mean()) for limit in (0.5, 1.0, 2.0, 4.0)]
+    bad_05, bad_1, bad_2, bad_4 = (float((errors > limit).mean()) for limit in (0.5, 1.0, 2.0, 4.0))
     return DisparityErrors(
         float(both.sum() / counts.sum()),
-        *bad,
+        bad_05,
+        bad_1,
+        bad_2,
+        bad_4,
         float(errors.mean()),
         float(np.sqrt((errors**2).mean())),
         float(np.median(errors)),

@@ -74,7 +74,8 @@ def prepare_pair(left: np.ndarray, right: np.ndarray) -> PairImages:
     if share > _WORTH_A_WORD:
         why = f", {100 * saturated:.0f} % are black or white" if saturated > 0.05 else ""
         notes.append(
-            f"{100 * share:.0f} % of the left image has no texture{why}: disparities there come from their surroundings."
+            f"{100 * share:.0f} % of the left image has no texture{why}: disparities there come from their "
+            "surroundings."
         )
     return PairImages(images[0], images[1], share, tuple(notes))
 

@@ -206,19 +206,17 @@ def _virtual_camera(
     # The field, on the plane z = 1 of the virtual cameras; made finer around what is seen in a second round.
     window = np.array([-reach, reach, -reach, reach])
     for _ in range(2):
-        x, y = np.linspace(*window[:2], _GRID), np.linspace(*window[2:], _GRID)
+        x, y = np.linspace(window[0], window[1], _GRID), np.linspace(window[2], window[3], _GRID)
         rays = np.stack([*np.meshgrid(x, y), np.ones((_GRID, _GRID))], axis=-1)
-        seen = [
-            _inside(camera.project(rays @ turn), camera)
-            for camera, turn in ((left, turn_left), (right, turn_right))
-        ]
-        either, both = seen[0] | seen[1], seen[0] & seen[1]
+        one = _inside(left.project(rays @ turn_left), left)
+        two = _inside(right.project(rays @ turn_right), right)
+        both = one & two
         if not both.any():
             raise ValueError(
                 "the cameras see nothing in common within the field of view of the rectified images; check the poses "
                 "of the calibration" + ("" if options.fov_deg is None else ", or give a larger fov_deg")
             )
-        outer = np.array([*_ends(x, either.any(axis=0)), *_ends(y, either.any(axis=1))])
+        outer = np.array([*_ends(x, np.any(one | two, axis=0)), *_ends(y, np.any(one | two, axis=1))])
         window = outer
     places = np.where(both[..., None], [0.5, 0.5], np.nan)
     column, row, width, height = valid_rectangle(places, 1, 1)
@@ -236,13 +234,13 @@ def _virtual_camera(
             f"the rectified images would have {size[0]}x{size[1]} pixels, more than {_LONGEST_SIDE} a side; give a "
             "smaller scale, blank or fov_deg"
         )
-    return Camera("PINHOLE", *size, [focal, focal, -focal * bounds[0], -focal * bounds[2]])
+    return Camera("PINHOLE", size[0], size[1], [focal, focal, -focal * bounds[0], -focal * bounds[2]])
 
 
 def _ends(values: np.ndarray, seen: np.ndarray) -> tuple[float, float]:
     """First and last value that is seen, with the one beyond."""
     at = np.flatnonzero(seen)
-    return values[max(at[0] - 1, 0)], values[min(at[-1] + 1, len(values) - 1)]
+    return float(values[max(at[0] - 1, 0)]), float(values[min(at[-1] + 1, len(values) - 1)])
 
 
 def _central_focal(camera: Camera) -> float:

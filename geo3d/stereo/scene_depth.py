@@ -17,7 +17,10 @@ _MARGIN = 0.25  # of the range of the points' disparities
 
 
 def scene_pair_depth(
-    scene: Reconstruction, pair: ScenePair, photos: tuple[np.ndarray, np.ndarray], quality: Quality = "balanced"
+    scene: Reconstruction,
+    pair: ScenePair,
+    photos: tuple[np.ndarray, np.ndarray],
+    quality: Quality = "balanced",
 ) -> PosedDepth:
     """Rectify the two photos, match them between the disparities of the points that they share, and give the depth.
 
@@ -44,7 +47,7 @@ def scene_pair_depth(
         cameras.append(scene.cameras[view.camera_id].rescaled(photo.shape[1], photo.shape[0]))
     centre = (poses[1] @ poses[0].inverse()).center()
     if centre[0] < -abs(centre[1]):
-        poses, cameras, photos = poses[::-1], cameras[::-1], photos[::-1]
+        poses, cameras, photos = poses[::-1], cameras[::-1], (photos[1], photos[0])
     found = rectify(cameras[0], cameras[1], poses[1] @ poses[0].inverse(), RectifyOptions(blank=1.0))
     turn = SE3(found.rectified_from_left, np.zeros(3))
     depths = (turn @ poses[0]).act(scene.points.xyz[pair.points])[:, 2]
@@ -66,6 +69,4 @@ def scene_pair_depth(
         sigma_px=disparity.sigma_px,
     )
     assert depth.sigma is not None
-    return PosedDepth(
-        depth.depth, depth.sigma, found.rectify_left(photos[0]), found.camera, turn @ poses[0]
-    )
+    return PosedDepth(depth.depth, depth.sigma, found.rectify_left(photos[0]), found.camera, turn @ poses[0])

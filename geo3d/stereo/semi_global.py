@@ -110,23 +110,27 @@ def _sweep(costs, sums, gray, p1, p2, directions, buffer, lows, lanes, first, la
     stride = lanes + LANES
     nothing = count * rows * width
     state = np.empty(4 * count, np.int64)
+    own_rows, rows_before = np.empty(count, np.int64), np.empty(count, np.int64)
     for i in range(first, last):
         y = height - 1 - i if backward else i
+        for k in range(count):
+            own_rows[k] = (k * rows + i % rows) * width
+            rows_before[k] = (k * rows + (i - directions[k, 0]) % rows) * width
         for j in range(width):
             x = width - 1 - j if backward else j
+            level = np.int64(gray[y, x])
             for k in range(count):
                 dy, dx = directions[k, 0], directions[k, 1]
-                here = (k * rows + i % rows) * width + j
                 before = nothing
                 jump = 0
                 pj = j - dx
                 if i >= dy and pj >= 0 and pj < width:
-                    before = (k * rows + (i - dy) % rows) * width + pj
+                    before = rows_before[k] + pj
                     py = y + dy if backward else y - dy
                     px = x + dx if backward else x - dx
-                    jump = p2[abs(np.int64(gray[y, x]) - np.int64(gray[py, px]))]
+                    jump = p2[abs(level - np.int64(gray[py, px]))]
                 state[k] = LANES + before * stride
-                state[count + k] = LANES + here * stride
+                state[count + k] = LANES + (own_rows[k] + j) * stride
                 state[2 * count + k] = lows[before]
                 state[3 * count + k] = jump
             cell = (y * width + x) * lanes
@@ -145,7 +149,7 @@ def _sweep(costs, sums, gray, p1, p2, directions, buffer, lows, lanes, first, la
                 else:
                     write_8(costs, cell, buffer, state, p1, sums, lanes)
             for k in range(count):
-                lows[(k * rows + i % rows) * width + j] = state[2 * count + k]
+                lows[own_rows[k] + j] = state[2 * count + k]
 
 
 @njit(parallel=True, nogil=True, error_model="numpy")

@@ -1,8 +1,8 @@
 """Rectification without a calibration: two homographies from matched points (Hartley, IJCV 1999).
 
-H_right turns the right epipole onto the x axis about the image's centre and sends it to infinity; near the centre it is a
-rigid motion, so that shapes stay. H_left is H_right M, M = [e'] F + e' 1^T, times the affine map of x alone that brings
-matched points together: x_left - x_right is then a disparity up to a constant and a scale, and no depth.
+H_right turns the right epipole onto the x axis about the image's centre and sends it to infinity; near the centre it
+is a rigid motion, so that shapes stay. H_left is H_right M, M = [e'] F + e' 1^T, times the affine map of x alone that
+brings matched points together: x_left - x_right is then a disparity up to a constant and a scale, and no depth.
 """
 
 from dataclasses import dataclass
@@ -48,9 +48,7 @@ class UncalibratedRectification:
         return remap_image(image, self.right_map)
 
 
-def rectify_uncalibrated(
-    geometry: PairGeometry, size: tuple[int, int]
-) -> UncalibratedRectification:
+def rectify_uncalibrated(geometry: PairGeometry, size: tuple[int, int]) -> UncalibratedRectification:
     """Rectify a pair from matched points.
 
     Parameters
@@ -115,8 +113,8 @@ def _epipole_to_infinity(epipole: np.ndarray, width: int, height: int) -> np.nda
     reach = 0.5 * np.hypot(width, height) * abs(send[2, 0])
     if reach > 1.0 - 1.0 / _MOST_STRETCH:
         raise ValueError(
-            "the epipole lies in or near the photos: one camera stood before the other, and rows can't be made to match; "
-            "expected photos that were taken side by side"
+            "the epipole lies in or near the photos: one camera stood before the other, and rows can't be made to "
+            "match; expected photos that were taken side by side"
         )
     return np.linalg.inv(centre) @ send @ turn @ centre
 

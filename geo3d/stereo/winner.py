@@ -39,7 +39,8 @@ def winners(sums: np.ndarray, low: int, count: int, right_width: int) -> Winners
     Parameters
     ----------
     sums : (H, W, D) uint16
-        S; of the last axis the first `count` are of the disparities `low`, `low` + 1, ...
+        S; of the last axis the first `count` are of the disparities `low`, `low` + 1, ... It is used up: what it holds
+        afterwards means nothing.
     low, count : int
     right_width : int
         Of the right image, pixels.
@@ -109,15 +110,15 @@ def _winners(sums, low, count, left, right, margin):
                 mine[d] = min(mine[d], key)
             d = np.int64(best & np.uint32(0xFFFF)) - first
             here = np.float32(best >> np.uint32(16))
-            second = np.uint16(0xFFFF)
-            for e in range(d - 1):
-                second = min(second, cell[e])
-            for e in range(d + 2, last - first):
-                second = min(second, cell[e])
-            margin[y, x] = np.float32(1.0) - here / max(np.float32(second), np.float32(1.0))
             value = np.float32(d + first + low)
             if 0 < d < last - first - 1:
                 value += offset_of(np.float32(cell[d - 1]), here, np.float32(cell[d + 1]))
+            for e in range(max(d - 1, 0), min(d + 2, last - first)):
+                cell[e] = 0xFFFF  # so that the loop over the others is one of plain minima
+            second = np.uint16(0xFFFF)
+            for e in range(last - first):
+                second = min(second, cell[e])
+            margin[y, x] = np.float32(1.0) - here / max(np.float32(second), np.float32(1.0))
             left[y, x] = value
         for x in range(right_width):
             key = keys[right_width - 1 - x]

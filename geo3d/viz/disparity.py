@@ -75,7 +75,7 @@ def value_figure(
 
 
 def error_figure(disparity: np.ndarray, truth: np.ndarray, limit_px: float = 2.0) -> np.ndarray:
-    """|disparity - truth| in colours from 0 to twice the limit, black where the disparity, white where the truth is unknown.
+    """|disparity - truth| in colours from 0 to twice the limit; black: no disparity, white: no truth.
 
     Parameters
     ----------

@@ -27,7 +27,13 @@ def test_what_is_not_in_front_has_no_depth():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"focal_px": 0.0}, {"baseline_m": -1.0}, {"offset_px": np.nan}, {"sigma_px": -1.0}, {"focal_px": np.nan}],
+    [
+        {"focal_px": 0.0},
+        {"baseline_m": -1.0},
+        {"offset_px": np.nan},
+        {"sigma_px": -1.0},
+        {"focal_px": np.nan},
+    ],
 )
 def test_wrong_numbers_are_refused(wrong):
     with pytest.raises(ValueError, match="expected"):

@@ -27,9 +27,7 @@ def test_costs_are_the_formula(seed, low, count, left_width, right_width):
     right = rng.integers(0, 256, (3, right_width, 3), np.uint8)
     options = SemiGlobalOptions(census_weight=5)  # high enough to meet the limit of a byte
     found = cost_volume(left, right, low, count, options)
-    np.testing.assert_array_equal(
-        found[..., :count], cost_volume_reference(left, right, low, count, options)
-    )
+    np.testing.assert_array_equal(found[..., :count], cost_volume_reference(left, right, low, count, options))
     assert (found[..., count:] == 255).all()
 
 
@@ -57,8 +55,8 @@ def test_sums_do_not_overflow_at_the_largest_penalties():
 def test_winners_are_the_smallest(seed, low, count, left_width, right_width):
     sums = np.random.default_rng(seed).integers(0, 300, (3, left_width, 32)).astype(np.uint16)
     sums[..., count:] = 4000
-    found = winners(sums, low, count, right_width)
     left, right = winners_reference(sums, low, count, right_width)
+    found = winners(sums, low, count, right_width)
     assert (np.abs(found.left - left) <= 0.5).all()
     np.testing.assert_array_equal(found.right, right)
     assert ((found.margin >= 0.0) & (found.margin <= 1.0)).all()
@@ -91,7 +89,9 @@ def test_median_follows_the_colours(seed):
     found = weighted_median(wrong, guide, np.ones(truth.shape, bool), True, 6, 5.0)
     np.testing.assert_allclose(found, truth, atol=1e-4)
     noise = (truth + rng.uniform(-0.2, 0.2, truth.shape)).astype(np.float32)
-    np.testing.assert_array_equal(weighted_median(noise, guide, np.ones(truth.shape, bool), True, 4, 5.0), noise)
+    np.testing.assert_array_equal(
+        weighted_median(noise, guide, np.ones(truth.shape, bool), True, 4, 5.0), noise
+    )
 
 
 @given(seeds, st.floats(-0.2, 0.2), st.floats(-0.2, 0.2))
