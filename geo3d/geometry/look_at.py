@@ -37,7 +37,9 @@ def look_at(eye: ArrayLike, target: ArrayLike, up: ArrayLike = (0.0, 0.0, 1.0)) 
     if distance == 0:
         raise ValueError(f"eye and target are the same point {eye.tolist()}; a camera needs a direction")
     forward /= distance
-    rights = (np.cross(forward, top) for top in (up, (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)))
+    rights = (
+        np.cross(forward, np.asarray(top, np.float64)) for top in (up, (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+    )
     right = next(across for across in rights if np.linalg.norm(across) > 1e-9)
     right /= np.linalg.norm(right)
     rotation = np.stack([right, np.cross(forward, right), forward])
