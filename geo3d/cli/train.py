@@ -26,6 +26,7 @@ from geo3d.splat.training_options import (
     Background,
     Masks,
     Strategy,
+    TrainingBackend,
     TrainingOptions,
 )
 
@@ -89,11 +90,17 @@ class Options(Common):
     initial_points: Count = _DEFAULT.initial_points
     """Random points to start from where the scene has none."""
 
+    depth_weight: Annotated[OptionalNumber, arg(metavar="W", help_behavior_hint="(default: 0)")] = None
+    """Hold what is seen to the depth of the scene's points, by this weight; 0.1 is much."""
+
     exposure: bool = False
     """Fit brightness and colour of each photo."""
 
     refine_poses: bool = False
     """Move the cameras too."""
+
+    backend: TrainingBackend = "auto"
+    """Train on the cpu or on the GPU (cuda); auto takes the GPU where there is one that can be used."""
 
     seed: Whole = 0
     """Seed of every random choice."""
@@ -115,8 +122,10 @@ def to_training_options(options: Options) -> TrainingOptions:
             background=options.background,
             masks=options.masks,
             initial_points=options.initial_points,
+            depth_weight=options.depth_weight or 0.0,
             exposure=options.exposure,
             refine_poses=options.refine_poses,
+            backend=options.backend,
             seed=options.seed,
         )
     except ValueError as error:
@@ -134,6 +143,11 @@ def run(options: Options, session: Session) -> int:
     existing_path(options.scene, "the scene")
     if options.out is not None and options.out.exists() and not options.out.is_dir():
         raise UsageError(f"-o {options.out} is a file; give a folder")
+    if chosen.backend == "cuda":
+        from geo3d.gpu import why_not
+
+        if (reason := why_not()) is not None:
+            raise UsageError(f"--backend cuda cannot run here: {reason}. Leave it out to train on the CPU.")
     from geo3d.splat.trainer import train
 
     report = train(options.scene, options.out, chosen, session.progress)

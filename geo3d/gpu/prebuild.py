@@ -30,4 +30,6 @@ def prebuild() -> int:
 
 if __name__ == "__main__":
     size = prebuild()
-    sys.stdout.write(f"{len(kernel_sources())} files for {len(ARCHITECTURES)} architectures, {size / 1e6:.1f} MB\n")
+    sys.stdout.write(
+        f"{len(kernel_sources())} files for {len(ARCHITECTURES)} architectures, {size / 1e6:.1f} MB\n"
+    )

@@ -25,7 +25,9 @@ def why_not() -> str | None:
         )
     if not torch.cuda.is_available():
         if ctypes.util.find_library("cuda") is None:
-            return "no NVIDIA driver is installed; install the one for your GPU: https://www.nvidia.com/drivers"
+            return (
+                "no NVIDIA driver is installed; install the one for your GPU: https://www.nvidia.com/drivers"
+            )
         return (
             f"PyTorch {torch.__version__} finds no GPU that its CUDA {torch.version.cuda} can use; "
             "see what nvidia-smi says, update the driver, or check CUDA_VISIBLE_DEVICES"

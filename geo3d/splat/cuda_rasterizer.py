@@ -54,6 +54,7 @@ class CudaRasterizer:
         cam_from_world: Any,
         options: RenderOptions = RenderOptions(),  # noqa: B008
         differentiable: bool = True,
+        variances: Any = None,
     ) -> Rendering:
         """Render.
 
@@ -67,6 +68,8 @@ class CudaRasterizer:
         options : RenderOptions
         differentiable : bool
             Whether to keep what `backward` needs.
+        variances : (N,) float32 tensor or None
+            Of Mip-Splatting's 3D filter, world units squared; the gradients are by the Gaussians without it.
 
         Returns
         -------
@@ -78,8 +81,9 @@ class CudaRasterizer:
         ValueError
             If the camera has a lens that the kernels do not know.
         """
+        self.frame = None  # the memory of the last image is free for this one
         self.frame = frame = cuda_frame.forward(
-            self.launch, gaussians, camera, _matrix(cam_from_world), options, differentiable
+            self.launch, gaussians, camera, _matrix(cam_from_world), options, differentiable, variances
         )
         normals = frame.normals if options.normals else None
         if not options.depth:
@@ -156,7 +160,7 @@ def render_differentiably(
     ----------
     launch : geo3d.gpu.Launcher
     gaussians : Gaussians
-        float32 tensors on the GPU.
+        Tensors on the GPU; the kernels compute in float32.
     camera : Camera
         PINHOLE or SIMPLE_PINHOLE.
     cam_from_world : SE3 or (4, 4) tensor
@@ -165,7 +169,7 @@ def render_differentiably(
     Returns
     -------
     Rendering
-        The median depth has no gradient.
+        Tensors of the type of the means. The median depth has no gradient.
     """
     torch = require("torch")
     pose = cam_from_world
@@ -186,15 +190,19 @@ def _function() -> Any:
 
     class Rasterize(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, launch, camera, options, antialiased, pose, *parameters):
+        def forward(ctx: Any, launch, camera, options, antialiased, pose, *parameters: Any):
+            kept = any(ctx.needs_input_grad)
             frame = cuda_frame.forward(
-                launch, Gaussians(*parameters, antialiased), camera, pose.detach(), options, True
+                launch, Gaussians(*parameters, antialiased=antialiased), camera, pose.detach(), options, kept
             )
             ctx.launch, ctx.frame, ctx.pose = launch, frame, pose.detach()
-            images = (frame.color, frame.alpha, frame.depth, frame.median_depth, frame.normals)
-            if frame.median_depth is not None:
-                ctx.mark_non_differentiable(frame.median_depth)
-            return images
+            ctx.set_materialize_grads(False)
+            ctx.dtypes = [p.dtype for p in parameters]
+            found = (frame.color, frame.alpha, frame.depth, frame.median_depth, frame.normals)
+            images = [None if image is None else image.to(ctx.dtypes[0]) for image in found]
+            if images[3] is not None:
+                ctx.mark_non_differentiable(images[3])
+            return tuple(images)
 
         @staticmethod
         @torch.autograd.function.once_differentiable
@@ -205,6 +213,6 @@ def _function() -> Any:
             parameters, pose = cuda_frame.parameter_gradients(ctx.launch, ctx.frame, gradients)
             d_pose = torch.zeros_like(ctx.pose)
             d_pose[:3] = pose.to(ctx.pose)
-            return None, None, None, None, d_pose, *parameters
+            return None, None, None, None, d_pose, *map(torch.Tensor.to, parameters, ctx.dtypes)
 
     return Rasterize

@@ -45,7 +45,8 @@ def densify_adc(
     -------
     Refinement
     """
-    gradient = statistics.mean_gradient
+    large = statistics.screen > options.max_screen
+    gradient = np.where(large, np.inf, statistics.mean_gradient)
     chosen = strongest(gradient, gradient > threshold, room)
     clone, split = by_size(gaussians, statistics, chosen, options, extent)
     change = clone_and_split(gaussians, clone, split, rng)

@@ -21,7 +21,7 @@ from geo3d.splat.refinement import Refinement, logit, opacities, take, useless
 from geo3d.splat.training_options import DensifyOptions
 
 _MOST_COPIES = 51  # as in the paper's code
-_GATE_SLOPE, _GATE_OPACITY = 100.0, 0.005
+GATE_SLOPE, GATE_OPACITY = 100.0, 0.005
 _STILL_OPACITY = 0.06  # above, the gate is under 0.005 and the walk is left out
 
 
@@ -109,7 +109,7 @@ def random_walk(gaussians: Gaussians, strength: float, rng: np.random.Generator)
     if len(rows) == 0:
         return
     opacity = opacities(take(gaussians, rows))
-    gate = 1.0 / (1.0 + np.exp(-_GATE_SLOPE * (_GATE_OPACITY - opacity)))
+    gate = 1.0 / (1.0 + np.exp(-GATE_SLOPE * (GATE_OPACITY - opacity)))
     axes = quaternion_to_matrix(gaussians.quaternions[rows]).astype(np.float32)
     variances = np.exp(2.0 * gaussians.log_scales[rows])
     xi = rng.standard_normal((len(rows), 3), np.float32) * (strength * gate)[:, None].astype(np.float32)

@@ -66,7 +66,8 @@ def densify_multiview(
     room: int,
     rng: np.random.Generator,
 ) -> Refinement:
-    """Double the `room` Gaussians with the largest part in the error that two photos or more see; remove unseen ones.
+    """Double the `room` Gaussians with the largest part in the error that two photos or more see, the oversized first;
+    remove those that no photo sees.
 
     Parameters
     ----------
@@ -86,7 +87,9 @@ def densify_multiview(
     -------
     Refinement
     """
-    chosen = strongest(scores.error, (scores.photos >= 2) & (scores.error > 0), room)
+    large = statistics.screen > options.max_screen
+    score = np.where(large, np.inf, scores.error)
+    chosen = strongest(score, large | ((scores.photos >= 2) & (score > 0)), room)
     clone, split = by_size(gaussians, statistics, chosen, options, extent)
     change = clone_and_split(gaussians, clone, split, rng)
     gone = useless(change.gaussians, options.min_opacity, options.max_extent * extent)

@@ -6,18 +6,18 @@ The loss of a photo is `(1 - w) mean |image - photo| + w (1 - SSIM)`, to which c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3
-from geo3d.io.splat_file import SH_C0
+from geo3d.geometry import SE3, SH_C0
 from geo3d.scene import Gaussians
 from geo3d.splat.adam import LearningRates, SparseAdam
 from geo3d.splat.densify_adc import densify_adc
 from geo3d.splat.densify_mcmc import densify_mcmc, random_walk
 from geo3d.splat.densify_multiview import ViewScores, densify_multiview
+from geo3d.splat.depth_prior import DepthPrior
 from geo3d.splat.exposure import Exposure
 from geo3d.splat.loss import photometric_loss
 from geo3d.splat.options import GaussianGradients, RenderOptions
@@ -25,10 +25,12 @@ from geo3d.splat.pose_refinement import PoseRefinement
 from geo3d.splat.rasterizer import CpuRasterizer
 from geo3d.splat.refinement import DensityStatistics, Refinement, opacities, prune, unchanged, useless
 from geo3d.splat.schedule import active_sh_degree, decayed
+from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import TrainingOptions
 
-_OPACITY = 10  # column of the optimiser's moments
-_EXPOSURE_RATE, _POSE_RATE = 2e-3, 2e-4  # of Adam; the second in radians and fractions of the extent
+DEPTH_EVERY = 4  # steps: the depth costs as much as the colours
+OPACITY = 10  # column of the optimiser's moments
+EXPOSURE_RATE, POSE_RATE = 2e-3, 2e-4  # of Adam; the second in radians and fractions of the extent
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class StepInput:
     camera : Camera
         PINHOLE.
     cam_from_world : SE3
+    points : (K, 3) float64
+        Sparse points that the photo observed, world; for the depth.
     """
 
     row: int
@@ -55,6 +59,7 @@ class StepInput:
     background: np.ndarray
     camera: Camera
     cam_from_world: SE3
+    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
 
 class CpuEngine:
@@ -69,9 +74,18 @@ class CpuEngine:
         Of the scene, world units.
     photos : int
         Number of photos to train on.
+    smoothing : Smoothing, optional
+        The 3D filter, if there is to be one.
     """
 
-    def __init__(self, gaussians: Gaussians, options: TrainingOptions, extent: float, photos: int) -> None:
+    def __init__(
+        self,
+        gaussians: Gaussians,
+        options: TrainingOptions,
+        extent: float,
+        photos: int,
+        smoothing: Smoothing | None = None,
+    ) -> None:
         self.gaussians = gaussians
         self.options = options
         self.extent = extent
@@ -79,7 +93,20 @@ class CpuEngine:
         self.statistics = DensityStatistics.empty(len(gaussians))
         self.exposure = Exposure(photos) if options.exposure else None
         self.poses = PoseRefinement(photos, extent) if options.refine_poses else None
+        self.smoothing = smoothing
+        if smoothing is not None:
+            smoothing.measure(gaussians.means)
+        self.depth = DepthPrior(options.depth_weight) if options.depth_weight else None
         self.rasterizer = CpuRasterizer(absolute_gradients=options.strategy == "absgrad")
+
+    def shown(self) -> Gaussians:
+        """The Gaussians as they are rendered and written: with the filter, if there is one."""
+        return self.gaussians if self.smoothing is None else self.smoothing.apply(self.gaussians)
+
+    @property
+    def count(self) -> int:
+        """Number of Gaussians."""
+        return len(self.gaussians)
 
     def render_options(self, background: np.ndarray, sh_degree: int) -> RenderOptions:
         """How this training renders: before `background` (3,), with the colours up to `sh_degree`."""
@@ -89,7 +116,7 @@ class CpuEngine:
     def render(self, camera: Camera, cam_from_world: SE3, background: np.ndarray, f: float) -> np.ndarray:
         """(H, W, 3) float32, a new picture at progress `f`, of `camera` at `cam_from_world`, before `background`."""
         chosen = self.render_options(background, active_sh_degree(f, self.options.sh_degree))
-        return self.rasterizer.forward(self.gaussians, camera, cam_from_world, chosen).color.copy()
+        return self.rasterizer.forward(self.shown(), camera, cam_from_world, chosen).color.copy()
 
     def step(self, seen: StepInput, step: int, f: float) -> float:
         """One step at progress `f`; returns the loss before it. Nothing is changed if that is not finite.
@@ -103,41 +130,47 @@ class CpuEngine:
         options = self.options
         pose = seen.cam_from_world if self.poses is None else self.poses.apply(seen.row, seen.cam_from_world)
         chosen = self.render_options(seen.background, active_sh_degree(f, options.sh_degree))
-        image = self.rasterizer.forward(self.gaussians, seen.camera, pose, chosen).color
-        shown = image if self.exposure is None else self.exposure.apply(seen.row, image)
-        compared = photometric_loss(shown, seen.color, seen.mask, options.ssim_weight)
+        gaussians = self.shown()
+        image = self.rasterizer.forward(gaussians, seen.camera, pose, chosen).color
+        exposed = image if self.exposure is None else self.exposure.apply(seen.row, image)
+        compared = photometric_loss(exposed, seen.color, seen.mask, options.ssim_weight)
         loss, d_image = compared.loss, compared.d_image
         if not np.isfinite(loss):
             return loss
         if self.exposure is not None:
-            d_image = self.exposure.step(seen.row, image, d_image, decayed(_EXPOSURE_RATE, 0.1, f))
+            d_image = self.exposure.step(seen.row, image, d_image, decayed(EXPOSURE_RATE, 0.1, f))
         gradients = self.rasterizer.backward(d_image)
         if self.poses is not None:
-            self.poses.step(seen.row, pose, gradients.pose, decayed(_POSE_RATE, 0.01, f))
+            self.poses.step(seen.row, pose, gradients.pose, decayed(POSE_RATE, 0.01, f))
         self._count(gradients, seen.camera)
+        if self.depth is not None and step % DEPTH_EVERY == 0 and len(seen.points):
+            self.depth.add(gradients, gaussians, seen.camera, pose, seen.points)
+        if self.smoothing is not None:
+            self.smoothing.back(self.gaussians, gradients)
         self._regularise(gradients)
-        self._optimise(gradients, f)
+        self.adam.step(self.gaussians, gradients, self.learning_rates(f))
         if options.strategy == "mcmc":
-            walk = self._mean_rate(f) * options.densify.noise
+            walk = self.mean_rate(f) * options.densify.noise
             random_walk(self.gaussians, walk, np.random.default_rng([options.seed, 2, step]))
         return loss
 
-    def _mean_rate(self, f: float) -> float:
+    def mean_rate(self, f: float) -> float:
+        """Learning rate of the centres at progress `f`, world units."""
         rates = self.options.rates
         return self.extent * decayed(rates.means, rates.means_final, f)
 
-    def _optimise(self, gradients: GaussianGradients, f: float) -> None:
+    def learning_rates(self, f: float) -> LearningRates:
+        """Of all parameters at progress `f`."""
         rates = self.options.rates
         final = rates.others_final
-        chosen = LearningRates(
-            means=self._mean_rate(f),
+        return LearningRates(
+            means=self.mean_rate(f),
             quaternions=decayed(rates.quaternions, final, f),
             log_scales=decayed(rates.log_scales, final, f),
             logit_opacities=decayed(rates.logit_opacities, final, f),
             sh_0=decayed(rates.sh_0, final, f),
             sh_rest=decayed(rates.sh_rest, final, f),
         )
-        self.adam.step(self.gaussians, gradients, chosen)
 
     def _count(self, gradients: GaussianGradients, camera: Camera) -> None:
         """Add what this photo tells to the statistics."""
@@ -169,7 +202,7 @@ class CpuEngine:
         one backward pass sums `w e` in one channel and `w` in another.
         """
         found = ViewScores.empty(len(self.gaussians))
-        g = self.gaussians
+        g = self.shown()
         plain = Gaussians(
             g.means, g.quaternions, g.log_scales, g.logit_opacities, np.zeros((len(g), 1, 3), np.float32),
             g.antialiased,
@@ -232,6 +265,8 @@ class CpuEngine:
         self.gaussians = change.gaussians
         self.adam.rearrange(change.source)
         self.statistics = DensityStatistics.empty(len(self.gaussians))
+        if self.smoothing is not None:
+            self.smoothing.measure(self.gaussians.means)
 
     def reset_opacities(self) -> None:
         """Hold all opacities to twice the least: what is needed grows back, what floats does not (Kerbl et al.)."""
@@ -239,7 +274,7 @@ class CpuEngine:
         np.minimum(self.gaussians.logit_opacities, np.float32(np.log(most / (1 - most))),
                    out=self.gaussians.logit_opacities)  # fmt: skip
         for moments in (self.adam.m, self.adam.v):
-            moments[:, _OPACITY] = 0.0
+            moments[:, OPACITY] = 0.0
 
     def mean_opacity(self) -> float:
         """Of all Gaussians."""

@@ -68,9 +68,10 @@ def render(
     tensors = not isinstance(gaussians.means, np.ndarray)
     _check_finite(gaussians)
     pose = _pose(cam_from_world, tensors)
-    backend = options.backend if options.backend != "auto" else _chosen(gaussians, tensors)
-    if backend == "cuda" and (trouble := why_not()) is not None:
-        raise RuntimeError(f'backend "cuda" cannot run here: {trouble}. Or choose "cpu" or "auto".')
+    wanted = options.backend
+    if wanted == "auto" and tensors:  # where they are
+        wanted = "cuda" if gaussians.means.is_cuda else "cpu"
+    backend = chosen_backend(wanted)
     if backend == "cpu" and not tensors:
         return _render_arrays(gaussians, camera, pose, options)
     if not tensors:
@@ -105,15 +106,23 @@ def _render_tensors(
     return cuda_rasterizer.render_differentiably(cuda_rasterizer.launcher(), gaussians, camera, pose, options)
 
 
-def _chosen(gaussians: Gaussians, tensors: bool) -> str:
-    """What "auto" means here; for tensors it is where they are."""
-    if tensors:
-        return "cuda" if gaussians.means.is_cuda else "cpu"
-    return _best_backend()
+def chosen_backend(wanted: str) -> str:
+    """`wanted`, or the fastest backend that runs here where that is "auto".
+
+    Raises
+    ------
+    RuntimeError
+        If it is "cuda" and that cannot run here; says why and what to do.
+    """
+    if wanted == "auto":
+        return best_backend()
+    if wanted == "cuda" and (trouble := why_not()) is not None:
+        raise RuntimeError(f'backend "cuda" cannot run here: {trouble}. Or choose "cpu" or "auto".')
+    return wanted
 
 
 @cache
-def _best_backend() -> str:
+def best_backend() -> str:
     """The fastest backend that runs here, said once. torch is loaded only where there may be a GPU."""
     if ctypes.util.find_library("cuda") is None:
         trouble = "no NVIDIA driver is installed"
@@ -154,8 +163,11 @@ def _check_finite(gaussians: Gaussians) -> None:
 
 
 def _as_tensors(gaussians: Gaussians, backend: str) -> Gaussians:
-    torch = require("torch")
-    device = "cuda" if backend == "cuda" else "cpu"
+    torch, device = require("torch"), "cpu"
+    if backend == "cuda":
+        from geo3d.splat.cuda_rasterizer import launcher
+
+        device = launcher().device
     return replace(gaussians, **{n: torch.as_tensor(getattr(gaussians, n), device=device) for n in NAMES})
 
 

@@ -20,21 +20,24 @@ from geo3d.io import write_splat_ply
 from geo3d.io.world_frame import WorldFrame, read_georeference
 from geo3d.render.views import PosedView, ViewSet, load_views
 from geo3d.scene import Gaussians
+from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
 from geo3d.splat.engine import CpuEngine, StepInput
 from geo3d.splat.evaluation import ViewQuality, evaluate, mean_psnr
-from geo3d.splat.initialisation import gaussians_at, random_points, scene_extent
+from geo3d.splat.initialisation import scene_extent
 from geo3d.splat.refinement import take
+from geo3d.splat.rendering import chosen_backend
 from geo3d.splat.schedule import coarse_factor, target_count
+from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import TrainingOptions
-from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, silhouettes, target
+from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, target
+from geo3d.splat.training_start import smoothing_of, start, within_budget
 from geo3d.splat.training_state import find_state, gaussians_of, restore, save_state, training_key
 from geo3d.util.files import folder_lock, write_text
 from geo3d.util.progress import Progress, StageProgress
 
 _SMOOTH = 0.98  # of the loss that is shown
 _TARGET_EVERY = 0.05  # progress between looks at the views held out, with a target
-_LEAST_INITIAL = 100  # points; fewer give nothing to start from
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,14 @@ def train(
     FileNotFoundError, ValueError
         As `load_views`; or if the photos show nothing to start from.
     MemoryError
-        If the budget does not fit in the memory; the message says which would.
+        If the budget does not fit in the memory, or in the GPU's; the message says which would.
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
     BlockingIOError
         If another process trains into the same folder.
     """
     options = (options or TrainingOptions()).with_strategy_defaults()
+    options = replace(options, backend=chosen_backend(options.backend))
     progress = progress or Progress()
     scene = Path(scene)
     folder = scene if scene.is_dir() else scene.parent
@@ -127,6 +133,9 @@ def train(
     views = load_views(scene, options.hold_out_every)
     downscale = chosen_downscale(views.views, options)
     cache_bytes = check_memory(views, downscale, options)
+    if options.backend == "cuda":
+        largest = max(view.camera.width * view.camera.height for view in views.views)
+        check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
         training = _Training(views, downscale, options, out, progress, cache_bytes, initial)
         try:
@@ -165,9 +174,10 @@ class _Training:
             gaussians = gaussians_of(found)
         else:
             gaussians = initial if initial is not None else start(views, options, progress)
-            gaussians = _within_budget(gaussians, options)
+            gaussians = within_budget(gaussians, options)
         self.initial_count = len(gaussians)
-        self.engine = CpuEngine(gaussians, options, extent, len(views.views))
+        smoothing = smoothing_of(views, downscale) if options.antialiased else None
+        self.engine = make_engine(gaussians, options, extent, len(views.views), smoothing)
         if found is not None:
             restore(self.engine, found)
             told = found.header
@@ -196,7 +206,7 @@ class _Training:
                 if clock.seconds - saved > options.checkpoint_seconds:
                     self.save()
                     saved = clock.seconds
-            stage.summary = f"{clock.step:,} steps, {len(self.engine.gaussians):,} Gaussians"
+            stage.summary = f"{clock.step:,} steps, {self.engine.count:,} Gaussians"
         clock.before, clock.started = clock.seconds, time.monotonic()
         self.seconds = clock.before
 
@@ -204,7 +214,7 @@ class _Training:
         """Compile or load the kernels before the time is taken."""
         camera = Camera("PINHOLE", 64, 64, [64.0, 64.0, 32.0, 32.0])
         black = np.zeros((64, 64, 3), np.float32)
-        few = CpuEngine(
+        few = make_engine(
             take(self.engine.gaussians, np.arange(min(256, self.initial_count))), self.options, 1.0, 1
         )
         few.step(StepInput(0, black, None, black[0, 0], camera, self.views.views[0].cam_from_world), 0, 0.0)
@@ -233,7 +243,9 @@ class _Training:
     def _seen(self, step: int, f: float) -> StepInput:
         row, photo = self.photos.next(step, coarse_factor(f, self.options.coarse))
         color, mask, background = target(photo, self.options, step)
-        return StepInput(row, color, mask, background, photo.camera, self.views.views[row].cam_from_world)
+        view = self.views.views[row]
+        points = self.views.points[view.seen] if self.options.depth_weight else np.zeros((0, 3))
+        return StepInput(row, color, mask, background, photo.camera, view.cam_from_world, points)
 
     def _change(self, f: float) -> None:
         """Add, move and remove Gaussians, as far as it is time for it."""
@@ -242,7 +254,7 @@ class _Training:
             return
         if f < densify.stop or (options.strategy == "mcmc" and f < 1 - (1 - densify.stop) / 2):
             wanted = target_count(f, self.initial_count, options)
-            room = max(0, wanted - len(self.engine.gaussians)) if f < densify.stop else 0
+            room = max(0, wanted - self.engine.count) if f < densify.stop else 0
             scored = None
             if options.strategy == "multiview":
                 scored = self.engine.scores(self._score_photos(step), f)
@@ -287,7 +299,7 @@ class _Training:
 
     def _show(self, stage: StageProgress) -> None:
         clock = self.clock
-        text = f"loss {self.loss:.4f}, {len(self.engine.gaussians):,} Gaussians"
+        text = f"loss {self.loss:.4f}, {self.engine.count:,} Gaussians"
         if self.options.iterations is not None:
             stage.update(clock.step, text=text)
         else:
@@ -315,7 +327,7 @@ class _Training:
                 stage.summary = f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} views held out"
         report = TrainingReport(
             self.out,
-            self.engine.gaussians,
+            self.engine.shown(),
             held_out,
             self.clock.step,
             self.seconds,
@@ -328,30 +340,37 @@ class _Training:
         return report
 
 
-def start(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gaussians:
-    """The Gaussians to begin with: at the scene's points, or at random where it has too few.
+def make_engine(
+    gaussians: Gaussians,
+    options: TrainingOptions,
+    extent: float,
+    photos: int,
+    smoothing: Smoothing | None = None,
+) -> CpuEngine:
+    """What trains `gaussians` where `options.backend` says.
 
     Parameters
     ----------
-    views : ViewSet
+    gaussians : Gaussians
+        NumPy float32.
     options : TrainingOptions
-    progress : Progress
+    extent : float
+        Of the scene, world units.
+    photos : int
+        Number of photos to train on.
+    smoothing : Smoothing, optional
+        The 3D filter, if there is to be one.
 
     Raises
     ------
-    ValueError
-        If there are no points and the photos contradict each other about where something is.
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
     """
-    finite = np.isfinite(views.points).all(axis=1)
-    if np.count_nonzero(finite) >= _LEAST_INITIAL:
-        points, colors = views.points[finite], views.point_colors[finite] / 255.0
-    else:
-        count = min(options.initial_points, options.budget)
-        rng = np.random.default_rng([options.seed, 5])
-        points, colors = random_points(silhouettes(views.views, options), count, rng)
-        progress.note(f"the scene has {np.count_nonzero(finite)} points: {count:,} random ones to start from")
-    made = gaussians_at(points, colors, options.sh_degree)
-    return replace(made, antialiased=options.antialiased)
+    if chosen_backend(options.backend) == "cpu":
+        return CpuEngine(gaussians, options, extent, photos, smoothing)
+    from geo3d.splat.cuda_engine import CudaEngine
+
+    return CudaEngine(gaussians, options, extent, photos, smoothing)
 
 
 def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) -> dict:
@@ -383,13 +402,3 @@ def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) ->
         "stopped": report.stopped,
         "options": asdict(options),
     }
-
-
-def _within_budget(gaussians: Gaussians, options: TrainingOptions) -> Gaussians:
-    """At most the budget, evenly thinned; wider by the room that the others leave."""
-    if len(gaussians) <= options.budget:
-        return gaussians
-    rows = np.sort(np.random.default_rng([options.seed, 6]).permutation(len(gaussians))[: options.budget])
-    wider = np.float32(np.log(len(gaussians) / options.budget) / 3)
-    kept = take(gaussians, rows)
-    return replace(kept, log_scales=kept.log_scales + wider)

@@ -40,7 +40,8 @@ def training_key(views: ViewSet, options: TrainingOptions) -> str:
 
 
 def _adam(engine: CpuEngine) -> dict[str, np.ndarray]:
-    return {name: getattr(engine.adam, name) for name in ("steps", "m", "v")}
+    parts = {name: getattr(engine.adam, name) for name in ("steps", "m", "v")}
+    return {name: np.asarray(part.cpu() if hasattr(part, "cpu") else part) for name, part in parts.items()}
 
 
 def save_state(path: Path, engine: CpuEngine, key: str, told: dict) -> None:
@@ -59,6 +60,8 @@ def save_state(path: Path, engine: CpuEngine, key: str, told: dict) -> None:
     arrays = {name: getattr(g, name) for name in _PARAMETERS}
     arrays |= {f"adam.{name}": array for name, array in _adam(engine).items()}
     arrays |= {f"seen.{name}": array for name, array in vars(engine.statistics).items()}
+    if engine.smoothing is not None:
+        arrays["smoothing.variance"] = engine.smoothing.variance
     for name, part in (("exposure", engine.exposure), ("poses", engine.poses)):
         if part is not None:
             arrays |= {f"{name}.{key_}": np.asarray(value) for key_, value in vars(part).items()}
@@ -87,11 +90,15 @@ def restore(engine: CpuEngine, checkpoint: Checkpoint) -> None:
         group, _, own = name.partition(".")
         if own:
             parts.setdefault(group, {})[own] = array
+    statistics = engine.statistics
     for owner, values in (
         (engine.adam, parts["adam"]),
-        (engine.statistics, parts["seen"]),
+        (statistics, parts["seen"]),
         (engine.exposure, parts.get("exposure", {})),
         (engine.poses, parts.get("poses", {})),
+        (engine.smoothing, parts.get("smoothing", {})),
     ):
         for name, value in values.items():
-            setattr(owner, name, value)
+            held = getattr(owner, name)
+            setattr(owner, name, held.new_tensor(value) if hasattr(held, "new_tensor") else value)
+    engine.statistics = statistics

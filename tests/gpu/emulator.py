@@ -32,7 +32,9 @@ def kernel_names(source: Path) -> list[str]:
     """Names of the kernels of a .cu file, those that macros define too."""
     command = [str(COMPILER), "-E", "-P", "-x", "c++", "-D__global__=KERNEL", str(source)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return re.findall(r"\bKERNEL\s+void\s+(?:__launch_bounds__\s*\([^()]*(?:\([^()]*\))?[^()]*\)\s*)?(\w+)\s*\(", text)
+    return re.findall(
+        r"\bKERNEL\s+void\s+(?:__launch_bounds__\s*\([^()]*(?:\([^()]*\))?[^()]*\)\s*)?(\w+)\s*\(", text
+    )
 
 
 @cache
@@ -83,7 +85,9 @@ class EmulatedLauncher:
         if len(letters) != len(arguments):
             raise TypeError(f"{kernel} takes {len(letters)} arguments, got {len(arguments)}")
         held = [_argument(kernel, i, *pair) for i, pair in enumerate(zip(letters, arguments))]
-        pointers = (ctypes.c_void_p * len(held))(*[ctypes.cast(ctypes.byref(h), ctypes.c_void_p) for h in held])
+        pointers = (ctypes.c_void_p * len(held))(
+            *[ctypes.cast(ctypes.byref(h), ctypes.c_void_p) for h in held]
+        )
         run = getattr(library, f"run_{name}")
         run.restype = ctypes.c_char_p
         self.launched.add(kernel)
@@ -101,4 +105,6 @@ def _argument(kernel: str, i: int, letter: str, value):
         return ctypes.c_void_p(0)
     if isinstance(value, torch.Tensor) and _LETTERS[value.dtype] == letter and value.is_contiguous():
         return ctypes.c_void_p(value.data_ptr())
-    raise TypeError(f"{kernel}: argument {i} is {getattr(value, 'dtype', value)}, its parameter is of kind {letter}")
+    raise TypeError(
+        f"{kernel}: argument {i} is {getattr(value, 'dtype', value)}, its parameter is of kind {letter}"
+    )

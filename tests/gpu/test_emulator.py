@@ -1,4 +1,4 @@
-"""The emulator that runs CUDA kernels in the tests: it computes what a GPU would, and refuses what a GPU leaves open."""
+"""The emulator that runs CUDA kernels in the tests: it computes what a GPU would, and refuses what that leaves open."""
 
 from pathlib import Path
 

@@ -71,7 +71,7 @@ def test_a_gpu_that_can_be_used(monkeypatch):
 
 def test_the_launcher_says_the_reason(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", torch_like(None))
-    with pytest.raises(RuntimeError, match="no usable GPU: PyTorch 2.13.0 is a build without CUDA"):
+    with pytest.raises(RuntimeError, match=r"no usable GPU: PyTorch 2.13.0 is a build without CUDA"):
         Launcher(tmp_path, tmp_path)
 
 

@@ -167,6 +167,15 @@ def test_both_backends_agree(name):
     np.testing.assert_allclose(ours.radius_px.numpy()[both], theirs.radius_px[both], rtol=1e-4)
 
 
+def test_the_crowd_fills_several_batches_and_ends_pixels_early():
+    rasterizer = CudaRasterizer(EmulatedLauncher(KERNELS))
+    rasterizer.forward(SCENES["crowd"], CAMERA, POSE)
+    frame = rasterizer.frame
+    assert frame is not None
+    lengths = frame.ranges[:, 1] - frame.ranges[:, 0]
+    assert lengths.max() > 2 * 256 and int(frame.kept["tile_last"].max()) < lengths.max()
+
+
 def test_images_without_a_way_back_are_the_same():
     rasterizer = CudaRasterizer(EmulatedLauncher(KERNELS))
     kept = rasterizer.forward(SCENES["crowd"], CAMERA, POSE, ALL)
@@ -219,6 +228,12 @@ def test_a_lens_that_the_kernels_do_not_know_is_refused():
         CudaRasterizer(EmulatedLauncher(KERNELS)).forward(scene(3), camera, POSE)
 
 
+def test_tensors_of_another_device_are_refused():
+    elsewhere = Gaussians(*(getattr(SCENES["one"], name).to("meta") for name in NAMES))
+    with pytest.raises(ValueError, match="expected tensors on cpu, got them on meta"):
+        CudaRasterizer(EmulatedLauncher(KERNELS)).forward(elsewhere, CAMERA, POSE)
+
+
 def test_autograd_goes_through_to_parameters_and_pose():
     g = SCENES["plain"]
     leaves = [getattr(g, name).clone().requires_grad_(True) for name in NAMES]
@@ -243,6 +258,14 @@ def test_autograd_with_depth_but_no_normals_and_one_image_used():
     assert images.normals is None
     images.depth.sum().backward()
     assert leaves[0].grad.any() and not leaves[4].grad.any()
+
+
+def test_tensors_of_another_type_keep_it():
+    leaves = [getattr(SCENES["plain"], name).double().requires_grad_(True) for name in NAMES]
+    images = render_differentiably(EmulatedLauncher(KERNELS), Gaussians(*leaves), CAMERA, POSE, ALL)
+    assert images.color.dtype == images.normals.dtype == torch.float64
+    images.color.sum().backward()
+    assert leaves[0].grad.dtype == torch.float64
 
 
 @given(

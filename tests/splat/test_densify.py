@@ -124,6 +124,19 @@ def test_large_ones_are_split_in_the_world_or_on_the_screen():
     assert len(change.gaussians) == 8
 
 
+def test_what_is_too_large_on_the_screen_is_split_whatever_its_gradient():
+    before, seen = cloud(4), statistics(4)
+    seen.screen[2] = 0.5
+    common = {"extent": 1e3, "room": 9, "rng": np.random.default_rng(0)}
+    for change in (
+        densify_adc(before, seen, OPTIONS, threshold=0.1, **common),
+        densify_multiview(
+            before, seen, ViewScores(*np.ones((2, 4), "f4"), np.zeros(4, "i4")), OPTIONS, **common
+        ),
+    ):
+        np.testing.assert_array_equal(np.sort(change.source), [-1, -1, 0, 1, 3])
+
+
 def test_what_is_transparent_or_huge_or_not_finite_is_removed():
     before = cloud(5)
     before.logit_opacities[0] = logit(np.array(0.001))

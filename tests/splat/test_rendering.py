@@ -96,7 +96,7 @@ def test_gradient_descent_finds_the_camera_back():
 
 
 def test_the_choice_is_said_once(caplog):
-    rendering._best_backend.cache_clear()
+    rendering.best_backend.cache_clear()
     gaussians = random_gaussians(10)
     with caplog.at_level(logging.INFO, "geo3d"):
         images = [render(gaussians, CAMERA, POSE) for _ in range(2)]

@@ -30,7 +30,7 @@ from geo3d.util.progress import Progress
 
 CAMERA = Camera("PINHOLE", 64, 48, [60, 60, 32, 24])
 QUICK = TrainingOptions(
-    iterations=150, budget=400, coarse=(), densify=DensifyOptions(interval=25), checkpoint_seconds=1e6
+    iterations=80, budget=400, coarse=(), densify=DensifyOptions(interval=25), checkpoint_seconds=1e6
 )
 
 
@@ -99,16 +99,18 @@ def test_the_result_is_written(scene, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_result(scene, tmp_path):
-    one, two = (run(scene, tmp_path / name, iterations=80).gaussians for name in "ab")
-    other = run(scene, tmp_path / "c", iterations=80, seed=1).gaussians
+    one, two = (run(scene, tmp_path / name, iterations=50).gaussians for name in "ab")
+    other = run(scene, tmp_path / "c", iterations=50, seed=1).gaussians
     for name in ("means", "quaternions", "log_scales", "logit_opacities", "sh"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert one.means.shape != other.means.shape or not np.array_equal(one.means, other.means)
 
 
-@pytest.mark.parametrize("changes", [{}, {"exposure": True, "refine_poses": True}, {"strategy": "multiview"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"exposure": True, "refine_poses": True, "antialiased": True}, {"strategy": "mcmc"}]
+)
 def test_a_killed_training_goes_on_as_if_nothing_had_been(scene, tmp_path, changes):
-    whole = run(scene, tmp_path / "whole", iterations=120, **changes)
+    whole = run(scene, tmp_path / "whole", iterations=60, **changes)
 
     class Killed(Exception):
         pass
@@ -120,13 +122,13 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(scene, tmp_path, chang
     notes: list[str] = []
     from geo3d.splat import trainer
 
-    options = replace(QUICK, iterations=120, checkpoint_seconds=1e-6, **changes)
+    options = replace(QUICK, iterations=60, checkpoint_seconds=1e-6, **changes)
     save = trainer._Training.save
     try:
 
         def dies(self):
             save(self)
-            if self.clock.step == 57:
+            if self.clock.step == 31:
                 raise Killed
 
         trainer._Training.save = dies
@@ -135,7 +137,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(scene, tmp_path, chang
     finally:
         trainer._Training.save = save
     again = train(scene, tmp_path / "killed", replace(options, checkpoint_seconds=1e6), Killer())
-    assert any("57" in note for note in notes)
+    assert any("31" in note for note in notes)
     for name in ("means", "quaternions", "log_scales", "logit_opacities", "sh"):
         np.testing.assert_array_equal(getattr(whole.gaussians, name), getattr(again.gaussians, name))
 
@@ -226,7 +228,7 @@ def test_exposure_takes_up_what_the_cameras_did(scene, tmp_path):
     seen = StepInput(0, darker, None, np.zeros(3, np.float32), photo.camera, views.views[0].cam_from_world)
     engine.adam.step = lambda *a, **k: None  # the Gaussians are right already
     first = engine.step(seen, 0, 0.0)
-    for step in range(1, 200):
+    for step in range(1, 120):
         last = engine.step(seen, step, 0.0)
     assert last < 0.7 * first
 
@@ -242,8 +244,8 @@ def test_poses_come_back_to_where_they_were(scene):
     engine = CpuEngine(truth(), replace(QUICK, refine_poses=True), 3.0, 1)
     engine.adam.step = lambda *a, **k: None
     seen = StepInput(0, photo.color, None, np.zeros(3, np.float32), photo.camera, wrong)
-    for step in range(300):
-        engine.step(seen, step, step / 300)
+    for step in range(200):
+        engine.step(seen, step, step / 200)
     before = np.linalg.norm((wrong @ true.inverse()).log())
     after = np.linalg.norm((engine.poses.apply(0, wrong) @ true.inverse()).log())
     assert after < 0.3 * before
