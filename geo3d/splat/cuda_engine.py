@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3
-from geo3d.io.splat_file import SH_C0
+from geo3d.geometry import SE3, SH_C0
 from geo3d.scene import Gaussians
 from geo3d.splat.cuda_adam import CudaAdam
 from geo3d.splat.cuda_loss import photometric_loss

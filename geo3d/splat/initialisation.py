@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3
-from geo3d.io.splat_file import SH_C0
+from geo3d.geometry import SE3, SH_C0
 from geo3d.scene import Gaussians
 
 _NEIGHBOURS = 3
@@ -190,18 +189,27 @@ def _shrunk_box(
 
 
 def _occupied(silhouettes: Sequence[Silhouette], points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) bool: seen by two photos (or the only one) and empty in none; (N, 3) mean colour in those that see it."""
+    """(N,) bool: in view of two photos (or the only one), and if all have alpha of half of them, and empty in none;
+    (N, 3) mean colour in those that have it in view.
+
+    Far from what all look at, few photos have a point in view, and fewer show that it is empty.
+    """
     seen = np.zeros(len(points), np.int32)
     empty = np.zeros(len(points), bool)
     color = np.zeros((len(points), 3), np.float32)
     for s in silhouettes:
-        local = s.cam_from_world.act(points)
-        rows = np.flatnonzero(local[:, 2] > 1e-6)
-        pixels = np.floor(s.camera.project(local[rows])).astype(np.int64)
+        rows = np.flatnonzero(~empty)
+        local = s.cam_from_world.act(points[rows])
+        ahead = local[:, 2] > 1e-6
+        rows = rows[ahead]
+        pixels = np.floor(s.camera.project(local[ahead])).astype(np.int64)
         within = (pixels >= 0).all(axis=1) & (pixels < [s.camera.width, s.camera.height]).all(axis=1)
         rows, (x, y) = rows[within], pixels[within].T
         seen[rows] += 1
         color[rows] += s.color[y, x]
         if s.alpha is not None:
             empty[rows] |= s.alpha[y, x] < 0.5
-    return (seen >= min(2, len(silhouettes))) & ~empty, color / np.maximum(seen, 1)[:, None]
+    least = min(2, len(silhouettes))
+    if all(s.alpha is not None for s in silhouettes):
+        least = max(least, len(silhouettes) // 2)
+    return (seen >= least) & ~empty, color / np.maximum(seen, 1)[:, None]

@@ -145,7 +145,8 @@ class CpuRasterizer:
         self._crew.run(
             lambda counter, i: blending.blend(
                 counter, blending.GRID, self._tiles[i], frame.starts, frame.ids, records, faces, frame.columns,
-                background, color, transmittance, stops, frame.geometry, median,
+                frame.shape[1], background, color.reshape(-1), transmittance.reshape(-1), stops, _flat(frame.geometry),
+                _flat(median),
             )
         )  # fmt: skip
         np.subtract(1.0, transmittance, out=alpha)
@@ -215,8 +216,9 @@ class CpuRasterizer:
         self._crew.run(
             lambda counter, i: blending_back.blend_backward(
                 counter, blending.GRID, self._tiles[i], frame.starts, frame.ids, kept["records"], faces,
-                frame.columns, kept["stops"], kept["color"], kept["transmittance"], frame.geometry, slopes["d_color"],
-                alpha_slope, d_geometry, absolute, sums.reshape(-1),
+                frame.columns, frame.shape[1], kept["stops"], kept["color"].reshape(-1),
+                kept["transmittance"].reshape(-1), _flat(frame.geometry), slopes["d_color"].reshape(-1),
+                alpha_slope.reshape(-1), _flat(d_geometry), absolute, sums.reshape(-1),
             )
         )  # fmt: skip
         return self._gather(frame, sums, faces)
@@ -367,6 +369,10 @@ def _view(camera: Camera | OrthographicCamera, cam_from_world: SE3, near: float)
         view[[projection.LEFT, projection.RIGHT]] = -cx / fx - margin_x, (camera.width - cx) / fx + margin_x
         view[[projection.ABOVE, projection.BELOW]] = -cy / fy - margin_y, (camera.height - cy) / fy + margin_y
     return view
+
+
+def _flat(array: np.ndarray | None) -> np.ndarray | None:
+    return None if array is None else array.reshape(-1)
 
 
 def _float32(array: np.ndarray) -> np.ndarray:

@@ -18,27 +18,26 @@ import numpy as np
 from geo3d.cameras import Camera
 from geo3d.io import write_splat_ply
 from geo3d.io.world_frame import WorldFrame, read_georeference
-from geo3d.render.photos import PhotoStream
 from geo3d.render.views import PosedView, ViewSet, load_views
 from geo3d.scene import Gaussians
 from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
 from geo3d.splat.engine import CpuEngine, StepInput
 from geo3d.splat.evaluation import ViewQuality, evaluate, mean_psnr
-from geo3d.splat.initialisation import gaussians_at, random_points, scene_extent
+from geo3d.splat.initialisation import scene_extent
 from geo3d.splat.refinement import take
 from geo3d.splat.rendering import chosen_backend
 from geo3d.splat.schedule import coarse_factor, target_count
 from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import TrainingOptions
-from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, silhouettes, target
+from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, target
+from geo3d.splat.training_start import smoothing_of, start, within_budget
 from geo3d.splat.training_state import find_state, gaussians_of, restore, save_state, training_key
 from geo3d.util.files import folder_lock, write_text
 from geo3d.util.progress import Progress, StageProgress
 
 _SMOOTH = 0.98  # of the loss that is shown
 _TARGET_EVERY = 0.05  # progress between looks at the views held out, with a target
-_LEAST_INITIAL = 100  # points; fewer give nothing to start from
 
 
 @dataclass(frozen=True)
@@ -175,9 +174,9 @@ class _Training:
             gaussians = gaussians_of(found)
         else:
             gaussians = initial if initial is not None else start(views, options, progress)
-            gaussians = _within_budget(gaussians, options)
+            gaussians = within_budget(gaussians, options)
         self.initial_count = len(gaussians)
-        smoothing = _smoothing(views, downscale) if options.antialiased else None
+        smoothing = smoothing_of(views, downscale) if options.antialiased else None
         self.engine = make_engine(gaussians, options, extent, len(views.views), smoothing)
         if found is not None:
             restore(self.engine, found)
@@ -341,32 +340,6 @@ class _Training:
         return report
 
 
-def start(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gaussians:
-    """The Gaussians to begin with: at the scene's points, or at random where it has too few.
-
-    Parameters
-    ----------
-    views : ViewSet
-    options : TrainingOptions
-    progress : Progress
-
-    Raises
-    ------
-    ValueError
-        If there are no points and the photos contradict each other about where something is.
-    """
-    finite = np.isfinite(views.points).all(axis=1)
-    if np.count_nonzero(finite) >= _LEAST_INITIAL:
-        points, colors = views.points[finite], views.point_colors[finite] / 255.0
-    else:
-        count = min(options.initial_points, options.budget)
-        rng = np.random.default_rng([options.seed, 5])
-        points, colors = random_points(silhouettes(views.views, options), count, rng)
-        progress.note(f"the scene has {np.count_nonzero(finite)} points: {count:,} random ones to start from")
-    made = gaussians_at(points, colors, options.sh_degree)
-    return replace(made, antialiased=options.antialiased)
-
-
 def make_engine(
     gaussians: Gaussians,
     options: TrainingOptions,
@@ -429,19 +402,3 @@ def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) ->
         "stopped": report.stopped,
         "options": asdict(options),
     }
-
-
-def _smoothing(views: ViewSet, downscale: float) -> Smoothing:
-    poses = [view.cam_from_world for view in views.views]
-    with PhotoStream(views.views, 1.0 / downscale) as stream:
-        return Smoothing([stream.camera(row) for row in range(len(poses))], poses)
-
-
-def _within_budget(gaussians: Gaussians, options: TrainingOptions) -> Gaussians:
-    """At most the budget, evenly thinned; wider by the room that the others leave."""
-    if len(gaussians) <= options.budget:
-        return gaussians
-    rows = np.sort(np.random.default_rng([options.seed, 6]).permutation(len(gaussians))[: options.budget])
-    wider = np.float32(np.log(len(gaussians) / options.budget) / 3)
-    kept = take(gaussians, rows)
-    return replace(kept, log_scales=kept.log_scales + wider)
