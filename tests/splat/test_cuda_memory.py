@@ -74,7 +74,9 @@ def test_a_million_gaussians_fit_in_three_gigabytes():
 
 def test_a_budget_that_does_not_fit_is_refused_with_one_that_does():
     check_gpu_memory(1_000_000, 2_000_000, 4 << 30)
-    with pytest.raises(MemoryError, match=r"5,000,000 Gaussians.*8.0 GiB are free there; a budget of ([\d,]+)") as told:
+    with pytest.raises(
+        MemoryError, match=r"5,000,000 Gaussians.*8.0 GiB are free there; a budget of ([\d,]+)"
+    ) as told:
         check_gpu_memory(5_000_000, 2_000_000, 8 << 30)
     fits = int(str(told.value).split("a budget of ")[1].split(" ")[0].replace(",", ""))
     check_gpu_memory(fits, 2_000_000, 8 << 30)
