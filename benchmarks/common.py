@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 
-def make_parser(description: str, data: str, quick: str) -> argparse.ArgumentParser:
+def make_parser(description: str, data: str, quick: str, needs_data: bool = True) -> argparse.ArgumentParser:
     """Parser of `--data FOLDER [--json FILE] [--quick]`; `data` and `quick` say what these mean."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help=data)
+    parser.add_argument("--data", type=Path, required=needs_data, metavar="FOLDER", help=data)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     parser.add_argument("--quick", action="store_true", help=quick)
     return parser

@@ -4,8 +4,8 @@
 
 Needs a GPU that geo3d.gpu can use and a torch with CUDA; no data and no network. First the checks: images and gradients
 beside the numba kernels and the PyTorch reference, loss, optimiser, sort and order, and reruns bit for bit. A check
-that fails is printed and makes the exit code 1; the times follow all the same. Then, for 100,000 Gaussians at 800x533 and a
-million at 1600x1066 (`random-100k`, `random-1m`): `forward_ms`, `forward_backward_ms`, `step_ms` (with loss and
+that fails is printed and makes the exit code 1; the times follow all the same. Then, for 100,000 Gaussians at 800x533
+and a million at 1600x1066 (`random-100k`, `random-1m`): `forward_ms`, `forward_backward_ms`, `step_ms` (with loss and
 optimiser; the launches' own time is in it), medians, and `memory_gib`, the peak that torch allocated in a step. gsplat,
 where it is installed, renders the same Gaussians in the same run (its step: its L1 loss, SSIM as torch has it, and
 torch's fused Adam). `kernels` gives each of our kernels' time in a step. `--quick` leaves out the million.

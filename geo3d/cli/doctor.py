@@ -59,6 +59,7 @@ _OPTIONAL = {
     "pillow_heif": ("pillow-heif", "media", "HEIC photos"),
     "rasterio": ("rasterio", "geo", "GeoTIFF"),
     "laspy": ("laspy", "geo", "LAS and LAZ"),
+    "zstandard": ("zstandard", "splat", "SPZ files of splats"),
     "trimesh": ("trimesh", "mesh", "meshes"),
     "open3d": ("open3d", "mesh", "meshes"),
     "ray": ("ray", "cluster", "several machines"),

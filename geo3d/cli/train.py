@@ -143,6 +143,11 @@ def run(options: Options, session: Session) -> int:
     existing_path(options.scene, "the scene")
     if options.out is not None and options.out.exists() and not options.out.is_dir():
         raise UsageError(f"-o {options.out} is a file; give a folder")
+    if chosen.backend == "cuda":
+        from geo3d.gpu import why_not
+
+        if (reason := why_not()) is not None:
+            raise UsageError(f"--backend cuda cannot run here: {reason}. Leave it out to train on the CPU.")
     from geo3d.splat.trainer import train
 
     report = train(options.scene, options.out, chosen, session.progress)

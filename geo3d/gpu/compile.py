@@ -7,6 +7,7 @@ does not fit what lies beside it is never used. `python -m geo3d.gpu.prebuild` w
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import re
 import tempfile
@@ -60,14 +61,14 @@ def compile_cubin(source: Path, architecture: int) -> bytes:
         If the compiler refuses the source; it holds the compiler's words.
     """
     try:
-        from cuda.core import Program, ProgramOptions
+        core = importlib.import_module("cuda.core")
     except ImportError as error:
         raise ImportError("the compiler of CUDA kernels is missing: pip install 'geo3d[cuda]'") from error
-    options = ProgramOptions(
+    options = core.ProgramOptions(
         name=source.name, arch=f"sm_{architecture}", include_path=str(source.parent), **_OPTIONS
     )
     try:
-        program = Program(source.read_text(encoding="utf-8"), "c++", options)
+        program = core.Program(source.read_text(encoding="utf-8"), "c++", options)
         return bytes(program.compile("cubin").code)
     except Exception as error:  # cuda-core's own classes, and pathfinder's where there is no NVRTC
         if "DynamicLib" in type(error).__name__:

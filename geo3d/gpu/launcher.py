@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,11 @@ class Launcher:
         if reason is not None:
             raise RuntimeError(f"no usable GPU: {reason}")
         import torch
-        from cuda.core import Device
 
         self.device = torch.device("cuda", torch.cuda.current_device())
         self._sources, self._cache = sources, cache
-        self._gpu = Device(self.device.index)
+        self._core = importlib.import_module("cuda.core")
+        self._gpu = self._core.Device(self.device.index)
         self._architecture = int("".join(map(str, torch.cuda.get_device_capability(self.device))))
         self._modules: dict[str, Any] = {}
         self._kernels: dict[str, Any] = {}
@@ -64,8 +65,6 @@ class Launcher:
         """
         if grid == 0:
             return
-        from cuda.core import LaunchConfig, launch
-
         if not getattr(self._threads, "current", False):
             self._gpu.set_current()
             self._threads.current = True
@@ -73,15 +72,15 @@ class Launcher:
             file, name = kernel.split("/")
             self._kernels[kernel] = self._module(file).get_kernel(name)
         held = [_argument(value) for value in arguments]
-        launch(self._stream(), LaunchConfig(grid=grid, block=block), self._kernels[kernel], *held)
+        config = self._core.LaunchConfig(grid=grid, block=block)
+        self._core.launch(self._stream(), config, self._kernels[kernel], *held)
 
     def _stream(self) -> Any:
         import torch
-        from cuda.core import Stream
 
         handle = torch.cuda.current_stream(self.device).cuda_stream or _DEFAULT_STREAM
         if handle not in self._streams:
-            self._streams[handle] = Stream.from_handle(handle)
+            self._streams[handle] = self._core.Stream.from_handle(handle)
         return self._streams[handle]
 
     def _module(self, file: str) -> Any:
@@ -92,10 +91,8 @@ class Launcher:
 
     def _load(self, source: Path) -> Any:
         """A loaded cubin: the wheel's may be too new for the driver, while the NVRTC that is installed fits it."""
-        from cuda.core import ObjectCode
-
         try:
-            module = ObjectCode.from_cubin(find_cubin(source, self._architecture, self._cache))
+            module = self._core.ObjectCode.from_cubin(find_cubin(source, self._architecture, self._cache))
             _ = module.handle  # loads it
             return module
         except (ImportError, OSError):
@@ -103,7 +100,7 @@ class Launcher:
         except Exception as first:  # cuda-core's CUDAError
             path = cached_path(source, self._architecture, self._cache)
             try:
-                module = ObjectCode.from_cubin(compile_into(path, source, self._architecture))
+                module = self._core.ObjectCode.from_cubin(compile_into(path, source, self._architecture))
                 _ = module.handle
                 return module
             except Exception:

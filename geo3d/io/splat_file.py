@@ -11,8 +11,6 @@ import numpy as np
 from geo3d.io.world_frame import WorldFrame
 from geo3d.scene import Gaussians
 
-SH_C0 = 0.28209479177387814
-"""Real spherical harmonic of degree 0: the colour of degree 0 is `0.5 + SH_C0 * sh[:, 0]`."""
 LARGEST_LOG_SCALE = 40.0
 """Beyond it the variance exp(2 s) is no float32; a smaller one than its negative is as flat as can be."""
 LARGEST_LOGIT = 16.0
@@ -38,6 +36,17 @@ class SplatFile:
     gaussians: Gaussians
     frame: WorldFrame = field(default_factory=WorldFrame)
     dropped: int = 0
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Opacities of their `logits`, in the same type, without overflow."""
+    return 0.5 + 0.5 * np.tanh(0.5 * logits)
+
+
+def logit(opacities: np.ndarray) -> np.ndarray:
+    """Logits of `opacities` from 0 to 1; those of 0 and 1 are infinite."""
+    with np.errstate(divide="ignore"):
+        return np.log(opacities) - np.log1p(-opacities)
 
 
 def numpy_gaussians(gaussians: Gaussians) -> Gaussians:

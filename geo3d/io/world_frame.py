@@ -88,13 +88,20 @@ def world_file(path: str | os.PathLike) -> Path:
     return path.with_name(f"{path.name}.georeference.json")
 
 
-def write_world_file(path: str | os.PathLike, frame: WorldFrame) -> None:
-    """Write `frame` beside the file `path`; remove what lies there where nothing is known."""
+def write_world_file(path: str | os.PathLike, frame: WorldFrame, antialiased: bool = False) -> None:
+    """Write `frame` and the flag `antialiased` beside the file `path`; remove what lies there if nothing is known."""
     beside = world_file(path)
-    if frame == WorldFrame():
+    if frame == WorldFrame() and not antialiased:
         beside.unlink(missing_ok=True)
     else:
-        write_text(beside, json.dumps(frame.to_json(), indent=1))
+        flag = {"antialiased": True} if antialiased else {}
+        write_text(beside, json.dumps({**frame.to_json(), **flag}, indent=1))
+
+
+def read_world_file(path: str | os.PathLike) -> tuple[WorldFrame, bool]:
+    """World frame and antialiased flag that lie beside the file `path`."""
+    record = read_json_object(world_file(path))
+    return WorldFrame.from_json(record), record.get("antialiased") is True
 
 
 def _numbers(record: Any, keys: tuple) -> tuple[float, float, float] | None:

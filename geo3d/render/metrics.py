@@ -102,8 +102,18 @@ def lpips(image: np.ndarray, reference: np.ndarray) -> float:
         return float(network(*pair))
 
 
+def why_no_lpips() -> str | None:
+    """Why `lpips` cannot run here: its package or its weights are missing; None where it can."""
+    try:
+        _perceptual_network()
+    except (ImportError, OSError) as error:
+        return str(error)
+    return None
+
+
 @cache
 def _perceptual_network() -> Any:
+    require("torch")
     package = require("lpips")
     try:
         return package.LPIPS(net="vgg", verbose=False).eval()

@@ -69,6 +69,9 @@ class ViewSet:
         RGB.
     missing : tuple of str
         Photos that the scene names and that are not there; their views are left out.
+    up : (3,) float64 or None
+        Unit vector to the sky in the world: z in scenes of geo3d and, by its custom, in a transforms.json; None where
+        the scene does not tell.
     """
 
     views: list[PosedView]
@@ -76,6 +79,7 @@ class ViewSet:
     points: np.ndarray
     point_colors: np.ndarray
     missing: tuple[str, ...] = ()
+    up: np.ndarray | None = None
 
 
 def load_views(
@@ -130,7 +134,15 @@ def load_views(
         )
     held = views[::hold_out_every] if hold_out_every and len(views) > 1 else []
     kept = [view for row, view in enumerate(views) if not held or row % hold_out_every]
-    return ViewSet(kept, held, model.points.xyz, model.points.color, tuple(missing))
+    return ViewSet(kept, held, model.points.xyz, model.points.color, tuple(missing), world_up(found))
+
+
+def world_up(scene: str | os.PathLike) -> np.ndarray | None:
+    """(3,) the direction to the sky in the world of a scene, where the `scene` tells; see `ViewSet.up`."""
+    found = find_scene(scene).absolute()
+    folders = (found, *found.parents[:2]) if found.is_dir() else ()
+    told = found.suffix.lower() == ".json" or any((f / "georeference.json").is_file() for f in folders)
+    return np.array([0.0, 0.0, 1.0]) if told else None
 
 
 def _colmap(folder: Path, images: str | os.PathLike | None) -> tuple[Reconstruction, Path, tuple[str, ...]]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from geo3d.splat.adam import LearningRates, SparseAdam
     from geo3d.splat.loss import PhotometricLoss, photometric_loss
     from geo3d.splat.options import GaussianGradients, Rendering, RenderOptions
+    from geo3d.splat.orthographic import OrthographicCamera
     from geo3d.splat.rasterizer import CpuRasterizer
     from geo3d.splat.rendering import render
     from geo3d.splat.trainer import TrainingReport, train
@@ -20,6 +21,7 @@ _LAZY = {
     "DensifyOptions": "training_options",
     "GaussianGradients": "options",
     "LearningRates": "adam",
+    "OrthographicCamera": "orthographic",
     "PhotometricLoss": "loss",
     "RateSchedule": "training_options",
     "RenderOptions": "options",
@@ -37,6 +39,7 @@ __all__ = [
     "DensifyOptions",
     "GaussianGradients",
     "LearningRates",
+    "OrthographicCamera",
     "PhotometricLoss",
     "RateSchedule",
     "RenderOptions",

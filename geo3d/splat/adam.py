@@ -47,17 +47,23 @@ class SparseAdam:
     steps : (N,) int32
         How often each Gaussian was moved.
     m, v : (N, D) float32
-        First and second moments; a row holds mean, quaternion, log_scale, logit_opacity and sh one after another.
+        First and second moments; in a row mean (3), quaternion (4), log_scale (3), logit_opacity, five unused numbers,
+        and sh.
     """
 
     def __init__(
         self, gaussians: Gaussians, betas: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-15
     ) -> None:
         self.betas, self.epsilon = betas, epsilon
-        n = len(gaussians)
-        width = adam_kernels.MOMENTS + 3 * gaussians.sh.shape[1]
+        n, width = len(gaussians), adam_kernels.HEAD + 3 * gaussians.sh.shape[1]
         self.steps = np.zeros(n, np.int32)
         self.m, self.v = np.zeros((n, width), np.float32), np.zeros((n, width), np.float32)
+        # From some step on the corrections of the moments' start are 1.
+        times = np.arange(2 + int(np.log(1e-9) / np.log(max(*betas, 0.1))))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            roots = np.sqrt(1.0 - betas[1] ** times)
+            self._sizes = (roots / (1.0 - betas[0] ** times)).astype(np.float32)
+        self._epsilons = (epsilon * roots).astype(np.float32)
 
     def step(self, gaussians: Gaussians, gradients: GaussianGradients, rates: LearningRates) -> None:
         """Move the visible `gaussians` against their `gradients`, in place.
@@ -83,32 +89,21 @@ class SparseAdam:
                 raise ValueError(f"{name}: expected C-contiguous float32, got {array.dtype}")
         parameters = tuple(getattr(gaussians, name).reshape(-1) for name in names)
         slopes = tuple(getattr(gradients, name).reshape(-1) for name in names)
-        steps = np.array(
-            [
-                rates.means,
-                rates.quaternions,
-                rates.log_scales,
-                rates.logit_opacities,
-                rates.sh_0,
-                rates.sh_rest,
-            ],
-            np.float32,
+        row = np.zeros(self.m.shape[1], np.float32)
+        widths = 3, 4, 3, 1
+        row[: sum(widths)] = np.repeat(
+            [rates.means, rates.quaternions, rates.log_scales, rates.logit_opacities], widths
         )
-        m, v = self.m.reshape(-1), self.v.reshape(-1)
-        everyone().run(
-            lambda counter, _: adam_kernels.adam(
-                counter,
-                gradients.visible,
-                parameters,
-                slopes,
-                steps,
-                self.betas,
-                self.epsilon,
-                self.steps,
-                m,
-                v,
+        row[adam_kernels.HEAD :], row[adam_kernels.HEAD : adam_kernels.HEAD + 3] = rates.sh_rest, rates.sh_0
+        m, v, decay = self.m.reshape(-1), self.v.reshape(-1), np.array(self.betas, np.float32)
+        crew = everyone()
+        scratch = np.zeros((crew.threads, 2 * adam_kernels.HEAD), np.float32)
+        crew.run(
+            lambda counter, k: adam_kernels.adam(
+                counter, gradients.visible, parameters, slopes, row, decay, self._sizes, self._epsilons, self.steps, m,
+                v, scratch[k],
             )
-        )
+        )  # fmt: skip
 
     def rearrange(self, sources: np.ndarray) -> None:
         """Follow a change of the Gaussians: pruning, cloning, splitting, relocating.

@@ -14,6 +14,7 @@ from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.scene import Gaussians
 from geo3d.splat.options import Rendering, RenderOptions
+from geo3d.splat.orthographic import OrthographicCamera
 from geo3d.splat.rasterizer import CpuRasterizer
 from geo3d.util.require import require
 
@@ -39,7 +40,10 @@ def give_back(rasterizer: CpuRasterizer) -> None:
 
 
 def render_differentiably(
-    gaussians: Gaussians, camera: Camera, cam_from_world: SE3 | Any, options: RenderOptions
+    gaussians: Gaussians,
+    camera: Camera | OrthographicCamera,
+    cam_from_world: SE3 | Any,
+    options: RenderOptions,
 ) -> Rendering:
     """Render tensors in the CPU's memory so that autograd goes through.
 
@@ -47,7 +51,7 @@ def render_differentiably(
     ----------
     gaussians : Gaussians
         Tensors on the CPU.
-    camera : Camera
+    camera : Camera or OrthographicCamera
     cam_from_world : SE3 or (4, 4) tensor
         A tensor gets a gradient too.
     options : RenderOptions
@@ -106,12 +110,11 @@ def _function() -> Any:
             if rasterizer is None:  # a second pass through a graph that was kept: its buffers are gone
                 rasterizer = borrow()
                 rasterizer.forward(_arrays(parameters, antialiased), camera, _se3(pose), options)
-            slopes = [
-                None if d is None else d.float().numpy() for d in (d_color, d_alpha, d_depth, d_normals)
-            ]
-            if slopes[0] is None:
-                slopes[0] = np.zeros((camera.height, camera.width, 3), np.float32)
-            gradients = rasterizer.backward(*slopes)
+            by_color = np.zeros((camera.height, camera.width, 3), np.float32)
+            if d_color is not None:
+                by_color = d_color.float().numpy()
+            others = [None if d is None else d.float().numpy() for d in (d_alpha, d_depth, d_normals)]
+            gradients = rasterizer.backward(by_color, *others)
             found = [torch.tensor(getattr(gradients, name)).to(p) for name, p in zip(NAMES, parameters)]
             d_pose = torch.zeros_like(pose)
             d_pose[:3] = torch.from_numpy(gradients.pose).to(pose)

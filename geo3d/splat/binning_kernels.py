@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from geo3d.splat.lanes import next_item, prefetch
-from geo3d.splat.projection_kernels import CHUNK, DEPTH, FALL, REACH, RECORD, SLOPE, TILE, TOP, U, V
+from geo3d.splat.projection_kernels import CHUNK, FALL, KEY, REACH, RECORD, SLOPE, TILE, TOP, U, V
 from geo3d.util.jit import njit
 
 f4 = np.float32
@@ -35,7 +35,7 @@ def sort_by_depth(records, radius, seen, bits, keys, order, spare_keys, spare_or
         if seen[chunk] > 0:
             for i in range(chunk * CHUNK, min((chunk + 1) * CHUNK, radius.shape[0])):
                 if radius[i] > f4(0):
-                    key = bits[i, DEPTH]
+                    key = bits[i, KEY]
                     spare_keys[n], spare_order[n] = key, i
                     counts[0, key & mask] += 1
                     counts[1, (key >> DIGIT) & mask] += 1

@@ -16,6 +16,7 @@ import numpy as np
 
 from geo3d.splat.blend_kernels import (
     AHEAD,
+    CHANNELS,
     CHECK,
     END,
     HALF,
@@ -27,6 +28,7 @@ from geo3d.splat.blend_kernels import (
     live_pairs,
     pairs_reached,
     start_tile,
+    unsigned,
 )
 from geo3d.splat.lanes import (
     absolute,
@@ -166,50 +168,62 @@ def _tile_backward(buffer, grid, ids, first, end, records, faces, tile_x, tile_y
             begin1, end1 = live_pairs(buffer, HALF, begin1, end1)
 
 
-@njit(**_OPTIONS)
-def _read_row(buffer, base, count, y, x, color, transmittance, d_color, d_alpha, geometry, d_geometry):
-    """`count` pixels of a strip's row from the images: v, and S at the start."""
-    for column in range(count):
-        p = base + column
-        behind = f4(0)
-        for channel in range(3):
-            v = d_color[y, x + column, channel]
-            behind += v * color[y, x + column, channel]
-            buffer[p + _V + channel * SIZE] = v
+@njit(**_INLINE)
+def _read_row(buffer, base, count, pixel, color, transmittance, d_color, d_alpha, geometry, d_geometry):
+    """`count` pixels of a strip's row from the flat images, from `pixel` on: v, and S at the start."""
+    for column in range(unsigned(count)):
+        p, q = unsigned(base) + column, unsigned(pixel) + column
+        q3 = unsigned(3) * q
+        q4, q5 = q3 + unsigned(1), q3 + unsigned(2)
+        red, green, blue = d_color[q3], d_color[q4], d_color[q5]
+        buffer[p + unsigned(_V)] = red
+        buffer[p + unsigned(_V + SIZE)] = green
+        buffer[p + unsigned(_V + 2 * SIZE)] = blue
+        behind = red * color[q3] + green * color[q4] + blue * color[q5]
         if d_alpha.shape[0] > 0:
-            behind -= d_alpha[y, x + column] * transmittance[y, x + column]
+            behind -= d_alpha[q] * transmittance[q]
         if geometry is not None:
             for channel in range(4):
-                v = d_geometry[y, x + column, channel]
-                behind += v * geometry[y, x + column, channel]
+                v = d_geometry[4 * q + channel]
+                behind += v * geometry[4 * q + channel]
                 buffer[p + _V_FACE + channel * SIZE] = v
-        buffer[p + _BEHIND] = behind
+        buffer[p + unsigned(_BEHIND)] = behind
 
 
 @njit(**_OPTIONS)
 def blend_backward(
-    counter, grid, buffer, starts, ids, records, faces, columns, stops, color, transmittance, geometry, d_color,
+    counter, grid, buffer, starts, ids, records, faces, columns, width, stops, color, transmittance, geometry, d_color,
     d_alpha, d_geometry, absolute_too, sums,
 ):  # fmt: skip
     """Gradient by every instance into the rows of `sums` (M * SUMS,), those behind `stops` zero.
 
-    `d_color` (H, W, 3), `d_alpha` (H, W, or with no rows for zero) and `d_geometry` (H, W, 4) are by the images that
+    `d_color` (H * W * 3,), `d_alpha` (H * W, or none for zero) and `d_geometry` (H * W * 4,) are by the images that
     `blend` wrote, the last one None without `faces`. `absolute_too` is None where the absolute sums are not wanted.
     `buffer` (blend_kernels.CHANNELS * SIZE,) is this thread's own.
     """
-    height, width = transmittance.shape
+    height = transmittance.shape[0] // width
+    channels = 5 if faces is None else CHANNELS
     tile = next_item(counter)
     while tile < stops.shape[0]:
         row = tile // columns
         tile_x, tile_y = (tile - row * columns) * TILE, row * TILE
-        start_tile(buffer, tile_x, tile_y, width, height)
+        start_tile(buffer, channels, tile_x, tile_y, width, height)
         for y in range(tile_y, min(tile_y + TILE, height)):
             for strip in range(2):
                 x = tile_x + strip * STRIP
+                count = max(min(STRIP, width - x), 0)
                 base = strip * HALF + (y - tile_y) * STRIP
-                count = min(STRIP, width - x)
                 _read_row(
-                    buffer, base, count, y, x, color, transmittance, d_color, d_alpha, geometry, d_geometry
+                    buffer,
+                    base,
+                    count,
+                    y * width + x,
+                    color,
+                    transmittance,
+                    d_color,
+                    d_alpha,
+                    geometry,
+                    d_geometry,
                 )
         _tile_backward(
             buffer,

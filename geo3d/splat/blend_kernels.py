@@ -26,6 +26,7 @@ from geo3d.splat.lanes import (
     next_item,
     prefetch,
     select,
+    spread,
     store,
 )
 from geo3d.splat.projection_kernels import (
@@ -46,6 +47,7 @@ from geo3d.splat.projection_kernels import (
 from geo3d.util.jit import njit
 
 f4 = np.float32
+unsigned = np.uint64  # indices that need no look at whether they are negative
 
 STRIP = 8  # columns
 PAIRS = 8  # vectors of a strip, two rows each
@@ -90,14 +92,18 @@ def live_pairs(buffer, base, begin, end):
 
 
 @njit(**_OPTIONS)
-def start_tile(buffer, tile_x, tile_y, width, height):
-    """T = 1 in pixels of the image, ended with T = 1 outside; all other channels 0."""
-    buffer[:] = f4(0)
-    for row in range(TILE):
-        for column in range(TILE):
-            p = (column // STRIP) * HALF + row * STRIP + column % STRIP
-            inside = tile_x + column < width and tile_y + row < height
-            buffer[p] = f4(1) if inside else f4(-1)
+def start_tile(buffer, channels, tile_x, tile_y, width, height):
+    """T = 1 in pixels of the image, ended with T = 1 outside; the other `channels` 0."""
+    one, zero = spread(f4(1)), spread(f4(0))
+    for p in range(0, SIZE, 16):
+        store(buffer, p, one)
+    for p in range(SIZE, channels * SIZE, 16):
+        store(buffer, p, zero)
+    if tile_x + TILE > width or tile_y + TILE > height:
+        for row in range(TILE):
+            for column in range(TILE):
+                if tile_x + column >= width or tile_y + row >= height:
+                    buffer[(column // STRIP) * HALF + row * STRIP + column % STRIP] = f4(-1)
 
 
 @njit(**_INLINE)
@@ -158,44 +164,50 @@ def _blend_tile(buffer, grid, ids, first, end, records, faces, tile_x, tile_y):
     return k
 
 
-@njit(**_OPTIONS)
-def _write_row(buffer, base, count, y, x, background, color, transmittance, geometry, median):
-    """`count` pixels of a strip's row into the images."""
-    for column in range(count):
-        p = base + column
+@njit(**_INLINE)
+def _write_row(buffer, base, count, pixel, background, color, transmittance, geometry, median):
+    """`count` pixels of a strip's row into the flat images, from `pixel` on."""
+    red, green, blue = background[0], background[1], background[2]
+    for column in range(unsigned(count)):
+        p, q = unsigned(base) + column, unsigned(pixel) + column
         t = abs(buffer[p])
-        transmittance[y, x + column] = t
-        for channel in range(3):
-            color[y, x + column, channel] = buffer[p + _COLOR + channel * SIZE] + t * background[channel]
+        transmittance[q] = t
+        q3 = unsigned(3) * q
+        color[q3] = buffer[p + unsigned(_COLOR)] + t * red
+        color[q3 + unsigned(1)] = buffer[p + unsigned(_COLOR + SIZE)] + t * green
+        color[q3 + unsigned(2)] = buffer[p + unsigned(_COLOR + 2 * SIZE)] + t * blue
         if geometry is not None:
             for channel in range(4):
-                geometry[y, x + column, channel] = buffer[p + _FACE + channel * SIZE]
-            median[y, x + column] = buffer[p + _MEDIAN]
+                geometry[4 * q + channel] = buffer[p + _FACE + channel * SIZE]
+            median[q] = buffer[p + _MEDIAN]
 
 
 @njit(**_OPTIONS)
 def blend(
-    counter, grid, buffer, starts, ids, records, faces, columns, background, color, transmittance, stops, geometry,
-    median,
+    counter, grid, buffer, starts, ids, records, faces, columns, width, background, color, transmittance, stops,
+    geometry, median,
 ):  # fmt: skip
-    """Images of all tiles: `color` (H, W, 3), `transmittance` (H, W) and, for the gradient, `stops` (tiles,).
+    """Images of all tiles: `color` (H * W * 3,), `transmittance` (H * W,) and, for the gradient, `stops` (tiles,).
 
-    With `faces` (N, 3) also `geometry` (H, W, 4), the sums of w z and w n, and `median` (H, W); else these are None.
-    `buffer` (CHANNELS * SIZE,) is this thread's own.
+    With `faces` (N, 3) also `geometry` (H * W * 4,), the sums of w z and w n, and `median` (H * W,); else these are
+    None. `buffer` (CHANNELS * SIZE,) is this thread's own.
     """
-    height, width = transmittance.shape
+    height = transmittance.shape[0] // width
+    channels = 4 if faces is None else CHANNELS
     tile = next_item(counter)
     while tile < stops.shape[0]:
         row = tile // columns
         tile_x, tile_y = (tile - row * columns) * TILE, row * TILE
-        start_tile(buffer, tile_x, tile_y, width, height)
+        start_tile(buffer, channels, tile_x, tile_y, width, height)
         stops[tile] = _blend_tile(
             buffer, grid, ids, starts[tile], starts[tile + 1], records, faces, f4(tile_x), f4(tile_y)
         )
         for y in range(tile_y, min(tile_y + TILE, height)):
             for strip in range(2):
                 x = tile_x + strip * STRIP
+                count = max(min(STRIP, width - x), 0)
                 base = strip * HALF + (y - tile_y) * STRIP
-                count = min(STRIP, width - x)
-                _write_row(buffer, base, count, y, x, background, color, transmittance, geometry, median)
+                _write_row(
+                    buffer, base, count, y * width + x, background, color, transmittance, geometry, median
+                )
         tile = next_item(counter)

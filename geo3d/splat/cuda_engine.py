@@ -29,6 +29,7 @@ from geo3d.splat.pose_refinement import PoseRefinement
 from geo3d.splat.reference import quaternion_matrices
 from geo3d.splat.refinement import DensityStatistics, Refinement
 from geo3d.splat.schedule import active_sh_degree, decayed
+from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.util.require import require
 
@@ -49,6 +50,8 @@ class CudaEngine(CpuEngine):
         Of the scene, world units.
     photos : int
         Number of photos to train on.
+    smoothing : Smoothing, optional
+        The 3D filter, if there is to be one.
     launch : geo3d.gpu.Launcher, optional
         By default the kernels on the current GPU.
 
@@ -59,10 +62,16 @@ class CudaEngine(CpuEngine):
     """
 
     def __init__(
-        self, gaussians: Gaussians, options: TrainingOptions, extent: float, photos: int, launch: Any = None
+        self,
+        gaussians: Gaussians,
+        options: TrainingOptions,
+        extent: float,
+        photos: int,
+        smoothing: Smoothing | None = None,
+        launch: Any = None,
     ) -> None:
-        self.options, self.extent = options, extent
-        self.smoothing = None  # the 3D filter is the CPU's
+        self.options, self.extent, self.smoothing = options, extent, smoothing
+        self._filter: tuple[Any, Any] = (None, None)
         self.rasterizer = CudaRasterizer(launch)
         self.launch = self.rasterizer.launch
         self.exposure = Exposure(photos) if options.exposure else None
@@ -94,6 +103,16 @@ class CudaEngine(CpuEngine):
         parts = (self._tensor(getattr(gaussians, name)) for name in _PARAMETERS)
         self.on_gpu = Gaussians(*parts, antialiased=gaussians.antialiased)
         self.statistics = DensityStatistics.empty(len(gaussians))
+        if self.smoothing is not None:
+            self.smoothing.measure(np.ascontiguousarray(gaussians.means))
+
+    def _variances(self) -> Any:
+        """The filter's, on the GPU; None without one."""
+        if self.smoothing is None:
+            return None
+        if self._filter[0] is not self.smoothing.variance:  # measured anew, or read from a checkpoint
+            self._filter = self.smoothing.variance, self._tensor(self.smoothing.variance)
+        return self._filter[1]
 
     def _tensor(self, array: np.ndarray, dtype: Any = np.float32) -> Any:
         """A copy on the GPU."""
@@ -103,7 +122,9 @@ class CudaEngine(CpuEngine):
     def render(self, camera: Camera, cam_from_world: SE3, background: np.ndarray, f: float) -> np.ndarray:
         """(H, W, 3) float32, a new picture at progress `f`, of `camera` at `cam_from_world`, before `background`."""
         chosen = self.render_options(background, active_sh_degree(f, self.options.sh_degree))
-        found = self.rasterizer.forward(self.on_gpu, camera, cam_from_world, chosen, differentiable=False)
+        found = self.rasterizer.forward(
+            self.on_gpu, camera, cam_from_world, chosen, differentiable=False, variances=self._variances()
+        )
         return _array(found.color)
 
     def step(self, seen: StepInput, step: int, f: float) -> float:
@@ -121,12 +142,15 @@ class CudaEngine(CpuEngine):
         red, green, blue = (float(c) for c in seen.background)
         degree = active_sh_degree(f, options.sh_degree)
         chosen = RenderOptions("cuda", (red, green, blue), sh_degree=degree, depth=with_depth)
-        image = self.rasterizer.forward(self.on_gpu, seen.camera, pose, chosen).color
+        image = self.rasterizer.forward(
+            self.on_gpu, seen.camera, pose, chosen, variances=self._variances()
+        ).color
         loss, d_image = self._compare(seen, image, f)
         if not np.isfinite(loss):
             return loss
         d_depth = self._depth_gradient(seen, pose) if with_depth else None
         gradients = self.rasterizer.image_gradients(d_image, d_depth=d_depth)
+        assert self.rasterizer.frame is not None
         self._count_on_gpu(gradients, seen.camera)
         share = 1.0 / max(self.count, 1)
         d_pose = self.adam.step(
@@ -209,7 +233,9 @@ class CudaEngine(CpuEngine):
             if photo.mask is not None:
                 error *= photo.mask
             chosen = self.render_options(photo.background, 0)
-            self.rasterizer.forward(plain, photo.camera, photo.cam_from_world, chosen)
+            self.rasterizer.forward(
+                plain, photo.camera, photo.cam_from_world, chosen, variances=self._variances()
+            )
             d_color = self._tensor(np.stack([error, np.ones_like(error), np.zeros_like(error)], axis=2))
             sums = _array(self.rasterizer.backward(d_color).sh[:, 0]) / np.float32(SH_C0)
             found.add(sums[:, 0], sums[:, 1])

@@ -37,6 +37,8 @@ class Frame:
     ----------
     parameters : tuple
         means, quaternions, log_scales, logit_opacities, sh.
+    variances : (N,) or None
+        Variances of Mip-Splatting's 3D filter, which the scales and opacities do not have in them yet.
     antialiased, degree, channels : int
         `channels`: 3 colour, 4 and depth, 7 and normals.
     view : (20,) float32
@@ -59,6 +61,7 @@ class Frame:
     """
 
     parameters: tuple[Any, ...]
+    variances: Any
     antialiased: int
     degree: int
     channels: int
@@ -119,7 +122,13 @@ def view_numbers(camera: Camera, pose: Any, near: float, device: Any) -> Any:
 
 
 def forward(
-    launch: Any, gaussians: Gaussians, camera: Camera, pose: Any, options: RenderOptions, differentiable: bool
+    launch: Any,
+    gaussians: Gaussians,
+    camera: Camera,
+    pose: Any,
+    options: RenderOptions,
+    differentiable: bool,
+    variances: Any = None,
 ) -> Frame:
     """Render.
 
@@ -135,16 +144,20 @@ def forward(
     options : RenderOptions
     differentiable : bool
         Whether to keep what `backward` needs.
+    variances : (N,) float32 tensor or None
+        Of the 3D filter; world units squared.
 
     Raises
     ------
     ValueError
-        If the camera has a lens that the kernels do not know.
+        If the camera has a lens that the kernels do not know, or the tensors are not on the launcher's device.
     MemoryError
         If the Gaussians reach more tiles than can be counted.
     """
     torch = require("torch")
     device = launch.device
+    if gaussians.means.device != device:
+        raise ValueError(f"gaussians: expected tensors on {device}, got them on {gaussians.means.device}")
     parameters = tuple(
         t.detach().to(torch.float32).contiguous()
         for t in (gaussians.means, gaussians.quaternions, gaussians.log_scales, gaussians.logit_opacities, gaussians.sh)
@@ -159,14 +172,14 @@ def forward(
     tile_counts = torch.empty(n, dtype=torch.int32, device=device)
     antialiased = int(gaussians.antialiased)
     launch(
-        "project/project", blocks_of(n, 128), 128, view, n, *parameters, gaussians.sh.shape[1], degree, antialiased,
-        channels, depth_keys, projected, features, tile_counts, radii,
+        "project/project", blocks_of(n, 128), 128, view, n, *parameters, variances, gaussians.sh.shape[1], degree,
+        antialiased, channels, depth_keys, projected, features, tile_counts, radii,
     )  # fmt: skip
     tiles = -(-camera.width // TILE) * -(-camera.height // TILE)
     lists = _list_tiles(launch, depth_keys, tile_counts, projected, tiles, camera.width, camera.height)
     del depth_keys
     frame = Frame(
-        parameters, antialiased, degree, channels, view, camera.width, camera.height, options.background,
+        parameters, variances, antialiased, degree, channels, view, camera.width, camera.height, options.background,
         tile_counts, radii, projected, features, *lists, None, None, None, None, None, {},
     )  # fmt: skip
     _blend(launch, frame, differentiable)
@@ -336,7 +349,7 @@ def parameter_gradients(launch: Any, frame: Frame, gradients: Any) -> tuple[tupl
     pose = torch.empty(blocks_of(n, 128), 12, dtype=torch.float32, device=launch.device)
     launch(
         "gaussian_backward/gaussian_backward", blocks_of(n, 128), 128, frame.view, n, *frame.parameters,
-        frame.parameters[4].shape[1], frame.degree, frame.antialiased, frame.channels, frame.tile_counts, gradients,
+        frame.variances, frame.parameters[4].shape[1], frame.degree, frame.antialiased, frame.channels, frame.tile_counts, gradients,
         *outputs, pose,
     )  # fmt: skip
     return outputs, pose.double().sum(0).reshape(3, 4)

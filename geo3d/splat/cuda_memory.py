@@ -1,4 +1,4 @@
-"""What a step of training takes of a GPU's memory: so many bytes a Gaussian, an instance (a Gaussian in a tile), a pixel.
+"""What a step of training takes of a GPU's memory, by the Gaussian, the instance (a Gaussian in a tile), the pixel.
 
 Gaussian: 59 parameters, two moments of each, its count of steps (712); its projection and places (60); its gradient in
 the image (44); the sort by depth (40). Instance: the state of the tile's pixels at each bucket of 64 (64), its gradient
@@ -6,6 +6,8 @@ the image (44); the sort by depth (40). Instance: the state of the tile's pixels
 """
 
 from __future__ import annotations
+
+from geo3d.util.require import require
 
 GAUSSIAN_BYTES = 860
 INSTANCE_BYTES = 120
@@ -24,6 +26,11 @@ def step_bytes(gaussians: int, instances: int, pixels: int) -> int:
         Numbers of Gaussians, of Gaussians in tiles, and of pixels of the photo.
     """
     return GAUSSIAN_BYTES * gaussians + INSTANCE_BYTES * instances + PIXEL_BYTES * pixels
+
+
+def free_gpu_bytes() -> int:
+    """Free memory of the current GPU."""
+    return require("torch").cuda.mem_get_info()[0]
 
 
 def check_gpu_memory(budget: int, pixels: int, free: int) -> None:

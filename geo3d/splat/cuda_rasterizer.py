@@ -54,6 +54,7 @@ class CudaRasterizer:
         cam_from_world: Any,
         options: RenderOptions = RenderOptions(),  # noqa: B008
         differentiable: bool = True,
+        variances: Any = None,
     ) -> Rendering:
         """Render.
 
@@ -67,6 +68,8 @@ class CudaRasterizer:
         options : RenderOptions
         differentiable : bool
             Whether to keep what `backward` needs.
+        variances : (N,) float32 tensor or None
+            Of Mip-Splatting's 3D filter, world units squared; the gradients are by the Gaussians without it.
 
         Returns
         -------
@@ -80,7 +83,7 @@ class CudaRasterizer:
         """
         self.frame = None  # the memory of the last image is free for this one
         self.frame = frame = cuda_frame.forward(
-            self.launch, gaussians, camera, _matrix(cam_from_world), options, differentiable
+            self.launch, gaussians, camera, _matrix(cam_from_world), options, differentiable, variances
         )
         normals = frame.normals if options.normals else None
         if not options.depth:
@@ -187,9 +190,10 @@ def _function() -> Any:
 
     class Rasterize(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, launch, camera, options, antialiased, pose, *parameters):
+        def forward(ctx: Any, launch, camera, options, antialiased, pose, *parameters: Any):
+            kept = any(ctx.needs_input_grad)
             frame = cuda_frame.forward(
-                launch, Gaussians(*parameters, antialiased), camera, pose.detach(), options, True
+                launch, Gaussians(*parameters, antialiased=antialiased), camera, pose.detach(), options, kept
             )
             ctx.launch, ctx.frame, ctx.pose = launch, frame, pose.detach()
             ctx.set_materialize_grads(False)

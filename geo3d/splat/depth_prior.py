@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3
-from geo3d.io.splat_file import SH_C0
+from geo3d.geometry import SE3, SH_C0
 from geo3d.scene import Gaussians
 from geo3d.splat.options import GaussianGradients, RenderOptions
 from geo3d.splat.rasterizer import CpuRasterizer

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3
-from geo3d.io.splat_file import SH_C0
+from geo3d.geometry import SE3, SH_C0
 from geo3d.scene import Gaussians
 from geo3d.splat.adam import LearningRates, SparseAdam
 from geo3d.splat.densify_adc import densify_adc

@@ -11,13 +11,12 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
-from geo3d.render.metrics import lpips, psnr, ssim
+from geo3d.render.metrics import lpips, psnr, ssim, why_no_lpips
 from geo3d.render.photos import PhotoStream
 from geo3d.render.views import PosedView
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.splat.training_photos import behind
 from geo3d.util.files import atomic_path
-from geo3d.util.require import require
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ def evaluate(
     sample_count : int
         So many of the views, evenly chosen.
     """
-    perceptual = perceptual and _has_lpips()
+    perceptual = perceptual and why_no_lpips() is None
     shown = set(np.linspace(0, len(views) - 1, min(sample_count, len(views))).round().astype(int).tolist())
     found = []
     with PhotoStream(views, 1.0 / downscale, behind(options)) as stream:
@@ -91,15 +90,6 @@ def evaluate(
 def mean_psnr(found: Sequence[ViewQuality]) -> float:
     """Of the views of `found`, dB."""
     return float(np.mean([view.psnr_db for view in found]))
-
-
-def _has_lpips() -> bool:
-    try:
-        require("lpips")
-        require("torch")
-    except ImportError:
-        return False
-    return True
 
 
 def _write_pair(path: Path, photo: np.ndarray, image: np.ndarray) -> None:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3
-from geo3d.io.splat_file import SH_C0
+from geo3d.geometry import SE3, SH_C0
 from geo3d.scene import Gaussians
 
 _NEIGHBOURS = 3

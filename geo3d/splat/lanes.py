@@ -5,7 +5,7 @@
     a + b, a - b, a * b, a / b        lane by lane; a float32 stands for sixteen of it
     a < b, a <= b, a > b, a >= b      a mask; masks combine by &
     select(mask, a, b)                a where the mask is set, else b
-    minimum(a, b), absolute(a), minus_absolute(a)
+    minimum(a, b), absolute(a), minus_absolute(a), square_root(a)
     exp2(a)                           2^a, relative error below 3e-7 for -126 < a < 127
     any_lane(mask), total(a)          one bool, one float32
     totals(a, b, c, d, e, f, g, h)    the sums of eight vectors in lanes 0 to 7 of one (8 to 15 repeat them)
@@ -202,6 +202,18 @@ def minus_absolute(typingctx, a):
     def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
         bits = builder.bitcast(values[0], _INTEGERS)
         return builder.bitcast(builder.or_(bits, ir.Constant(_INTEGERS, [0x80000000] * LANES)), _VECTOR)
+
+    return _LANES(_LANES), emit
+
+
+@_intrinsic
+def square_root(typingctx, a):
+    """The square root, lane by lane."""
+
+    def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        kind = ir.FunctionType(_VECTOR, [_VECTOR])
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f32")
+        return builder.call(function, values)
 
     return _LANES(_LANES), emit
 

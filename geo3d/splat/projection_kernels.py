@@ -28,28 +28,23 @@ RED, GREEN, BLUE = 6, 7, 8
 SLOPE, REACH, FALL = 9, 10, 11  # at dx the ellipse ends at SLOPE dx +- sqrt(REACH - FALL dx^2)
 TOP = 12  # dx at which it ends lowest in the image (largest dy); -TOP is where it ends highest
 DEPTH = 13
+KEY = 14  # what they are sorted by: z, or the distance from the camera where z may be negative
 
 # Columns of the sums over the pixels of one Gaussian, g being the gradient by the logarithm of alpha.
 SUM_G, SUM_GX, SUM_GY, SUM_GXX, SUM_GXY, SUM_GYY, SUM_RED, SUM_GREEN, SUM_BLUE = range(9)
 SUM_ABS_U, SUM_ABS_V, SUM_Z, SUM_NX, SUM_NY, SUM_NZ = range(9, 15)  # set only where asked for
 SUMS = 16  # numbers of a row, one cache line
 
-# Rows of the view, a flat float32 array: R and T row by row, then these.
-FX, FY, CX, CY, WIDTH, HEIGHT, NEAR, LEFT, RIGHT, ABOVE, BELOW, CENTER = (
-    12,
-    13,
-    14,
-    15,
-    16,
-    17,
-    18,
-    19,
-    20,
-    21,
-    22,
-    23,
-)
-VIEW = 26
+# Places in the view, a flat float32 array: R and T row by row, then these.
+FX, FY, CX, CY = 12, 13, 14, 15  # of a pinhole
+WIDTH, HEIGHT, NEAR = 16, 17, 18
+LEFT, RIGHT, ABOVE, BELOW = 19, 20, 21, 22  # what x / z and y / z are held to
+CENTER = 23  # the point from which colours are seen: -R^T (T + (0, 0, BACK))
+BACK = 26
+VIEW = 27
+
+# Columns of `lens` (N, 7): what another lens than a pinhole makes of each Gaussian (unscented.py).
+LENS_U, LENS_V, LENS_XX, LENS_XY, LENS_YY, LENS_SHARP, LENS_KEY = range(7)
 
 BLUR = f4(0.3)  # px^2
 CHUNK = 1024  # Gaussians that a thread takes at a time
@@ -60,7 +55,6 @@ LOG2_E = f4(1.0 / math.log(2.0))
 _LARGEST = f4(1e30)
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
-_INLINE = {**_OPTIONS, "forceinline": True}
 _INLINE = {**_OPTIONS, "forceinline": True}
 
 
@@ -140,6 +134,13 @@ def ellipse(spread):
 
 
 @njit(**_INLINE)
+def lens_ellipse(lens, i):
+    """What `ellipse` gives, of Gaussian i as the lens shows it."""
+    a, c, sharp = lens[i, LENS_XX], lens[i, LENS_YY], lens[i, LENS_SHARP]
+    return a + BLUR, lens[i, LENS_XY], c + BLUR, sharp + BLUR * (a + c) + BLUR * BLUR, sharp
+
+
+@njit(**_INLINE)
 def _colour(view, means, sh, i, count, basis):
     """0.5 + sum_k Y_k sh_k for R, G, B, not yet held above 0."""
     x, y, z = means[i, 0] - view[CENTER], means[i, 1] - view[CENTER + 1], means[i, 2] - view[CENTER + 2]
@@ -164,13 +165,18 @@ def _tiles_between(low, high, size):
 
 
 @njit(**_INLINE)
-def _project_one(view, means, q, log_scales, logits, sh, count, antialiased, i, basis, records, box):
+def _project_one(view, means, q, log_scales, logits, sh, count, antialiased, lens, i, basis, records, box):
     """Record i and the tiles around it in `box`; the radius in pixels, 0 if it is not seen."""
     x, y, z = to_camera(view, means, i)
-    if not z >= view[NEAR]:
+    if lens is None:
+        key, u, v = z, view[FX] * x / z + view[CX], view[FY] * y / z + view[CY]
+        spread = spread_in_image(image_axes(view, x, y, z), rotation(q, i), scales_of(log_scales, i))
+        a, b, c, det, sharp = ellipse(spread)
+    else:
+        key, u, v = lens[i, LENS_KEY], lens[i, LENS_U], lens[i, LENS_V]
+        a, b, c, det, sharp = lens_ellipse(lens, i)
+    if not key >= view[NEAR]:
         return f4(0)
-    spread = spread_in_image(image_axes(view, x, y, z), rotation(q, i), scales_of(log_scales, i))
-    a, b, c, det, sharp = ellipse(spread)
     if not (det > f4(0) and det < _LARGEST and a < _LARGEST and c < _LARGEST):
         return f4(0)
     opacity = -math.log(f4(1) + math.exp(-logits[i])) * LOG2_E
@@ -179,7 +185,6 @@ def _project_one(view, means, q, log_scales, logits, sh, count, antialiased, i, 
     reach = f4(2) * LN2 * (opacity + LOG2_255)
     if not reach > f4(0):
         return f4(0)
-    u, v = view[FX] * x / z + view[CX], view[FY] * y / z + view[CY]
     ex, ey = math.sqrt(reach * a), math.sqrt(reach * c)
     x0, x1 = _tiles_between(u - ex, u + ex, view[WIDTH])
     y0, y1 = _tiles_between(v - ey, v + ey, view[HEIGHT])
@@ -190,7 +195,7 @@ def _project_one(view, means, q, log_scales, logits, sh, count, antialiased, i, 
         return f4(0)
     box[i, 0], box[i, 1], box[i, 2], box[i, 3] = x0, x1, y0, y1
     row = records[i]
-    row[U], row[V], row[DEPTH] = u, v, z
+    row[U], row[V], row[DEPTH], row[KEY] = u, v, z, key
     scale = f4(-0.5) * LOG2_E / det
     row[QXX], row[QXY], row[QYY], row[LOG2_OPACITY] = scale * c, f4(-2) * scale * b, scale * a, opacity
     row[RED], row[GREEN], row[BLUE] = max(red, f4(0)), max(green, f4(0)), max(blue, f4(0))
@@ -201,10 +206,11 @@ def _project_one(view, means, q, log_scales, logits, sh, count, antialiased, i, 
 
 
 @njit(**_OPTIONS)
-def project(counter, view, gaussians, count, antialiased, basis, records, box, radius, seen):
+def project(counter, view, gaussians, count, antialiased, lens, basis, records, box, radius, seen):
     """Project all Gaussians, chunks of `CHUNK` as `counter` hands them out.
 
     `gaussians`: means, quaternions, log_scales, logit_opacities, sh, of which the first `count` coefficients are used.
+    `lens` (N, 7) float32 if the camera is not a pinhole, else None.
     Fills `records` (N, 16), `box` (N, 4) int32 (tiles x0, x1, y0, y1), `radius` (N,) float32, 0 where not seen, and
     `seen` (chunks,) int64, how many of a chunk are. `basis` (16,) is this thread's own.
     """
@@ -215,7 +221,7 @@ def project(counter, view, gaussians, count, antialiased, basis, records, box, r
         found = 0
         for i in range(chunk * CHUNK, min((chunk + 1) * CHUNK, total)):
             radius[i] = _project_one(
-                view, means, q, log_scales, logits, sh, count, antialiased, i, basis, records, box
+                view, means, q, log_scales, logits, sh, count, antialiased, lens, i, basis, records, box
             )
             found += radius[i] > f4(0)
         seen[chunk] = found

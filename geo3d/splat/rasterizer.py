@@ -24,8 +24,12 @@ from geo3d.splat import projection_backward_kernels as projection_back
 from geo3d.splat import projection_kernels as projection
 from geo3d.splat.crew import Crew, aligned, everyone
 from geo3d.splat.options import GaussianGradients, Rendering, RenderOptions
+from geo3d.splat.orthographic import OrthographicCamera
+from geo3d.splat.unscented import lens_backward, project_lens
 
 _PARTS = 16  # pieces of the sort by tile, whatever the number of threads
+_PINHOLES = "PINHOLE", "SIMPLE_PINHOLE"
+_FAR = 1e7  # world units: as good as parallel, and float32 still tells directions
 _NAMES = "means", "quaternions", "log_scales", "logit_opacities", "sh"
 
 
@@ -33,7 +37,10 @@ _NAMES = "means", "quaternions", "log_scales", "logit_opacities", "sh"
 class _Frame:
     """What the gradient needs of the last image."""
 
+    camera: Camera | OrthographicCamera
+    cam_from_world: SE3
     view: np.ndarray  # (VIEW,) float32, as projection_kernels has it
+    lens: np.ndarray | None  # (N, 7) ellipses, unless the camera is a pinhole
     parameters: tuple  # arrays of the Gaussians
     coefficients: int  # of each colour that are used
     antialiased: bool
@@ -45,7 +52,10 @@ class _Frame:
 
 
 class CpuRasterizer:
-    """Renders Gaussians through a pinhole camera, and takes a gradient by the image back to their parameters.
+    """Renders Gaussians, and takes a gradient by the image back to their parameters.
+
+    A pinhole's ellipses come from the kernels; those of other lenses, which take a few times as long, from
+    `geo3d.splat.unscented`.
 
     What `forward` and `backward` return are views of buffers: good until the next call of either.
 
@@ -68,7 +78,7 @@ class CpuRasterizer:
     def forward(
         self,
         gaussians: Gaussians,
-        camera: Camera,
+        camera: Camera | OrthographicCamera,
         cam_from_world: SE3,
         options: RenderOptions = RenderOptions(),  # noqa: B008
     ) -> Rendering:
@@ -78,8 +88,7 @@ class CpuRasterizer:
         ----------
         gaussians : Gaussians
             NumPy float32. A Gaussian with a number that is not finite is left out.
-        camera : Camera
-            A PINHOLE or SIMPLE_PINHOLE one.
+        camera : Camera or OrthographicCamera
         cam_from_world : SE3
         options : RenderOptions
 
@@ -90,17 +99,20 @@ class CpuRasterizer:
         """
         n = len(gaussians)
         columns, rows = (-(-size // projection.TILE) for size in (camera.width, camera.height))
-        view = camera_view(camera, cam_from_world, options.near)
+        view = _view(camera, cam_from_world, options.near)
         coefficients = min((options.sh_degree + 1) ** 2, gaussians.sh.shape[1])
         parameters = tuple(np.ascontiguousarray(getattr(gaussians, name), np.float32) for name in _NAMES)
+        lens = None
+        if camera.model not in _PINHOLES:
+            lens = project_lens(camera, cam_from_world, parameters, options.near)
         records, radius, box = self._keep(
             n, ("records", projection.RECORD), ("radius",), ("box", 4, np.int32)
         )
         seen = self._buffer("seen", (-(-n // projection.CHUNK),), np.int64)
         self._crew.run(
             lambda counter, i: projection.project(
-                counter, view, parameters, coefficients, gaussians.antialiased, self._scratch[i][0], records, box,
-                radius, seen,
+                counter, view, parameters, coefficients, gaussians.antialiased, lens, self._scratch[i][0], records,
+                box, radius, seen,
             )
         )  # fmt: skip
         faces = None
@@ -113,8 +125,9 @@ class CpuRasterizer:
         shape = camera.height, camera.width
         geometry = None if faces is None else self._buffer("geometry", (*shape, 4), np.float32)
         self._frame = _Frame(
-            view, parameters, coefficients, gaussians.antialiased, columns, starts, ids, geometry, shape
-        )
+            camera, cam_from_world, view, lens, parameters, coefficients, gaussians.antialiased, columns, starts, ids,
+            geometry, shape,
+        )  # fmt: skip
         return self._blend(self._frame, records, faces, np.array(options.background, np.float32), options)
 
     def _blend(
@@ -132,7 +145,8 @@ class CpuRasterizer:
         self._crew.run(
             lambda counter, i: blending.blend(
                 counter, blending.GRID, self._tiles[i], frame.starts, frame.ids, records, faces, frame.columns,
-                background, color, transmittance, stops, frame.geometry, median,
+                frame.shape[1], background, color.reshape(-1), transmittance.reshape(-1), stops, _flat(frame.geometry),
+                _flat(median),
             )
         )  # fmt: skip
         np.subtract(1.0, transmittance, out=alpha)
@@ -202,8 +216,9 @@ class CpuRasterizer:
         self._crew.run(
             lambda counter, i: blending_back.blend_backward(
                 counter, blending.GRID, self._tiles[i], frame.starts, frame.ids, kept["records"], faces,
-                frame.columns, kept["stops"], kept["color"], kept["transmittance"], frame.geometry, slopes["d_color"],
-                alpha_slope, d_geometry, absolute, sums.reshape(-1),
+                frame.columns, frame.shape[1], kept["stops"], kept["color"].reshape(-1),
+                kept["transmittance"].reshape(-1), _flat(frame.geometry), slopes["d_color"].reshape(-1),
+                alpha_slope.reshape(-1), _flat(d_geometry), absolute, sums.reshape(-1),
             )
         )  # fmt: skip
         return self._gather(frame, sums, faces)
@@ -250,16 +265,23 @@ class CpuRasterizer:
             set_rows[...] = False
         poses = self._buffer("poses", (len(kept["seen"]), 12), np.float64)
         radius = kept["radius"]
+        d_lens = None if frame.lens is None else self._buffer("d_lens", (n, 5), np.float32)
         self._crew.run(
             lambda counter, i: projection_back.project_backward(
-                counter, frame.view, frame.parameters, frame.coefficients, frame.antialiased, self._scratch[i], radius,
-                kept["first"], kept["last"], kept["place"], sums, faces, tuple(outputs.values()), mean2d_abs,
-                set_rows, poses,
+                counter, frame.view, frame.parameters, frame.coefficients, frame.antialiased, frame.lens,
+                self._scratch[i], radius, kept["first"], kept["last"], kept["place"], sums, faces,
+                tuple(outputs.values()), d_lens, mean2d_abs, set_rows, poses,
             )
         )  # fmt: skip
+        pose = poses.sum(axis=0).reshape(3, 4)
+        if d_lens is not None:
+            seen = np.flatnonzero(radius > 0)
+            pose += lens_backward(
+                frame.camera, frame.cam_from_world, frame.parameters, seen, d_lens[seen], outputs
+            )
         return GaussianGradients(
             **outputs,
-            pose=poses.sum(axis=0).reshape(3, 4),
+            pose=pose,
             visible=radius > 0,
             radius_px=radius,
             mean2d_abs=mean2d_abs,
@@ -331,30 +353,26 @@ class CpuRasterizer:
         return array
 
 
-def camera_view(camera: Camera, cam_from_world: SE3, near: float) -> np.ndarray:
-    """The numbers of a pinhole `camera` at `cam_from_world` that projection_kernels asks for, with `near`.
-
-    Raises
-    ------
-    ValueError
-        If the camera is not a pinhole.
-    """
-    if camera.model not in ("PINHOLE", "SIMPLE_PINHOLE"):
-        raise ValueError(
-            f"camera: expected PINHOLE or SIMPLE_PINHOLE, got {camera.model}; undistort first (geo3d undistort)"
-        )
-    fx, fy = camera.focal
-    cx, cy = camera.principal_point
+def _view(camera: Camera | OrthographicCamera, cam_from_world: SE3, near: float) -> np.ndarray:
+    """The numbers of a camera that projection_kernels asks for."""
     view = np.zeros(projection.VIEW, np.float32)
     view[:12] = np.column_stack([cam_from_world.rotation, cam_from_world.translation]).ravel()
-    margin_x, margin_y = 0.15 * camera.width / fx, 0.15 * camera.height / fy
-    view[12:23] = (
-        fx, fy, cx, cy, camera.width, camera.height, near,
-        -cx / fx - margin_x, (camera.width - cx) / fx + margin_x,
-        -cy / fy - margin_y, (camera.height - cy) / fy + margin_y,
-    )  # fmt: skip
-    view[23:] = cam_from_world.center()
+    view[[projection.WIDTH, projection.HEIGHT, projection.NEAR]] = camera.width, camera.height, near
+    back = _FAR if isinstance(camera, OrthographicCamera) else 0.0
+    center = cam_from_world.center() - back * cam_from_world.rotation[2]
+    view[projection.CENTER : projection.CENTER + 3], view[projection.BACK] = center, back
+    if isinstance(camera, Camera) and camera.model in _PINHOLES:
+        fx, fy = camera.focal
+        cx, cy = camera.principal_point
+        view[[projection.FX, projection.FY, projection.CX, projection.CY]] = fx, fy, cx, cy
+        margin_x, margin_y = 0.15 * camera.width / fx, 0.15 * camera.height / fy
+        view[[projection.LEFT, projection.RIGHT]] = -cx / fx - margin_x, (camera.width - cx) / fx + margin_x
+        view[[projection.ABOVE, projection.BELOW]] = -cy / fy - margin_y, (camera.height - cy) / fy + margin_y
     return view
+
+
+def _flat(array: np.ndarray | None) -> np.ndarray | None:
+    return None if array is None else array.reshape(-1)
 
 
 def _float32(array: np.ndarray) -> np.ndarray:

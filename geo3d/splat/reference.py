@@ -7,6 +7,8 @@
     w_i = alpha_i prod_{j<i} (1 - alpha_j)       front to back by the z of the centre, ties by index
     image = sum_i w_i c_i + T_end background     T_end = prod_i (1 - alpha_i)
 
+Through another lens than a pinhole centre and Sigma2 come from projected sigma points (unscented.py).
+
 A pixel ends before the Gaussian that would bring its transmittance to 1e-4 or less. Kerbl et al., SIGGRAPH 2023;
 `antialiased`: opacity times sqrt(det(J R Sigma R^T J^T) / det(Sigma2)), Yu et al., Mip-Splatting, CVPR 2024.
 """
@@ -14,6 +16,7 @@ A pixel ends before the Gaussian that would bring its transmittance to 1e-4 or l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +24,7 @@ import numpy as np
 from geo3d.cameras import Camera
 from geo3d.scene import Gaussians
 from geo3d.splat.options import Rendering, RenderOptions
+from geo3d.splat.orthographic import OrthographicCamera
 from geo3d.util.require import require
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ torch: Any = require("torch")
 
 BLUR = 0.3  # px^2
 MOST, LEAST, END = 0.999, 1.0 / 255.0, 1e-4
+Lens = Camera | OrthographicCamera
 _NUMBERS_AT_ONCE = 1 << 22  # Gaussians times pixels
 
 
@@ -47,7 +52,7 @@ class Ellipses:
 
 
 def render_reference(
-    gaussians: Gaussians, camera: Camera, cam_from_world: Tensor, options: RenderOptions
+    gaussians: Gaussians, camera: Lens, cam_from_world: Tensor, options: RenderOptions
 ) -> Rendering:
     """Render torch Gaussians.
 
@@ -55,8 +60,7 @@ def render_reference(
     ----------
     gaussians : Gaussians
         Of torch tensors of one float type.
-    camera : Camera
-        A PINHOLE or SIMPLE_PINHOLE one.
+    camera : Camera or OrthographicCamera
     cam_from_world : (4, 4) tensor
     options : RenderOptions
 
@@ -82,35 +86,75 @@ def render_reference(
     )
 
 
-def project(gaussians: Gaussians, camera: Camera, cam_from_world: Tensor, options: RenderOptions) -> Ellipses:
-    """The ellipses of the Gaussians in front of a pinhole `camera`, by `gaussians`, `cam_from_world`, `options`."""
+def project(gaussians: Gaussians, camera: Lens, cam_from_world: Tensor, options: RenderOptions) -> Ellipses:
+    """The ellipses of the Gaussians that a `camera` may see, by `gaussians`, `cam_from_world`, `options`."""
     rotation, translation = cam_from_world[:3, :3], cam_from_world[:3, 3]
     t = gaussians.means @ rotation.T + translation
-    rows = torch.nonzero(t[:, 2].detach() >= options.near)[:, 0]
-    rows = rows[torch.argsort(t[rows, 2].detach(), stable=True)]
-    t = t[rows]
-    to_world = quaternion_matrices(gaussians.quaternions[rows])
-    spread = rotation @ to_world * torch.exp(gaussians.log_scales[rows])[:, None, :]
-    flat = pinhole_jacobians(camera, t) @ spread
-    sharp = flat @ flat.mT
-    covariances = sharp + BLUR * torch.eye(2, dtype=t.dtype, device=t.device)
+    turns = rotation @ quaternion_matrices(gaussians.quaternions)
+    axes = turns * torch.exp(gaussians.log_scales)[:, None, :]
+    if isinstance(camera, Camera) and camera.model in ("PINHOLE", "SIMPLE_PINHOLE"):
+        keys = t[:, 2]
+        focal, principal = (t.new_tensor(v) for v in (camera.focal, camera.principal_point))
+        centers = focal * t[:, :2] / t[:, 2:] + principal
+        flat = pinhole_jacobians(camera, t) @ axes
+        sharp, area = flat @ flat.mT, torch.linalg.cross(flat[:, 0], flat[:, 1]).square().sum(-1)
+    else:
+        keys = t[:, 2] if isinstance(camera, OrthographicCamera) else torch.linalg.norm(t, dim=-1)
+        centers, sharp = unscented(camera, t, axes)
+        area = torch.linalg.det(sharp)
+    rows = torch.nonzero((keys.detach() >= options.near) & torch.isfinite(centers.detach().sum(-1)))[:, 0]
+    rows = rows[torch.argsort(keys[rows].detach(), stable=True)]
+    covariances = sharp[rows] + BLUR * torch.eye(2, dtype=t.dtype, device=t.device)
     opacities = torch.sigmoid(gaussians.logit_opacities[rows])
     if gaussians.antialiased:
-        # Cauchy-Binet: the squared cross product of the rows is the determinant, without its cancellation.
-        opacities = opacities * torch.sqrt(
-            torch.linalg.cross(flat[:, 0], flat[:, 1]).square().sum(-1) / torch.linalg.det(covariances)
-        )
-    focal, principal = (t.new_tensor(v) for v in (camera.focal, camera.principal_point))
-    center = -rotation.T @ translation
+        opacities = opacities * torch.sqrt(area[rows] / torch.linalg.det(covariances))
     count = min((options.sh_degree + 1) ** 2, gaussians.sh.shape[1])
-    directions = torch.nn.functional.normalize(gaussians.means[rows] - center, dim=-1)
+    if isinstance(camera, OrthographicCamera):
+        directions = torch.nn.functional.normalize(rotation[2], dim=0).expand(len(rows), 3)
+    else:
+        directions = torch.nn.functional.normalize(gaussians.means[rows] + rotation.T @ translation, dim=-1)
     basis = spherical_harmonics(directions)[:, :count]
     colors = torch.relu(0.5 + torch.einsum("nk,nkc->nc", basis, gaussians.sh[rows, :count]))
     shortest = gaussians.log_scales[rows].argmin(-1)
-    normals = (rotation @ to_world)[torch.arange(len(rows)), :, shortest]
-    normals = normals * torch.where((normals * t).sum(-1, keepdim=True) > 0, -1.0, 1.0)
-    centers = focal * t[:, :2] / t[:, 2:] + principal
-    return Ellipses(centers, covariances, opacities, colors, t[:, 2], normals, rows)
+    normals = turns[rows, :, shortest]
+    normals = normals * torch.where((normals * t[rows]).sum(-1, keepdim=True) > 0, -1.0, 1.0)
+    return Ellipses(centers[rows], covariances, opacities, colors, t[rows, 2], normals, rows)
+
+
+def unscented(camera: Lens, t: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
+    """Centres (N, 2) and covariances (N, 2, 2) of Gaussians at `t` with `axes` (N, 3, 3) as `camera` shows them.
+
+    NaN where one of the sigma points has no pixel.
+    """
+    steps = np.sqrt(3.0) * torch.cat([axes.mT, -axes.mT], 1)
+    pixels = _through_lens().apply(camera, torch.cat([t[:, None], t[:, None] + steps], 1))
+    centers = pixels[:, 1:].mean(1)
+    d = pixels - centers[:, None]
+    weights = pixels.new_tensor([2.0, *[1 / 6] * 6])
+    return centers, torch.einsum("j,nja,njb->nab", weights, d, d)
+
+
+@cache
+def _through_lens() -> Any:
+    """`Camera.project` as a torch.autograd.Function."""
+
+    class Project(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, camera, points):
+            found = camera.project_with_jacobians(points.detach().numpy())
+            ctx.save_for_backward(torch.from_numpy(found.d_point).to(points))
+            return torch.from_numpy(found.pixels.copy()).to(points)
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx: Any, d_pixels):
+            (jacobians,) = ctx.saved_tensors
+            slopes = torch.einsum("...ab,...a->...b", jacobians, d_pixels)
+            return None, torch.where(
+                torch.isfinite(slopes), slopes, 0.0
+            )  # nothing comes from what has no pixel
+
+    return Project
 
 
 def pinhole_jacobians(camera: Camera, t: Tensor) -> Tensor:

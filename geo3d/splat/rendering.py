@@ -17,6 +17,7 @@ from geo3d.gpu import why_not
 from geo3d.scene import Gaussians
 from geo3d.splat.autograd import IMAGES, NAMES, borrow, give_back, render_differentiably
 from geo3d.splat.options import Rendering, RenderOptions
+from geo3d.splat.orthographic import OrthographicCamera
 from geo3d.util.require import require
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 def render(
     gaussians: Gaussians,
-    camera: Camera,
+    camera: Camera | OrthographicCamera,
     cam_from_world: SE3 | Any,
     options: RenderOptions = RenderOptions(),  # noqa: B008
 ) -> Rendering:
@@ -34,8 +35,9 @@ def render(
     ----------
     gaussians : Gaussians
         NumPy arrays, or torch tensors: then the images are tensors that autograd differentiates by the parameters.
-    camera : Camera
-        Size of the images and lens.
+    camera : Camera or OrthographicCamera
+        Size of the images and lens. Through another lens than a pinhole the Gaussians go by the unscented transform;
+        the GPU's kernels know pinholes only.
     cam_from_world : SE3 or (4, 4) array or tensor
         `x_cam = R @ x_world + t`. A tensor, beside Gaussians of tensors, is differentiated by too.
     options : RenderOptions
@@ -66,9 +68,10 @@ def render(
     tensors = not isinstance(gaussians.means, np.ndarray)
     _check_finite(gaussians)
     pose = _pose(cam_from_world, tensors)
-    backend = options.backend if options.backend != "auto" else _chosen(gaussians, tensors)
-    if backend == "cuda" and (trouble := why_not()) is not None:
-        raise RuntimeError(f'backend "cuda" cannot run here: {trouble}. Or choose "cpu" or "auto".')
+    wanted = options.backend
+    if wanted == "auto" and tensors:  # where they are
+        wanted = "cuda" if gaussians.means.is_cuda else "cpu"
+    backend = chosen_backend(wanted)
     if backend == "cpu" and not tensors:
         return _render_arrays(gaussians, camera, pose, options)
     if not tensors:
@@ -76,7 +79,9 @@ def render(
     return _render_tensors(gaussians, camera, pose, options, backend)
 
 
-def _render_arrays(gaussians: Gaussians, camera: Camera, pose: SE3, options: RenderOptions) -> Rendering:
+def _render_arrays(
+    gaussians: Gaussians, camera: Camera | OrthographicCamera, pose: SE3, options: RenderOptions
+) -> Rendering:
     rasterizer = borrow()
     found = rasterizer.forward(gaussians, camera, pose, options)
     images = {name: None if (i := getattr(found, name)) is None else i.copy() for name in IMAGES}
@@ -85,7 +90,7 @@ def _render_arrays(gaussians: Gaussians, camera: Camera, pose: SE3, options: Ren
 
 
 def _render_tensors(
-    gaussians: Gaussians, camera: Camera, pose: Any, options: RenderOptions, backend: str
+    gaussians: Gaussians, camera: Any, pose: Any, options: RenderOptions, backend: str
 ) -> Rendering:
     if backend == "cpu":
         return render_differentiably(gaussians, camera, pose, options)
@@ -101,11 +106,19 @@ def _render_tensors(
     return cuda_rasterizer.render_differentiably(cuda_rasterizer.launcher(), gaussians, camera, pose, options)
 
 
-def _chosen(gaussians: Gaussians, tensors: bool) -> str:
-    """What "auto" means here; for tensors it is where they are."""
-    if tensors:
-        return "cuda" if gaussians.means.is_cuda else "cpu"
-    return best_backend()
+def chosen_backend(wanted: str) -> str:
+    """`wanted`, or the fastest backend that runs here where that is "auto".
+
+    Raises
+    ------
+    RuntimeError
+        If it is "cuda" and that cannot run here; says why and what to do.
+    """
+    if wanted == "auto":
+        return best_backend()
+    if wanted == "cuda" and (trouble := why_not()) is not None:
+        raise RuntimeError(f'backend "cuda" cannot run here: {trouble}. Or choose "cpu" or "auto".')
+    return wanted
 
 
 @cache
@@ -150,8 +163,11 @@ def _check_finite(gaussians: Gaussians) -> None:
 
 
 def _as_tensors(gaussians: Gaussians, backend: str) -> Gaussians:
-    torch = require("torch")
-    device = "cuda" if backend == "cuda" else "cpu"
+    torch, device = require("torch"), "cpu"
+    if backend == "cuda":
+        from geo3d.splat.cuda_rasterizer import launcher
+
+        device = launcher().device
     return replace(gaussians, **{n: torch.as_tensor(getattr(gaussians, n), device=device) for n in NAMES})
 
 

@@ -20,11 +20,12 @@ from geo3d.io import write_splat_ply
 from geo3d.io.world_frame import WorldFrame, read_georeference
 from geo3d.render.views import PosedView, ViewSet, load_views
 from geo3d.scene import Gaussians
+from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
 from geo3d.splat.engine import CpuEngine, StepInput
 from geo3d.splat.evaluation import ViewQuality, evaluate, mean_psnr
 from geo3d.splat.initialisation import scene_extent
 from geo3d.splat.refinement import take
-from geo3d.splat.rendering import best_backend
+from geo3d.splat.rendering import chosen_backend
 from geo3d.splat.schedule import coarse_factor, target_count
 from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_memory import check_memory
@@ -117,11 +118,14 @@ def train(
     FileNotFoundError, ValueError
         As `load_views`; or if the photos show nothing to start from.
     MemoryError
-        If the budget does not fit in the memory; the message says which would.
+        If the budget does not fit in the memory, or in the GPU's; the message says which would.
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
     BlockingIOError
         If another process trains into the same folder.
     """
     options = (options or TrainingOptions()).with_strategy_defaults()
+    options = replace(options, backend=chosen_backend(options.backend))
     progress = progress or Progress()
     scene = Path(scene)
     folder = scene if scene.is_dir() else scene.parent
@@ -129,6 +133,9 @@ def train(
     views = load_views(scene, options.hold_out_every)
     downscale = chosen_downscale(views.views, options)
     cache_bytes = check_memory(views, downscale, options)
+    if options.backend == "cuda":
+        largest = max(view.camera.width * view.camera.height for view in views.views)
+        check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
         training = _Training(views, downscale, options, out, progress, cache_bytes, initial)
         try:
@@ -340,7 +347,7 @@ def make_engine(
     photos: int,
     smoothing: Smoothing | None = None,
 ) -> CpuEngine:
-    """What trains `gaussians`: on the GPU where `options.backend` wants it or finds one, else on the CPU.
+    """What trains `gaussians` where `options.backend` says.
 
     Parameters
     ----------
@@ -352,19 +359,18 @@ def make_engine(
     photos : int
         Number of photos to train on.
     smoothing : Smoothing, optional
-        The 3D filter; the GPU trains without.
+        The 3D filter, if there is to be one.
 
     Raises
     ------
     RuntimeError
         If the backend "cuda" was asked for and cannot run here; says why and what to do.
     """
-    backend = options.backend if options.backend != "auto" else best_backend()
-    if backend == "cpu":
+    if chosen_backend(options.backend) == "cpu":
         return CpuEngine(gaussians, options, extent, photos, smoothing)
     from geo3d.splat.cuda_engine import CudaEngine
 
-    return CudaEngine(gaussians, options, extent, photos)
+    return CudaEngine(gaussians, options, extent, photos, smoothing)
 
 
 def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) -> dict:

@@ -1,5 +1,6 @@
 """Scenes with exact ground truth: for the property tests, the examples and `geo3d demo`."""
 
+from geo3d.geometry import look_at
 from geo3d.synthetic.boards import BoardOptions, BoardPhoto, board_points, board_poses, render_board
 from geo3d.synthetic.facades import Facade, house_poses, make_house, photograph_facades
 from geo3d.synthetic.pairs import ResectionData, TwoViewData, make_resection, make_two_view
@@ -11,9 +12,9 @@ from geo3d.synthetic.photos import (
     habitat_view,
     render_habitat,
 )
-from geo3d.synthetic.poses import look_at
 from geo3d.synthetic.prints import PrintOptions, render_print
 from geo3d.synthetic.scenes import SyntheticScene, default_camera, make_scene, perturbed
+from geo3d.synthetic.stereo import StereoPair, StereoPairOptions, make_stereo_pair
 from geo3d.synthetic.twins import TwinPair, TwinScene, make_twins
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "HabitatTruth",
     "PrintOptions",
     "ResectionData",
+    "StereoPair",
+    "StereoPairOptions",
     "SyntheticScene",
     "TwinPair",
     "TwinScene",
@@ -39,6 +42,7 @@ __all__ = [
     "make_house",
     "make_resection",
     "make_scene",
+    "make_stereo_pair",
     "make_twins",
     "make_two_view",
     "perturbed",

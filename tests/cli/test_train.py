@@ -64,6 +64,17 @@ def test_options_that_cannot_be_are_answered_in_a_line(scene, capsys, words, sai
     assert said in error and error.count("\n") == 1
 
 
+def test_a_gpu_that_cannot_be_used_is_answered_with_the_reason(scene, capsys, monkeypatch):
+    monkeypatch.setattr("geo3d.gpu.why_not", lambda: "no NVIDIA driver is installed")
+    assert run(["train", str(scene), "--backend", "cuda"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert (
+        "--backend cuda cannot run here: no NVIDIA driver is installed. Leave it out to train on the CPU"
+        in said
+    )
+
+
 def test_what_is_no_scene_is_named(tmp_path, capsys):
     assert run(["train", str(tmp_path / "nowhere")]) == 2
     (tmp_path / "empty").mkdir()

@@ -1,5 +1,6 @@
 """What the launcher hands to cuda-core, with a GPU's parts replaced by ones that record."""
 
+import ctypes
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -122,3 +123,14 @@ def test_cuda_core_has_what_is_used():
     assert hasattr(core.ObjectCode, "from_cubin") and hasattr(core.ObjectCode, "get_kernel")
     assert hasattr(core.ObjectCode, "handle")
     core.LaunchConfig(grid=5, block=256)
+
+
+def test_cuda_core_reads_arguments_as_the_launcher_means_them():
+    """A Python int as a pointer of eight bytes, NumPy's scalars as they are."""
+    from cuda.core._kernel_arg_handler import ParamHolder
+
+    holder = ParamHolder((0x123456789ABCDEF0, np.int32(-7), np.float32(1.5), 0))
+    places = ctypes.cast(holder.ptr, ctypes.POINTER(ctypes.c_void_p))
+    kinds = (ctypes.c_uint64, ctypes.c_int32, ctypes.c_float, ctypes.c_uint64)
+    found = [kind.from_address(place).value for kind, place in zip(kinds, places[:4])]
+    assert found == [0x123456789ABCDEF0, -7, 1.5, 0]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from geo3d.render import lpips, metrics, psnr, ssim
+from geo3d.render import lpips, metrics, psnr, ssim, why_no_lpips
 
 
 def pair(height, width, channels, sigma=0.1, seed=0):
@@ -97,6 +97,7 @@ def fresh_network():
 
 def test_lpips_without_its_package_says_how_to_install_it(monkeypatch, fresh_network):
     monkeypatch.setitem(sys.modules, "lpips", None)
+    assert "pip install lpips" in why_no_lpips()
     with pytest.raises(ImportError, match="pip install lpips"):
         lpips(np.zeros((32, 32, 3)), np.zeros((32, 32, 3)))
 
@@ -120,6 +121,7 @@ def test_lpips_gives_the_network_what_it_expects(monkeypatch, fresh_network):
     monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=_Network))
     image = np.zeros((16, 24, 3), np.float32)
     image[..., 2] = 1.0
+    assert why_no_lpips() is None
     assert lpips(image, image) == 0.0
     assert lpips(image, np.zeros_like(image)) == pytest.approx(2.0)
 
@@ -129,5 +131,6 @@ def test_lpips_without_its_weights_says_where_they_belong(monkeypatch, fresh_net
         raise OSError("no route")
 
     monkeypatch.setitem(sys.modules, "lpips", types.SimpleNamespace(LPIPS=unreachable))
+    assert "vgg16" in why_no_lpips()
     with pytest.raises(OSError, match=r"no route.*vgg16-397923af\.pth"):
         lpips(np.zeros((32, 32, 3)), np.zeros((32, 32, 3)))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, SO3
-from geo3d.io import write_colmap, write_transforms
+from geo3d.io import read_colmap, write_colmap, write_ply, write_transforms
 from geo3d.render import load_views
 from geo3d.scene import Points, Reconstruction, Track, View
 
@@ -89,8 +89,6 @@ def test_how_many_are_held_out(colmap_scene):
 
 
 def test_transforms_give_the_same_views(colmap_scene):
-    from geo3d.io import read_colmap
-
     before = load_views(colmap_scene)
     write_transforms(read_colmap(colmap_scene / "sparse" / "0"), colmap_scene / "transforms.json")
     after = load_views(colmap_scene / "transforms.json")
@@ -180,6 +178,23 @@ def test_what_is_no_scene(tmp_path):
     (tmp_path / "transforms.json").write_text('{"fl_x": 1, "frames": []}')
     with pytest.raises(ValueError, match="no photo with a pose"):
         load_views(tmp_path)
+
+
+def test_which_way_is_up(colmap_scene, tmp_path_factory):
+    """A model of COLMAP does not tell; scenes of geo3d and transforms.json have z up."""
+    assert load_views(colmap_scene).up is None
+    (colmap_scene / "georeference.json").write_text("{}")
+    for scene in (colmap_scene, colmap_scene / "sparse" / "0"):
+        assert load_views(scene, images=colmap_scene / "images").up.tolist() == [0, 0, 1]
+    other = tmp_path_factory.mktemp("blender")
+    blender_scene(other, 2)
+    assert load_views(other).up.tolist() == [0, 0, 1]
+
+
+def test_points_alone_are_no_scene(tmp_path):
+    write_ply(tmp_path / "points.ply", np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="points only"):
+        load_views(tmp_path / "points.ply")
 
 
 def test_one_view_is_trained_on(tmp_path):

@@ -58,3 +58,17 @@ void probe_spans(int n, const real *means, const real *conics, const real *reach
       gs_strip_span(means + 2 * i, conics + 3 * i, reaches[i], first, last, width, to + 2, to + 3);
   }
 }
+
+/* Log scales and logit with the filter (n, 4), and gradients (n, 4) of d . that by those without. */
+void probe_smooth(int n, const real *log_scales, const real *logits, const real *variances, const real *d, real *out,
+                  real *slopes) {
+  for (int i = 0; i < n; ++i) {
+    gs_gaussian_gradient g;
+    gs_smooth(log_scales + 3 * i, logits[i], variances[i], out + 4 * i, out + 4 * i + 3);
+    for (int k = 0; k < 3; ++k) g.log_scale[k] = d[4 * i + k];
+    g.logit = d[4 * i + 3];
+    gs_smooth_backward(log_scales + 3 * i, logits[i], variances[i], out + 4 * i, &g);
+    for (int k = 0; k < 3; ++k) slopes[4 * i + k] = g.log_scale[k];
+    slopes[4 * i + 3] = g.logit;
+  }
+}

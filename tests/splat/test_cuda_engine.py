@@ -5,13 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
-from geo3d.scene import Gaussians
+from geo3d.io import write_transforms
+from geo3d.scene import Gaussians, Reconstruction, View
+from geo3d.splat import cuda_rasterizer, rendering, trainer
 from geo3d.splat.cuda_engine import CudaEngine
 from geo3d.splat.cuda_frame import KERNELS
 from geo3d.splat.engine import CpuEngine, StepInput
+from geo3d.splat.options import RenderOptions
+from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import DensifyOptions, TrainingOptions
 from geo3d.splat.training_state import find_state, restore, save_state
 from tests.gpu.emulator import COMPILER, EmulatedLauncher
@@ -43,8 +48,11 @@ def photo(row: int = 0, masked: bool = False, points: int = 0) -> StepInput:
 
 def engines(options: TrainingOptions, g: Gaussians | None = None) -> tuple[CpuEngine, CudaEngine]:
     g = g or gaussians()
-    copy = Gaussians(*(getattr(g, name).copy() for name in NAMES))
-    return CpuEngine(g, options, 2.0, 3), CudaEngine(copy, options, 2.0, 3, EmulatedLauncher(KERNELS))
+    g = replace(g, antialiased=options.antialiased)
+    copy = Gaussians(*(getattr(g, name).copy() for name in NAMES), antialiased=options.antialiased)
+    filters = [Smoothing([CAMERA], [POSE]) if options.antialiased else None for _ in range(2)]
+    launch = EmulatedLauncher(KERNELS)
+    return CpuEngine(g, options, 2.0, 3, filters[0]), CudaEngine(copy, options, 2.0, 3, filters[1], launch)
 
 
 def compare(cpu: CpuEngine, gpu: CudaEngine, start: Gaussians, share: float = 0.02) -> None:
@@ -60,8 +68,9 @@ def compare(cpu: CpuEngine, gpu: CudaEngine, start: Gaussians, share: float = 0.
         TrainingOptions(iterations=100, strategy="absgrad", opacity_weight=0.01, scale_weight=0.01),
         TrainingOptions(iterations=100, strategy="multiview", exposure=True, refine_poses=True),
         TrainingOptions(iterations=100, strategy="mcmc", densify=STILL, depth_weight=0.1),
+        TrainingOptions(iterations=100, strategy="adc", antialiased=True, opacity_weight=0.01),
     ],
-    ids=["absgrad", "exposure and poses", "depth"],
+    ids=["absgrad", "exposure and poses", "depth", "antialiased"],
 )
 def test_steps_are_those_of_the_cpu(options):
     start = gaussians()
@@ -81,8 +90,9 @@ def test_steps_are_those_of_the_cpu(options):
         np.testing.assert_allclose(gpu.exposure.matrices, cpu.exposure.matrices, atol=1e-5)
 
 
-def test_pictures_and_scores_are_those_of_the_cpu():
-    cpu, gpu = engines(TrainingOptions(iterations=100, strategy="multiview"))
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_pictures_and_scores_are_those_of_the_cpu(antialiased):
+    cpu, gpu = engines(TrainingOptions(iterations=100, strategy="multiview", antialiased=antialiased))
     black = np.zeros(3, np.float32)
     np.testing.assert_allclose(
         gpu.render(CAMERA, POSE, black, 1.0), cpu.render(CAMERA, POSE, black, 1.0), atol=2 / 255
@@ -153,7 +163,7 @@ def test_a_state_that_is_read_goes_on_as_the_one_that_was_written(tmp_path):
     save_state(tmp_path / "state.npz", gpu, "key", {"step": 1})
     found = find_state(tmp_path / "state.npz", "key")
     assert found is not None
-    again = CudaEngine(gpu.gaussians, options, 2.0, 3, EmulatedLauncher(KERNELS))
+    again = CudaEngine(gpu.gaussians, options, 2.0, 3, launch=EmulatedLauncher(KERNELS))
     restore(again, found)
     for engine in (gpu, again):
         engine.step(photo(1), 1, 0.2)
@@ -163,13 +173,61 @@ def test_a_state_that_is_read_goes_on_as_the_one_that_was_written(tmp_path):
     )
 
 
+@pytest.fixture
+def emulated(monkeypatch):
+    """Everything that asks for the GPU gets the emulator."""
+    launch = EmulatedLauncher(KERNELS)
+    monkeypatch.setattr(cuda_rasterizer, "launcher", lambda: launch)
+    monkeypatch.setattr(rendering, "why_not", lambda: None)
+    monkeypatch.setattr(trainer, "free_gpu_bytes", lambda: 8 << 30)
+    return launch
+
+
+def test_render_takes_arrays_to_the_gpu_and_back(emulated):
+    g, options = gaussians(), RenderOptions(backend="cuda", depth=True, normals=True)
+    found = rendering.render(g, CAMERA, POSE, options)
+    expected = rendering.render(g, CAMERA, POSE, replace(options, backend="cpu"))
+    assert emulated.launched >= {"project/project", "blend/blend_7"}
+    for name in ("color", "alpha"):
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        assert isinstance(ours, np.ndarray) and np.abs(ours - theirs).max() < 2 / 255
+    assert found.normals.shape == (32, 40, 3) and found.depth.shape == found.median_depth.shape == (32, 40)
+
+
+def test_a_training_on_the_gpu_ends_as_one_on_the_cpu(emulated, tmp_path):
+    (tmp_path / "images").mkdir()
+    views = {}
+    for k in range(4):
+        pose = SE3(np.eye(3), [0.2 * k - 0.3, 0.0, 3.0])
+        picture = rendering.render(gaussians(), CAMERA, pose, RenderOptions(backend="cpu")).color
+        image = Image.fromarray((255 * picture.clip(0, 1)).astype(np.uint8))
+        image.save(tmp_path / "images" / f"{k}.png")
+        views[k + 1] = View(f"{k}.png", 1, pose)
+    write_transforms(Reconstruction({1: CAMERA}, views), tmp_path / "transforms.json")
+    options = TrainingOptions(
+        iterations=24,
+        budget=150,
+        initial_points=120,
+        coarse=(),
+        densify=DensifyOptions(interval=8, start=0.1),
+    )
+    found = {}
+    for backend in ("cpu", "cuda"):
+        report = trainer.train(tmp_path, tmp_path / backend, replace(options, backend=backend))
+        found[backend] = report.held_out[0].psnr_db, len(report.gaussians)
+        assert isinstance(report.gaussians.means, np.ndarray)
+    assert emulated.launched >= {"gaussian_backward/gaussian_step", "loss/loss_gradient"}
+    assert found["cuda"][1] == found["cpu"][1] > 120
+    assert abs(found["cuda"][0] - found["cpu"][0]) < 0.5
+
+
 def test_cuda_that_cannot_run_is_refused_with_the_reason():
     from geo3d.splat.trainer import make_engine
 
     if torch.cuda.is_available():
         assert isinstance(make_engine(gaussians(), TrainingOptions(backend="cuda"), 1.0, 1), CudaEngine)
         return
-    with pytest.raises(RuntimeError, match="no usable GPU: "):
+    with pytest.raises(RuntimeError, match='backend "cuda" cannot run here: '):
         make_engine(gaussians(), TrainingOptions(backend="cuda"), 1.0, 1)
     with pytest.raises(ValueError, match="backend"):
         replace(TrainingOptions(), backend="gpu")

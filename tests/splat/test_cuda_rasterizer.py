@@ -228,6 +228,12 @@ def test_a_lens_that_the_kernels_do_not_know_is_refused():
         CudaRasterizer(EmulatedLauncher(KERNELS)).forward(scene(3), camera, POSE)
 
 
+def test_tensors_of_another_device_are_refused():
+    elsewhere = Gaussians(*(getattr(SCENES["one"], name).to("meta") for name in NAMES))
+    with pytest.raises(ValueError, match="expected tensors on cpu, got them on meta"):
+        CudaRasterizer(EmulatedLauncher(KERNELS)).forward(elsewhere, CAMERA, POSE)
+
+
 def test_autograd_goes_through_to_parameters_and_pose():
     g = SCENES["plain"]
     leaves = [getattr(g, name).clone().requires_grad_(True) for name in NAMES]

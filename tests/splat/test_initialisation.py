@@ -5,7 +5,7 @@ import pytest
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
-from geo3d.io.splat_file import SH_C0
+from geo3d.geometry import SH_C0
 from geo3d.splat.initialisation import (
     Silhouette,
     gaussians_at,

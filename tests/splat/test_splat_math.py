@@ -17,6 +17,7 @@ from geo3d.scene import Gaussians
 from geo3d.splat.cuda_frame import KERNELS, view_numbers
 from geo3d.splat.options import RenderOptions
 from geo3d.splat.reference import BLUR, project, spherical_harmonics
+from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.spherical_harmonics_kernels import sh_basis, sh_gradient
 
 GCC = shutil.which("gcc")
@@ -288,3 +289,30 @@ def test_what_has_no_finite_ellipse_is_refused(single):
     with np.errstate(over="ignore"):
         seen, _ = single.project(g, POSE.matrix4())
     assert seen.tolist() == [False] * 7 + [True]
+
+
+def test_the_filter_is_that_of_the_cpu_and_its_gradient_finite_differences(double):
+    rng = np.random.default_rng(0)
+    n = 30
+    log_scales, logits, d = rng.normal(size=(n, 3)) - 2, rng.normal(size=n), rng.normal(size=(n, 4))
+    variances = np.where(np.arange(n) < 5, 0.0, rng.uniform(0.001, 0.1, n))
+
+    def smoothed(log_scales, logits):
+        out, slopes = np.zeros((n, 4)), np.zeros((n, 4))
+        double.call("smooth", n, log_scales, logits, variances, d, out, slopes)
+        return out, slopes
+
+    out, slopes = smoothed(log_scales, logits)
+    g = scene(n)
+    cpu = Smoothing([], [])
+    cpu.variance = variances
+    expected = cpu.apply(Gaussians(g.means, g.quaternions, log_scales, logits, g.sh))
+    np.testing.assert_allclose(out[:, :3], expected.log_scales, atol=1e-12)
+    np.testing.assert_allclose(out[:, 3], expected.logit_opacities, atol=1e-6)
+    step = 1e-6
+    for k in range(4):
+        shift = np.zeros((n, 4))
+        shift[:, k] = step
+        above = smoothed(log_scales + shift[:, :3], logits + shift[:, 3])[0]
+        below = smoothed(log_scales - shift[:, :3], logits - shift[:, 3])[0]
+        np.testing.assert_allclose(slopes[:, k], ((above - below) * d).sum(1) / (2 * step), atol=1e-7)

@@ -7,8 +7,8 @@
 /* Gradients of one Gaussian that is seen; d_color: by its colour before it was held above 0, Y: the basis. */
 __device__ __forceinline__ void gaussian_gradient(const gs_view *view, int g, const float *means,
                                                   const float *quaternions, const float *log_scales,
-                                                  const float *logits, const float *sh, int sh_count, int degree,
-                                                  int antialiased, int channels, const float *gradients,
+                                                  const float *logits, const float *sh, const float *filter,
+                                                  int sh_count, int degree, int antialiased, int channels, const float *gradients,
                                                   gs_gaussian_gradient *d, float *d_color, float *Y) {
   const float *row = gradients + (size_t)g * (GRADIENT_HEAD + channels), *d_feature = row + GRADIENT_HEAD;
   gs_projected_gradient in_image;
@@ -21,8 +21,11 @@ __device__ __forceinline__ void gaussian_gradient(const gs_view *view, int g, co
   in_image.opacity = row[D_OPACITY];
   in_image.z = channels > 3 ? d_feature[3] : 0.0f;
   const float *mean = means + 3 * (size_t)g;
-  gs_project_backward(view, mean, quaternions + 4 * (size_t)g, log_scales + 3 * (size_t)g, logits[g], antialiased,
-                      &in_image, d);
+  const float variance = filter ? filter[g] : 0.0f;
+  float wide[3], logit;
+  gs_smooth(log_scales + 3 * (size_t)g, logits[g], variance, wide, &logit);
+  gs_project_backward(view, mean, quaternions + 4 * (size_t)g, wide, logit, antialiased, &in_image, d);
+  gs_smooth_backward(log_scales + 3 * (size_t)g, logits[g], variance, wide, d);
 
   float ray[3], direction[3], by_basis[16], d_direction[3], color[3] = {0.5f, 0.5f, 0.5f};
   gs_view_ray(view, mean, ray);
@@ -74,15 +77,15 @@ __device__ __forceinline__ void clear(gs_gaussian_gradient *d) {
 /* All gradients, zero where a Gaussian is not seen; pose (blocks, 12) may be null. */
 extern "C" __global__ void __launch_bounds__(THREADS)
 gaussian_backward(const gs_view *view, int count, const float *means, const float *quaternions,
-                  const float *log_scales, const float *logits, const float *sh, int sh_count, int degree,
-                  int antialiased, int channels, const int *tile_counts, const float *gradients, float *d_means,
+                  const float *log_scales, const float *logits, const float *sh, const float *filter, int sh_count,
+                  int degree, int antialiased, int channels, const int *tile_counts, const float *gradients, float *d_means,
                   float *d_quaternions, float *d_log_scales, float *d_logits, float *d_sh, float *pose) {
   const int g = blockIdx.x * THREADS + threadIdx.x;
   gs_gaussian_gradient d;
   float d_color[3] = {0.0f, 0.0f, 0.0f}, Y[16];
   const bool seen = g < count && tile_counts[g] > 0;
   if (seen)
-    gaussian_gradient(view, g, means, quaternions, log_scales, logits, sh, sh_count, degree, antialiased, channels,
+    gaussian_gradient(view, g, means, quaternions, log_scales, logits, sh, filter, sh_count, degree, antialiased, channels,
                       gradients, &d, d_color, Y);
   else
     clear(&d);
@@ -123,7 +126,7 @@ struct Adam {
    gradients of the regularisers by each opacity and each scale. pose as above. */
 extern "C" __global__ void __launch_bounds__(THREADS)
 gaussian_step(const gs_view *view, int count, float *means, float *quaternions, float *log_scales, float *logits,
-              float *sh, int sh_count, int degree, int antialiased, int channels, const int *tile_counts,
+              float *sh, const float *filter, int sh_count, int degree, int antialiased, int channels, const int *tile_counts,
               const float *gradients, int *steps, float *m, float *v, float beta_1, float beta_2, float epsilon,
               float rate_means, float rate_quaternions, float rate_log_scales, float rate_logits, float rate_sh_0,
               float rate_sh_rest, float opacity_weight, float scale_weight, float *pose) {
@@ -131,7 +134,7 @@ gaussian_step(const gs_view *view, int count, float *means, float *quaternions, 
   gs_gaussian_gradient d;
   if (g < count && tile_counts[g] > 0) {
     float d_color[3], Y[16];
-    gaussian_gradient(view, g, means, quaternions, log_scales, logits, sh, sh_count, degree, antialiased, channels,
+    gaussian_gradient(view, g, means, quaternions, log_scales, logits, sh, filter, sh_count, degree, antialiased, channels,
                       gradients, &d, d_color, Y);
     const int step = ++steps[g];
     const float root = sqrtf(-expm1f(step * logf(beta_2)));

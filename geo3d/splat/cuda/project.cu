@@ -1,11 +1,11 @@
 /* From the parameters of the Gaussians to what the image sees of them, a thread a Gaussian. */
 #include "layout.h"
 
-/* depth_keys (N): depth, or GS_FAR where the Gaussian reaches no pixel; tile_counts (N): tiles that it reaches; radii (N):
+/* filter (N): variances of the 3D filter, or null. depth_keys (N): depth, or GS_FAR where the Gaussian reaches no pixel; tile_counts (N): tiles that it reaches; radii (N):
    three standard deviations in the image, px, or 0. */
 extern "C" __global__ void __launch_bounds__(128)
 project(const gs_view *view, int count, const float *means, const float *quaternions, const float *log_scales,
-        const float *logits, const float *sh, int sh_count, int degree, int antialiased, int channels,
+        const float *logits, const float *sh, const float *filter, int sh_count, int degree, int antialiased, int channels,
         float *depth_keys, float4 *projected, float *features, int *tile_counts, float *radii) {
   const int g = blockIdx.x * blockDim.x + threadIdx.x;
   if (g >= count) return;
@@ -13,8 +13,9 @@ project(const gs_view *view, int count, const float *means, const float *quatern
   tile_counts[g] = 0;
   radii[g] = 0.0f;
   gs_projected p;
-  if (!gs_project(view, means + 3 * (size_t)g, quaternions + 4 * (size_t)g, log_scales + 3 * (size_t)g, logits[g],
-                  antialiased, &p))
+  float wide[3], logit;
+  gs_smooth(log_scales + 3 * (size_t)g, logits[g], filter ? filter[g] : 0.0f, wide, &logit);
+  if (!gs_project(view, means + 3 * (size_t)g, quaternions + 4 * (size_t)g, wide, logit, antialiased, &p))
     return;
   const float4 place = make_float4(p.mean[0], p.mean[1], p.opacity, p.t[2]);
   const float4 conic = make_float4(p.conic[0], p.conic[1], p.conic[2], gs_reach(p.opacity));

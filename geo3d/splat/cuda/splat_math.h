@@ -172,6 +172,34 @@ GS_FN void gs_normal(const gs_local *l, const gs_real *log_scale, gs_real *norma
 
 GS_FN gs_real gs_sigmoid(gs_real x) { return 1 / (1 + gs_exp(-x)); }
 
+/* Mip-Splatting's 3D filter, Sigma + variance I: log scales and logit as they are rendered. */
+GS_FN void gs_smooth(const gs_real *log_scale, gs_real logit, gs_real variance, gs_real *wide, gs_real *wide_logit) {
+  gs_real shrink = 0;
+  *wide_logit = logit;
+  for (int k = 0; k < 3; ++k) {
+    wide[k] = variance > 0 ? gs_log(gs_exp(2 * log_scale[k]) + variance) / 2 : log_scale[k];
+    shrink += log_scale[k] - wide[k];
+  }
+  if (!(variance > 0)) return;
+  const gs_real o = gs_fmin(gs_fmax(gs_sigmoid(logit) * gs_exp(shrink), (gs_real)1e-6), (gs_real)(1 - 1e-6));
+  *wide_logit = gs_log(o / (1 - o));
+}
+
+/* Turns gradients by what gs_smooth gave into those by what it took. */
+GS_FN void gs_smooth_backward(const gs_real *log_scale, gs_real logit, gs_real variance, const gs_real *wide,
+                              gs_gaussian_gradient *d) {
+  if (!(variance > 0)) return;
+  const gs_real o = gs_sigmoid(logit);
+  gs_real shrink = 0;
+  for (int k = 0; k < 3; ++k) shrink += log_scale[k] - wide[k];
+  const gs_real by_opacity = d->logit / gs_fmax(1 - o * gs_exp(shrink), (gs_real)1e-6);
+  for (int k = 0; k < 3; ++k) {
+    const gs_real own = gs_exp(2 * (log_scale[k] - wide[k])); /* share of the variance that is not the filter's */
+    d->log_scale[k] = d->log_scale[k] * own + by_opacity * (1 - own);
+  }
+  d->logit = by_opacity * (1 - o);
+}
+
 /* 0 where the Gaussian contributes nothing to any pixel because of its depth, numbers or opacity. */
 GS_FN int gs_project(const gs_view *view, const gs_real *mean, const gs_real *quaternion, const gs_real *log_scale,
                      gs_real logit, int antialiased, gs_projected *out) {

@@ -1,0 +1,194 @@
+"""What matching promises: planes, shifts, mirrors, and deviations that are true."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from geo3d.stereo import StereoOptions, disparity_errors, disparity_to_depth, match
+from geo3d.stereo.coarse_to_fine import match_any_size
+from geo3d.stereo.options import QUALITIES
+from geo3d.synthetic import StereoPairOptions, make_stereo_pair
+
+PLANE = StereoPairOptions(
+    width=200, height=120, surfaces=0, thin=0, min_disparity_px=8.0, max_disparity_px=24.0, slant=0.05, noise=0.5
+)  # fmt: skip
+SCENE = StereoPairOptions(
+    width=300, height=200, surfaces=6, thin=3, max_disparity_px=40.0, repetition=0.0, plain=0.0, samples=2
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_stereo_pair(SCENE, seed=5)
+
+
+def known(found, pair, margin=6):
+    """Pixels away from the border that are known and seen by both."""
+    inside = np.zeros(pair.disparity.shape, bool)
+    inside[margin:-margin, margin:-margin] = True
+    return inside & np.isfinite(found.disparity) & ~pair.occluded
+
+
+@settings(max_examples=8)
+@given(st.integers(0, 10_000))
+def test_a_plane_is_recovered_to_a_twentieth_of_a_pixel(seed):
+    pair = make_stereo_pair(PLANE, seed)
+    found = match(pair.left, pair.right, StereoOptions(max_disparity=39))
+    assume(not found.notes)  # of too little texture
+    error = (found.disparity - pair.disparity)[known(found, pair)]
+    assert len(error) > 0.6 * pair.disparity.size
+    assert abs(np.median(error)) < 0.05
+    # the plane through all of them, as whoever measures a wall would lay it
+    y, x = np.nonzero(known(found, pair))
+    design = np.column_stack([x, y, np.ones(len(x))])
+    fit, truth = (
+        np.linalg.lstsq(design, values[y, x].astype(np.float64), rcond=None)[0]
+        for values in (found.disparity, pair.disparity)
+    )
+    assert np.sqrt(np.mean((design @ (fit - truth)) ** 2)) < 0.05
+
+
+@settings(max_examples=4)
+@given(st.integers(1, 12), st.sampled_from(["fast", "balanced"]))
+def test_shifting_the_right_image_adds_the_shift(shift, quality):
+    pair = make_stereo_pair(replace(SCENE, height=100), seed=3)
+    options = StereoOptions(quality=quality, max_disparity=47)
+    before = match(pair.left, pair.right, options)
+    moved = np.roll(pair.right, -shift, axis=1)
+    moved[:, -shift:] = pair.right[:, -1:]
+    after = match(pair.left, moved, replace(options, min_disparity=shift, max_disparity=47 + shift))
+    both = np.isfinite(before.disparity) & np.isfinite(after.disparity)
+    both[:, :70], both[:, -70:] = False, False  # where other pixels have no partner than before
+    assert both.mean() > 0.4
+    difference = (after.disparity - before.disparity)[both] - shift
+    assert (np.abs(difference) < 0.05).mean() > 0.98
+
+
+def test_swapped_and_mirrored_gives_the_mirrored_answer(scene):
+    options = StereoOptions(max_disparity=47)
+    left = match(scene.left, scene.right, options)
+    other = match(scene.right[:, ::-1], scene.left[:, ::-1], options)
+    right = other.disparity[:, ::-1]
+    y, x = np.nonzero(np.isfinite(left.disparity))
+    d = left.disparity[y, x]
+    at = np.round(x - d).astype(int)
+    inside = at >= 0
+    there = right[y[inside], at[inside]]
+    agree = np.abs(there - d[inside]) < 1.0
+    assert np.isfinite(there).mean() > 0.9
+    assert agree[np.isfinite(there)].mean() > 0.98
+
+
+def test_mirrored_top_to_bottom_is_the_same_upside_down(scene):
+    options = StereoOptions(max_disparity=47)
+    one = match(scene.left, scene.right, options).filled
+    two = match(scene.left[::-1], scene.right[::-1], options).filled[::-1]
+    assert (np.abs(one - two) < 0.5).mean() > 0.97
+
+
+def test_the_same_twice_is_the_same(scene):
+    one, two = (match(scene.left, scene.right, StereoOptions(max_disparity=47)) for _ in range(2))
+    np.testing.assert_array_equal(one.filled, two.filled)
+    np.testing.assert_array_equal(one.disparity, two.disparity)
+
+
+@pytest.mark.parametrize("quality", ["fast", "balanced", "accurate"])
+def test_the_deviation_covers_the_true_error(quality):
+    focal, baseline = 700.0, 0.12
+    inside, right = [], []
+    for seed in (41, 42, 43):
+        pair = make_stereo_pair(SCENE, seed)
+        found = match(pair.left, pair.right, StereoOptions(quality=quality, max_disparity=47))
+        depth = disparity_to_depth(found.disparity, focal, baseline, sigma_px=found.sigma_px)
+        truth = disparity_to_depth(pair.disparity, focal, baseline)
+        here = known(found, pair)
+        surface = here & (np.abs(found.disparity - pair.disparity) < 1.0)
+        inside.append(np.abs(depth.depth - truth.depth)[surface] / depth.sigma[surface])
+        right.append(np.stack([found.confidence[here], surface[here]]))
+    ratio = np.concatenate(inside)
+    assert 0.68 <= (ratio < 1.0).mean() <= 0.97
+    assert (ratio < 2.0).mean() >= 0.95
+    confidence, correct = np.concatenate(right, axis=1)
+    assert abs(confidence.mean() - correct.mean()) < 0.03
+
+
+@pytest.mark.parametrize("quality", ["fast", "balanced", "accurate"])
+def test_a_scene_is_found(scene, quality):
+    found = match(scene.left, scene.right, StereoOptions(quality=quality, max_disparity=47))
+    errors = disparity_errors(found.disparity, scene.disparity, ~scene.occluded)
+    assert errors.bad_2 < 0.03
+    assert errors.density > 0.85
+    assert np.isfinite(found.filled).all()
+    assert disparity_errors(found.filled, scene.disparity).bad_2 < 0.12
+
+
+def test_coarse_to_fine_is_as_good(scene):
+    settings = QUALITIES["balanced"]
+    whole = match_any_size(scene.left, scene.right, 0, 47, settings)
+    tiles = match_any_size(scene.left, scene.right, 0, 47, settings, most_bytes=600_000)
+    one, two = (disparity_errors(m.checked, scene.disparity, ~scene.occluded) for m in (whole, tiles))
+    assert two.bad_2 < one.bad_2 + 0.01
+    assert two.density > one.density - 0.02
+    both = np.isfinite(whole.checked) & np.isfinite(tiles.checked)
+    assert (np.abs(whole.checked - tiles.checked)[both] < 0.5).mean() > 0.98
+
+
+def test_exposure_changes_little(scene):
+    darker = np.clip(0.75 * scene.right + 5.0, 0, 255).astype(np.uint8)
+    found = match(scene.left, darker, StereoOptions(max_disparity=47))
+    assert disparity_errors(found.disparity, scene.disparity, ~scene.occluded).bad_2 < 0.03
+
+
+def test_opencv_is_there_to_compare_with(scene):
+    found = match(scene.left, scene.right, StereoOptions(method="opencv", max_disparity=47))
+    assert disparity_errors(found.disparity, scene.disparity, ~scene.occluded).bad_2 < 0.2
+
+
+def test_a_range_that_cuts_the_scene_off_is_said(scene):
+    found = match(scene.left, scene.right, StereoOptions(max_disparity=15))
+    assert found.at_end > 0.02
+    assert any("--max-disparity 31" in note for note in found.notes)
+    found = match(scene.left, scene.right, StereoOptions(max_disparity=47))
+    assert not found.notes
+
+
+def test_grey_types_and_colour_say_the_same(scene):
+    options = StereoOptions(max_disparity=47)
+    bytes_ = match(scene.left, scene.right, options).filled
+    floats = match(scene.left / np.float32(255), scene.right / np.float32(255), options).filled
+    np.testing.assert_array_equal(bytes_, floats)
+    sixteen = match(scene.left.astype(np.uint16) * 257, scene.right.astype(np.uint16) * 257, options).filled
+    np.testing.assert_array_equal(bytes_, sixteen)
+    mixed = match(scene.left, scene.right[..., 1], options)
+    assert "grey" in mixed.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "words"),
+    [
+        (np.zeros((40, 60, 3), np.uint8), np.zeros((40, 50, 3), np.uint8), "one size"),
+        (np.zeros((40, 60, 4), np.uint8), np.zeros((40, 60, 4), np.uint8), "alpha"),
+        (np.full((40, 60), np.nan), np.zeros((40, 60)), "NaN"),
+        (np.full((40, 60), 300.0), np.zeros((40, 60)), "0, 1"),
+        (np.full((40, 60), 128, np.uint8), np.full((40, 60), 128, np.uint8), "no texture"),
+        (np.full((40, 60), 255, np.uint8), np.full((40, 60), 255, np.uint8), "black or white"),
+        (np.zeros((8, 60), np.uint8), np.zeros((8, 60), np.uint8), "at least 16"),
+        (np.zeros((40, 60), np.int32), np.zeros((40, 60), np.int32), "uint8"),
+        (np.zeros(5, np.uint8), np.zeros(5, np.uint8), "shape"),
+    ],
+)
+def test_what_cannot_be_matched_is_refused(left, right, words):
+    with pytest.raises(ValueError, match=words):
+        match(left, right)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"method": "x"}, {"quality": "best"}, {"max_disparity": 2}, {"min_disparity": 90, "max_disparity": 80}],
+)
+def test_options_are_checked(wrong):
+    with pytest.raises(ValueError, match="expected"):
+        StereoOptions(**wrong)
