@@ -15,9 +15,8 @@ With `faces` the channels z and normal are colours like the others.
 import numpy as np
 
 from geo3d.splat.blend_kernels import (
-    AHEAD,
+    BATCH,
     CHANNELS,
-    CHECK,
     END,
     HALF,
     LEAST,
@@ -26,7 +25,7 @@ from geo3d.splat.blend_kernels import (
     SIZE,
     STRIP,
     live_pairs,
-    pairs_reached,
+    plan_batch,
     start_tile,
     unsigned,
 )
@@ -38,7 +37,6 @@ from geo3d.splat.lanes import (
     minimum,
     minus_absolute,
     next_item,
-    prefetch,
     select,
     spread,
     store,
@@ -54,7 +52,6 @@ from geo3d.splat.projection_kernels import (
     QXX,
     QXY,
     QYY,
-    RECORD,
     RED,
     SUM_BLUE,
     SUMS,
@@ -130,42 +127,48 @@ def _strip_backward(buffer, base, begin, end, record, faces, i, dx, rows, absolu
     return sum_g, sum_gy, sum_gyy, sum_red, sum_green, sum_blue, sum_u, sum_v, sum_z, sum_nx, sum_ny, sum_nz
 
 
-@njit(**_OPTIONS)
-def _tile_backward(buffer, grid, ids, first, end, records, faces, tile_x, tile_y, absolute_too, sums):
-    """The sums of each Gaussian of a tile into its row of `sums`, flat, in the order of projection_kernels."""
-    flat = records.reshape(-1)
-    columns, rows = load(grid, 0), load(grid, 16)
-    begin0, end0, begin1, end1 = 0, PAIRS, 0, PAIRS
-    for k in range(first, end):
-        prefetch(flat, RECORD * np.int64(ids[min(k + AHEAD, end - 1)]))
-        i = ids[k]
-        record = records[i]
-        x, y = tile_x - record[U], rows + (tile_y - record[V])
-        dx, right = columns + x, columns + (x + f4(STRIP))
-        low, high = pairs_reached(record, tile_x, tile_y)
-        low, high = max(low, begin0), min(high, end0)
-        a = _strip_backward(buffer, 0, low, high, record, faces, i, dx, y, absolute_too)
-        low, high = pairs_reached(record, tile_x + f4(STRIP), tile_y)
-        low, high = max(low, begin1), min(high, end1)
-        b = _strip_backward(buffer, HALF, low, high, record, faces, i, right, y, absolute_too)
-        gx, gx1 = a[0] * dx, b[0] * right
-        at = k * SUMS
-        row = totals(
-            a[0] + b[0], gx + gx1, a[1] + b[1], gx * dx + gx1 * right, a[1] * dx + b[1] * right, a[2] + b[2],
-            a[3] + b[3], a[4] + b[4],
+@njit(**_INLINE)
+def _write_sums(sums, at, a, b, dx, right, plain):
+    """The sums over the left strip `a` and the right one `b` into the row at `at`; `plain`: nothing but colour."""
+    gx, gx1 = a[0] * dx, b[0] * right
+    row = totals(
+        a[0] + b[0], gx + gx1, a[1] + b[1], gx * dx + gx1 * right, a[1] * dx + b[1] * right, a[2] + b[2], a[3] + b[3],
+        a[4] + b[4],
+    )  # fmt: skip
+    if plain:
+        store(sums, at, row)
+        sums[at + SUM_BLUE] = total(a[5] + b[5])
+    else:
+        rest = totals(
+            a[5] + b[5], a[6] + b[6], a[7] + b[7], a[8] + b[8], a[9] + b[9], a[10] + b[10], a[11] + b[11],
+            spread(f4(0)),
         )  # fmt: skip
-        if faces is None and absolute_too is None:
-            store(sums, at, row)
-            sums[at + SUM_BLUE] = total(a[5] + b[5])
-        else:
-            rest = totals(
-                a[5] + b[5], a[6] + b[6], a[7] + b[7], a[8] + b[8], a[9] + b[9], a[10] + b[10], a[11] + b[11],
-                spread(f4(0)),
-            )  # fmt: skip
-            store(sums, at, join(row, rest))
-        if (k - first) % CHECK == CHECK - 1:
-            begin0, end0 = live_pairs(buffer, 0, begin0, end0)
-            begin1, end1 = live_pairs(buffer, HALF, begin1, end1)
+        store(sums, at, join(row, rest))
+
+
+@njit(**_OPTIONS)
+def _tile_backward(buffer, plan, grid, ids, first, last, records, faces, tile_x, tile_y, absolute_too, sums):
+    """The sums of each Gaussian of a tile into its row of `sums`, flat, in the order of projection_kernels."""
+    columns, rows = load(grid, 0), load(grid, 16)
+    plain = faces is None and absolute_too is None
+    begin0, end0, begin1, end1 = 0, PAIRS, 0, PAIRS
+    batch = first
+    while batch < last:
+        end = min(batch + BATCH, last)
+        plan_batch(plan, ids, records, batch, end, last, tile_x, tile_y, begin0, end0, begin1, end1)
+        for k in range(batch, end):
+            i, at = ids[k], 4 * (k - batch)
+            record = records[i]
+            x, y = tile_x - record[U], rows + (tile_y - record[V])
+            dx, right = columns + x, columns + (x + f4(STRIP))
+            a = _strip_backward(buffer, 0, plan[at], plan[at + 1], record, faces, i, dx, y, absolute_too)
+            b = _strip_backward(
+                buffer, HALF, plan[at + 2], plan[at + 3], record, faces, i, right, y, absolute_too
+            )
+            _write_sums(sums, k * SUMS, a, b, dx, right, plain)
+        begin0, end0 = live_pairs(buffer, 0, begin0, end0)
+        begin1, end1 = live_pairs(buffer, HALF, begin1, end1)
+        batch = end
 
 
 @njit(**_INLINE)
@@ -192,14 +195,14 @@ def _read_row(buffer, base, count, pixel, color, transmittance, d_color, d_alpha
 
 @njit(**_OPTIONS)
 def blend_backward(
-    counter, grid, buffer, starts, ids, records, faces, columns, width, stops, color, transmittance, geometry, d_color,
-    d_alpha, d_geometry, absolute_too, sums,
+    counter, grid, buffer, plan, starts, ids, records, faces, columns, width, stops, color, transmittance, geometry,
+    d_color, d_alpha, d_geometry, absolute_too, sums,
 ):  # fmt: skip
     """Gradient by every instance into the rows of `sums` (M * SUMS,), those behind `stops` zero.
 
     `d_color` (H * W * 3,), `d_alpha` (H * W, or none for zero) and `d_geometry` (H * W * 4,) are by the images that
     `blend` wrote, the last one None without `faces`. `absolute_too` is None where the absolute sums are not wanted.
-    `buffer` (blend_kernels.CHANNELS * SIZE,) is this thread's own.
+    `buffer` (blend_kernels.CHANNELS * SIZE,) and `plan` (4 * BATCH,) int64 are this thread's own.
     """
     height = transmittance.shape[0] // width
     channels = 5 if faces is None else CHANNELS
@@ -226,17 +229,8 @@ def blend_backward(
                     d_geometry,
                 )
         _tile_backward(
-            buffer,
-            grid,
-            ids,
-            starts[tile],
-            stops[tile],
-            records,
-            faces,
-            f4(tile_x),
-            f4(tile_y),
-            absolute_too,
+            buffer, plan, grid, ids, starts[tile], stops[tile], records, faces, f4(tile_x), f4(tile_y), absolute_too,
             sums,
-        )
+        )  # fmt: skip
         sums[stops[tile] * SUMS : starts[tile + 1] * SUMS] = f4(0)
         tile = next_item(counter)

@@ -53,8 +53,7 @@ STRIP = 8  # columns
 PAIRS = 8  # vectors of a strip, two rows each
 HALF = TILE * STRIP  # pixels of a strip
 SIZE = TILE * TILE  # pixels of a tile
-AHEAD = 6  # Gaussians that a record is asked for ahead of its use: it comes from far off in memory
-CHECK = 16  # Gaussians after which a strip looks which of its rows still live
+BATCH = 16  # Gaussians that are planned together; after each batch a strip looks which of its rows still live
 MOST = f4(0.999)
 LEAST = -LOG2_255
 END = f4(1e-4)
@@ -71,7 +70,7 @@ _INLINE = {**_OPTIONS, "forceinline": True}
 
 
 @njit(**_INLINE)
-def pairs_reached(record, strip_x, tile_y):
+def _pairs_reached(record, strip_x, tile_y):
     """First and last + 1 vector of a strip that the Gaussian reaches."""
     left = strip_x + f4(0.5) - record[U]
     low, high = rows_reached(record, left, left + f4(STRIP - 1))
@@ -79,6 +78,23 @@ def pairs_reached(record, strip_x, tile_y):
     low = math.ceil(min(max(shift + low, f4(0)), f4(TILE)))
     high = math.floor(min(max(shift + high, f4(-1)), f4(TILE - 1)))
     return int(low) >> 1, (int(high) + 2) >> 1
+
+
+@njit(**_OPTIONS)
+def plan_batch(plan, ids, records, first, end, last, tile_x, tile_y, begin0, end0, begin1, end1):
+    """What the Gaussians ids[first:end] reach of both strips' living vectors: four numbers each into `plan`.
+
+    All of a batch before the first is blended: inside of the blending the processor would wait for these roots whenever
+    it had guessed a loop's length wrong. The records of the next batch, up to ids[last], are asked for.
+    """
+    flat = records.reshape(-1)
+    for k in range(first, end):
+        prefetch(flat, RECORD * np.int64(ids[min(k + BATCH, last - 1)]))
+        record, at = records[ids[k]], 4 * (k - first)
+        low, high = _pairs_reached(record, tile_x, tile_y)
+        plan[at], plan[at + 1] = max(low, begin0), min(high, end0)
+        low, high = _pairs_reached(record, tile_x + f4(STRIP), tile_y)
+        plan[at + 2], plan[at + 3] = max(low, begin1), min(high, end1)
 
 
 @njit(**_INLINE)
@@ -137,31 +153,25 @@ def _blend_strip(buffer, base, begin, end, record, faces, i, dx, rows):
 
 
 @njit(**_OPTIONS)
-def _blend_tile(buffer, grid, ids, first, end, records, faces, tile_x, tile_y):
+def _blend_tile(buffer, plan, grid, ids, first, last, records, faces, tile_x, tile_y):
     """All Gaussians of a tile until its pixels have ended; where it stopped."""
-    flat = records.reshape(-1)
     columns, rows = load(grid, 0), load(grid, 16)
     begin0, end0, begin1, end1 = 0, PAIRS, 0, PAIRS
-    k = first
-    while k < end:
-        prefetch(flat, RECORD * np.int64(ids[min(k + AHEAD, end - 1)]))
-        i = ids[k]
-        record = records[i]
-        x, y = tile_x - record[U], rows + (tile_y - record[V])
-        if begin0 < end0:
-            low, high = pairs_reached(record, tile_x, tile_y)
-            _blend_strip(buffer, 0, max(low, begin0), min(high, end0), record, faces, i, columns + x, y)
-        if begin1 < end1:
-            low, high = pairs_reached(record, tile_x + f4(STRIP), tile_y)
-            low, high = max(low, begin1), min(high, end1)
-            _blend_strip(buffer, HALF, low, high, record, faces, i, columns + (x + f4(STRIP)), y)
-        k += 1
-        if (k - first) % CHECK == 0:
-            begin0, end0 = live_pairs(buffer, 0, begin0, end0)
-            begin1, end1 = live_pairs(buffer, HALF, begin1, end1)
-            if begin0 >= end0 and begin1 >= end1:
-                break
-    return k
+    batch = first
+    while batch < last and (begin0 < end0 or begin1 < end1):
+        end = min(batch + BATCH, last)
+        plan_batch(plan, ids, records, batch, end, last, tile_x, tile_y, begin0, end0, begin1, end1)
+        for k in range(batch, end):
+            i, at = ids[k], 4 * (k - batch)
+            record = records[i]
+            x, y = tile_x - record[U], rows + (tile_y - record[V])
+            _blend_strip(buffer, 0, plan[at], plan[at + 1], record, faces, i, columns + x, y)
+            x += f4(STRIP)
+            _blend_strip(buffer, HALF, plan[at + 2], plan[at + 3], record, faces, i, columns + x, y)
+        begin0, end0 = live_pairs(buffer, 0, begin0, end0)
+        begin1, end1 = live_pairs(buffer, HALF, begin1, end1)
+        batch = end
+    return batch
 
 
 @njit(**_INLINE)
@@ -184,13 +194,13 @@ def _write_row(buffer, base, count, pixel, background, color, transmittance, geo
 
 @njit(**_OPTIONS)
 def blend(
-    counter, grid, buffer, starts, ids, records, faces, columns, width, background, color, transmittance, stops,
+    counter, grid, buffer, plan, starts, ids, records, faces, columns, width, background, color, transmittance, stops,
     geometry, median,
 ):  # fmt: skip
     """Images of all tiles: `color` (H * W * 3,), `transmittance` (H * W,) and, for the gradient, `stops` (tiles,).
 
     With `faces` (N, 3) also `geometry` (H * W * 4,), the sums of w z and w n, and `median` (H * W,); else these are
-    None. `buffer` (CHANNELS * SIZE,) is this thread's own.
+    None. `buffer` (CHANNELS * SIZE,) and `plan` (4 * BATCH,) int64 are this thread's own.
     """
     height = transmittance.shape[0] // width
     channels = 4 if faces is None else CHANNELS
@@ -200,7 +210,7 @@ def blend(
         tile_x, tile_y = (tile - row * columns) * TILE, row * TILE
         start_tile(buffer, channels, tile_x, tile_y, width, height)
         stops[tile] = _blend_tile(
-            buffer, grid, ids, starts[tile], starts[tile + 1], records, faces, f4(tile_x), f4(tile_y)
+            buffer, plan, grid, ids, starts[tile], starts[tile + 1], records, faces, f4(tile_x), f4(tile_y)
         )
         for y in range(tile_y, min(tile_y + TILE, height)):
             for strip in range(2):

@@ -72,7 +72,10 @@ class CpuRasterizer:
         self._crew = Crew(threads) if threads else everyone()
         self._kept: dict[str, np.ndarray] = {}
         self._scratch = [np.zeros((3, 16), np.float32) for _ in range(self._crew.threads)]
-        self._tiles = [aligned(blending.CHANNELS * blending.SIZE) for _ in range(self._crew.threads)]
+        self._tiles = [
+            (aligned(blending.CHANNELS * blending.SIZE), aligned(4 * blending.BATCH, np.int64))
+            for _ in range(self._crew.threads)
+        ]
         self._frame: _Frame | None = None
 
     def forward(
@@ -144,7 +147,7 @@ class CpuRasterizer:
         median = None if faces is None else self._buffer("median", frame.shape, np.float32)
         self._crew.run(
             lambda counter, i: blending.blend(
-                counter, blending.GRID, self._tiles[i], frame.starts, frame.ids, records, faces, frame.columns,
+                counter, blending.GRID, *self._tiles[i], frame.starts, frame.ids, records, faces, frame.columns,
                 frame.shape[1], background, color.reshape(-1), transmittance.reshape(-1), stops, _flat(frame.geometry),
                 _flat(median),
             )
@@ -215,7 +218,7 @@ class CpuRasterizer:
         absolute = alpha_slope if self.absolute_gradients else None  # any array stands for yes
         self._crew.run(
             lambda counter, i: blending_back.blend_backward(
-                counter, blending.GRID, self._tiles[i], frame.starts, frame.ids, kept["records"], faces,
+                counter, blending.GRID, *self._tiles[i], frame.starts, frame.ids, kept["records"], faces,
                 frame.columns, frame.shape[1], kept["stops"], kept["color"].reshape(-1),
                 kept["transmittance"].reshape(-1), _flat(frame.geometry), slopes["d_color"].reshape(-1),
                 alpha_slope.reshape(-1), _flat(d_geometry), absolute, sums.reshape(-1),
