@@ -81,9 +81,10 @@ class CudaAdam:
         pose = torch.empty(blocks_of(n, 128), 12, dtype=torch.float32, device=launch.device)
         launch(
             "gaussian_backward/gaussian_step", blocks_of(n, 128), 128, frame.view, n, *parameters,
-            frame.variances, gaussians.sh.shape[1], frame.degree, frame.antialiased, frame.channels, frame.tile_counts, gradients,
-            self.steps, self.m, self.v, *self.betas, self.epsilon, rates.means, rates.quaternions, rates.log_scales,
-            rates.logit_opacities, rates.sh_0, rates.sh_rest, opacity_weight, scale_weight, pose,
+            frame.variances, gaussians.sh.shape[1], frame.degree, frame.antialiased, frame.channels,
+            frame.tile_counts, gradients, self.steps, self.m, self.v, *self.betas, self.epsilon, rates.means,
+            rates.quaternions, rates.log_scales, rates.logit_opacities, rates.sh_0, rates.sh_rest, opacity_weight,
+            scale_weight, pose,
         )  # fmt: skip
         return pose.double().sum(0).reshape(3, 4)
 

@@ -349,7 +349,7 @@ def parameter_gradients(launch: Any, frame: Frame, gradients: Any) -> tuple[tupl
     pose = torch.empty(blocks_of(n, 128), 12, dtype=torch.float32, device=launch.device)
     launch(
         "gaussian_backward/gaussian_backward", blocks_of(n, 128), 128, frame.view, n, *frame.parameters,
-        frame.variances, frame.parameters[4].shape[1], frame.degree, frame.antialiased, frame.channels, frame.tile_counts, gradients,
-        *outputs, pose,
+        frame.variances, frame.parameters[4].shape[1], frame.degree, frame.antialiased, frame.channels,
+        frame.tile_counts, gradients, *outputs, pose,
     )  # fmt: skip
     return outputs, pose.double().sum(0).reshape(3, 4)

@@ -153,7 +153,7 @@ class TrainingOptions:
     minutes: float | None = None
     iterations: int | None = None
     target_psnr: float | None = None
-    budget: int = 150_000
+    budget: int = 100_000
     strategy: Strategy = "multiview"
     downscale: float | None = None
     hold_out_every: int = 8

@@ -79,8 +79,11 @@ def test_steps_are_those_of_the_cpu():
         assert torch.equal(d_pose, gradients.pose)
         on_cpu.step(theirs, numpy_gradients(gradients), RATES)
         assert np.array_equal(on_gpu.steps.numpy(), on_cpu.steps)
-        np.testing.assert_allclose(on_gpu.m.numpy(), on_cpu.m, rtol=1e-4, atol=1e-7 * np.abs(on_cpu.m).max())
-        np.testing.assert_allclose(on_gpu.v.numpy(), on_cpu.v, rtol=1e-4, atol=1e-7 * np.abs(on_cpu.v).max())
+        for moments, held in ((on_gpu.m, on_cpu.m), (on_gpu.v, on_cpu.v)):
+            expected = np.delete(held, np.s_[11:16], axis=1)  # the CPU's rows have a gap there
+            np.testing.assert_allclose(
+                moments.numpy(), expected, rtol=1e-4, atol=1e-7 * np.abs(expected).max()
+            )
         for name in NAMES:
             moved = np.abs(getattr(theirs, name) - getattr(g, name).numpy()).max()
             assert moved > 0
