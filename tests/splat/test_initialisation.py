@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3
-from geo3d.geometry import SH_C0
+from geo3d.geometry import SE3, SH_C0
 from geo3d.splat.initialisation import (
     Silhouette,
     gaussians_at,
