@@ -109,7 +109,8 @@ def test_heavy_modules_are_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], *([name] for name in ("reconstruct", "board", "inspect", "demo", "doctor"))]
+    "command",
+    [[], *([name] for name in ("reconstruct", "train", "board", "inspect", "view", "demo", "doctor"))],
 )
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     run = f"from geo3d.cli.app import run\nassert run({[*command, '--help']!r}) == 0"

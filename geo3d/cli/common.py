@@ -84,7 +84,12 @@ def existing_file(path: Path, flag: str, what: str) -> Path:
     return existing_path(path, f"the file of {flag}")
 
 
-_RESPELT = {"from_stage": "--from", "until_stage": "--until", "marker_size_m": "--marker-size"}
+_RESPELT = {
+    "from_stage": "--from",
+    "until_stage": "--until",
+    "marker_size_m": "--marker-size",
+    "hold_out_every": "--hold-out",
+}
 
 
 def flag_names(options: type) -> dict[str, str]:
@@ -154,6 +159,13 @@ def _size(word: str) -> tuple[int, int]:
         raise ValueError(f"expected width and height in pixels as 1920x1080, got {word!r}") from None
 
 
+def _count(word: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([km]?)", word.replace(",", "").lower())
+    if found is None:
+        raise ValueError(f"expected a number as 300000, 300k or 1.5M, got {word!r}")
+    return round(float(found[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[found[2]])
+
+
 _PAIR: PrimitiveConstructorSpec[Any] = PrimitiveConstructorSpec(
     nargs=2,
     metavar="FILE FILE",
@@ -162,6 +174,7 @@ _PAIR: PrimitiveConstructorSpec[Any] = PrimitiveConstructorSpec(
     str_from_instance=lambda value: [str(part) for part in value or (None, None)],
 )
 Whole = Annotated[int, _spec(_whole, "N")]
+Count = Annotated[int, _spec(_count, "N")]  # with its unit: 300k
 OptionalWhole = Annotated[int | None, _spec(_whole, "N")]
 OptionalNumber = Annotated[float | None, _spec(_number, "X")]
 OptionalPath = Annotated[Path | None, _spec(Path, "FILE")]

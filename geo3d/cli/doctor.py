@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes.util
 import importlib
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 
 import geo3d
 from geo3d.cli.common import Common, Session
+from geo3d.gpu import why_not
 from geo3d.util.jit import kernel_cache
 from geo3d.util.require import require
 from geo3d.util.threads import cpu_count
@@ -59,6 +59,7 @@ _OPTIONAL = {
     "pillow_heif": ("pillow-heif", "media", "HEIC photos"),
     "rasterio": ("rasterio", "geo", "GeoTIFF"),
     "laspy": ("laspy", "geo", "LAS and LAZ"),
+    "zstandard": ("zstandard", "splat", "SPZ files of splats"),
     "trimesh": ("trimesh", "mesh", "meshes"),
     "open3d": ("open3d", "mesh", "meshes"),
     "ray": ("ray", "cluster", "several machines"),
@@ -121,18 +122,14 @@ def _threading() -> list[Check]:
 
 
 def _gpu() -> list[Check]:
-    driver = ctypes.util.find_library("cuda")
-    if driver is None:
+    if ctypes.util.find_library("cuda") is None:  # torch, which takes seconds to load, has nothing to add
         return [Check("gpu", "NVIDIA", "missing", "no driver found; everything runs on the CPU")]
-    if importlib.util.find_spec("torch") is None:
-        return [Check("gpu", "NVIDIA", "missing", "driver found; pip install 'geo3d[torch]' to use it")]
+    reason = why_not()
+    if reason is not None:
+        return [Check("gpu", "NVIDIA", "missing", f"not used: {reason}")]
     torch = importlib.import_module("torch")
-    if not torch.cuda.is_available():
-        return [
-            Check("gpu", "NVIDIA", "missing", f"driver found, torch {torch.__version__} does not see a GPU")
-        ]
     return [
-        Check("gpu", f"GPU {i}", "ok", torch.cuda.get_device_name(i))
+        Check("gpu", f"GPU {i}", "ok", f"{torch.cuda.get_device_name(i)}, our CUDA kernels can run")
         for i in range(torch.cuda.device_count())
     ]
 

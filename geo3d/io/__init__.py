@@ -11,7 +11,14 @@ from geo3d.io.ply import PlyMesh, read_ply, write_ply
 from geo3d.io.png16 import read_png16, write_png16
 from geo3d.io.rig_json import read_rig_json, write_rig_json
 from geo3d.io.robot_poses import read_robot_poses
-from geo3d.io.scene_files import SCENE_FORMATS, read_scene, scene_images, write_points_ply, write_scene
+from geo3d.io.scene_files import (
+    SCENE_FORMATS,
+    find_scene,
+    read_scene,
+    scene_images,
+    write_points_ply,
+    write_scene,
+)
 from geo3d.io.scene_folder import (
     GivenFiles,
     check_scene_folder,
@@ -23,13 +30,32 @@ from geo3d.io.scene_folder import (
     read_mapped,
     write_components,
 )
+from geo3d.io.splat_antimatter import read_antimatter_splat, write_antimatter_splat
+from geo3d.io.splat_compressed_ply import read_compressed_ply, write_compressed_ply
+from geo3d.io.splat_file import SplatFile
+from geo3d.io.splat_formats import (
+    SPLAT_FORMATS,
+    SplatFormat,
+    SplatLoss,
+    find_splat_format,
+    read_splats,
+    splat_format_of_name,
+    splat_loss,
+)
+from geo3d.io.splat_glb import read_splat_glb, write_splat_glb
+from geo3d.io.splat_html import write_splat_html
+from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
+from geo3d.io.splat_sog import read_sog, write_sog
+from geo3d.io.splat_spz import read_spz, write_spz
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
 from geo3d.io.undistorted_scene import UndistortedScene, undistort_scene
+from geo3d.io.world_frame import WorldFrame, read_georeference
 from geo3d.io.write_calibration import FORMATS, CalibrationFormat, format_holds, write_calibration
 
 __all__ = [
     "FORMATS",
     "SCENE_FORMATS",
+    "SPLAT_FORMATS",
     "CalibrationFormat",
     "ColmapDatabase",
     "DatabaseImage",
@@ -38,11 +64,17 @@ __all__ = [
     "NamedCamera",
     "PlyMesh",
     "PosePrior",
+    "SplatFile",
+    "SplatFormat",
+    "SplatLoss",
     "TransformsScene",
     "TwoViewRecord",
     "UndistortedScene",
+    "WorldFrame",
     "check_scene_folder",
     "colmap_format",
+    "find_scene",
+    "find_splat_format",
     "forget_mapped",
     "format_holds",
     "given_files",
@@ -51,10 +83,13 @@ __all__ = [
     "mark_own",
     "pair_id",
     "pair_of",
+    "read_antimatter_splat",
     "read_calibration",
     "read_camera_json",
     "read_colmap",
     "read_components",
+    "read_compressed_ply",
+    "read_georeference",
     "read_mapped",
     "read_pfm",
     "read_ply",
@@ -63,18 +98,32 @@ __all__ = [
     "read_rig_json",
     "read_robot_poses",
     "read_scene",
+    "read_sog",
+    "read_splat_glb",
+    "read_splat_ply",
+    "read_splats",
+    "read_spz",
     "read_transforms",
     "scene_images",
+    "splat_format_of_name",
+    "splat_loss",
     "undistort_scene",
+    "write_antimatter_splat",
     "write_calibration",
     "write_camera_json",
     "write_colmap",
     "write_components",
+    "write_compressed_ply",
     "write_pfm",
     "write_ply",
     "write_png16",
     "write_points_ply",
     "write_rig_json",
     "write_scene",
+    "write_sog",
+    "write_splat_glb",
+    "write_splat_html",
+    "write_splat_ply",
+    "write_spz",
     "write_transforms",
 ]

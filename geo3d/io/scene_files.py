@@ -38,7 +38,7 @@ def read_scene(path: str | os.PathLike, images: str | os.PathLike | None = None)
     ValueError
         If a file is corrupt or of another kind.
     """
-    found = _find(Path(path))
+    found = find_scene(path)
     if found.is_dir():
         return read_colmap(found)
     return _points(found) if found.suffix.lower() == ".ply" else _transforms(found, images)
@@ -57,7 +57,7 @@ def scene_images(path: str | os.PathLike) -> Path | None:
     FileNotFoundError, ValueError
         As `read_scene`.
     """
-    found = _find(Path(path))
+    found = find_scene(path)
     if not found.is_dir():
         return read_transforms(found).images if found.suffix.lower() == ".json" else None
     folder = found.absolute()
@@ -65,8 +65,17 @@ def scene_images(path: str | os.PathLike) -> Path | None:
     return root / "images" if (root / "images").is_dir() else None
 
 
-def _find(path: Path) -> Path:
-    """The folder of a COLMAP model, or the file."""
+def find_scene(path: str | os.PathLike) -> Path:
+    """The folder of a COLMAP model, or the file, that `read_scene` reads when it is given `path`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; the message tells what was looked for.
+    ValueError
+        If it is a file of another kind.
+    """
+    path = Path(path)
     if path.is_dir():
         for folder in (path, path / "sparse" / "0", path / "sparse"):
             if colmap_format(folder) is not None:

@@ -87,6 +87,7 @@ def read_transforms(path: str | os.PathLike, images: str | os.PathLike | None = 
             continue
         if name in found:
             raise ValueError(f"{where}: {quoted(listed)} is listed twice")
+        where = f"{where} ({quoted(listed)})"
         found[name] = (_camera(content | frame, root / name, where), _pose(frame, where))
     if missing and not found:
         raise FileNotFoundError(

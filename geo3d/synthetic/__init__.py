@@ -1,5 +1,6 @@
 """Scenes with exact ground truth: for the property tests, the examples and `geo3d demo`."""
 
+from geo3d.geometry import look_at
 from geo3d.synthetic.boards import BoardOptions, BoardPhoto, board_points, board_poses, render_board
 from geo3d.synthetic.facades import Facade, house_poses, make_house, photograph_facades
 from geo3d.synthetic.pairs import ResectionData, TwoViewData, make_resection, make_two_view
@@ -11,7 +12,6 @@ from geo3d.synthetic.photos import (
     habitat_view,
     render_habitat,
 )
-from geo3d.synthetic.poses import look_at
 from geo3d.synthetic.prints import PrintOptions, render_print
 from geo3d.synthetic.scenes import SyntheticScene, default_camera, make_scene, perturbed
 from geo3d.synthetic.stereo import StereoPair, StereoPairOptions, make_stereo_pair

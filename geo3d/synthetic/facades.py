@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3
-from geo3d.synthetic.poses import look_at
+from geo3d.geometry import SE3, look_at
 from geo3d.synthetic.rays import pixel_rays
 from geo3d.util.require import require
 

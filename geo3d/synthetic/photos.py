@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3
+from geo3d.geometry import SE3, look_at
 from geo3d.scene import Reconstruction, View
 from geo3d.synthetic.habitat import make_habitat, render_depth, render_linear
 from geo3d.synthetic.hut import hut_landmarks
 from geo3d.synthetic.place import MEADOW, enu_to_geodetic
-from geo3d.synthetic.poses import look_at
 from geo3d.synthetic.rays import pixel_rays
 from geo3d.synthetic.terrain import CELL, ORIGIN
 from geo3d.synthetic.tracing import ground_height

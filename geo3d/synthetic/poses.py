@@ -1,4 +1,4 @@
-"""Camera poses for made-up scenes: look at a point, and the four flights that the scenes use.
+"""Camera poses for made-up scenes: the four flights that the scenes use.
 
 World: z up, metres. Poses are `cam_from_world` (x right, y down, z forward).
 """
@@ -7,46 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from geo3d.geometry import SE3
+from geo3d.geometry import SE3, look_at
 
 KINDS = ("orbit", "grid", "walk", "forward")
-
-
-def look_at(eye: np.ndarray, target: np.ndarray, up: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> SE3:
-    """Pose of a camera that looks at a point.
-
-    Parameters
-    ----------
-    eye : (3,)
-        Where the camera is, in the world.
-    target : (3,)
-        A point on its axis, in front.
-    up : (3,)
-        Direction that the top of the image is towards. Where the axis is along it (a drone looking straight down)
-        the top of the image is to the north (+y).
-
-    Returns
-    -------
-    SE3
-        `cam_from_world`.
-
-    Raises
-    ------
-    ValueError
-        If eye and target are the same point.
-    """
-    eye = np.asarray(eye, np.float64)
-    forward = np.asarray(target, np.float64) - eye
-    distance = np.linalg.norm(forward)
-    if distance == 0:
-        raise ValueError(f"eye and target are the same point {eye.tolist()}; a camera needs a direction")
-    forward /= distance
-    right = np.cross(forward, up)
-    if np.linalg.norm(right) < 1e-9:
-        right = np.cross(forward, (0.0, 1.0, 0.0))
-    right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(forward, right), forward])
-    return SE3(rotation, -rotation @ eye)
 
 
 def scene_poses(kind: str, views: int, rng: np.random.Generator) -> list[SE3]:

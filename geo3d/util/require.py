@@ -12,6 +12,7 @@ EXTRA = {
     "pillow_heif": "media",
     "rasterio": "geo",
     "laspy": "geo",
+    "zstandard": "splat",
     "trimesh": "mesh",
     "open3d": "mesh",
     "ray": "cluster",

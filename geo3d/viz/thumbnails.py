@@ -1,4 +1,6 @@
-"""Small pictures of the photos for the report, as data URIs, turned upright by their EXIF orientation."""
+"""Small pictures of the photos: for the report as data URIs, turned upright by their EXIF orientation; for the viewer
+as stored, as the camera's axes have them.
+"""
 
 from __future__ import annotations
 
@@ -28,22 +30,36 @@ def thumbnails(folder: Path | None, names: list[str]) -> dict[str, str]:
 
 
 def _data_uri(path: Path) -> str | None:
+    small = small_photo(path, _SIDE_PX)
+    return None if small is None else jpeg_uri(small, _JPEG_QUALITY)
+
+
+def small_photo(path: Path, side_px: int, upright: bool = True) -> Image.Image | None:
+    """A photo in RGB with sides of at most `side_px`; None where it cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+    side_px : int
+    upright : bool
+        Turn it by its EXIF orientation; else it stays as its pixels are stored.
+    """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as photo:
-            photo.draft("RGB", (2 * _SIDE_PX, 2 * _SIDE_PX))
+            photo.draft("RGB", (2 * side_px, 2 * side_px))
             if photo.mode.startswith(("I", "F")):
                 values = np.asarray(photo, np.float64)
                 values = (values - values.min()) * (255 / max(float(np.ptp(values)), 1e-9))
                 small = Image.fromarray(values.astype(np.uint8)).convert("RGB")
             else:
-                small = ImageOps.exif_transpose(photo).convert("RGB")
-            small.thumbnail((_SIDE_PX, _SIDE_PX))
-    except (OSError, ValueError, SyntaxError):
-        # Pillow raises any of these on a damaged file; the report then shows a blank.
+                small = (ImageOps.exif_transpose(photo) if upright else photo).convert("RGB")
+            small.thumbnail((side_px, side_px))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        # Pillow raises any of these on a damaged file, or one that claims to be huge; a blank is shown then.
         return None
-    return jpeg_uri(small, _JPEG_QUALITY)
+    return small
 
 
 def jpeg_uri(image: Image.Image, quality: int) -> str:

@@ -356,6 +356,17 @@ def test_optional_packages_have_the_extras_of_pyproject() -> None:
     assert set(everything[len("geo3d[") : -1].split(",")) == {extra for _, extra, _ in _OPTIONAL.values()}
 
 
+def test_doctor_says_why_a_gpu_is_not_used(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: "libcuda.so.1" if name == "cuda" else None)
+    monkeypatch.setattr("geo3d.cli.doctor.why_not", lambda: "cuda-core is not installed: pip install it")
+    assert run(["doctor"]) == 0
+    assert (
+        "--  NVIDIA         not used: cuda-core is not installed: pip install it\n" in capsys.readouterr().out
+    )
+
+
 def test_doctor_fails_when_something_needed_is_broken(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from geo3d.cameras import Camera
+from geo3d.geometry import look_at
 from geo3d.synthetic import Facade, house_poses, make_house, photograph_facades
-from geo3d.synthetic.poses import look_at
 from geo3d.synthetic.scenes import default_camera
 
 CAMERAS = [

@@ -1,0 +1,100 @@
+"""How good the views held out are: PSNR, SSIM and, where its package is there, LPIPS; and pictures to look at."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from geo3d.cameras import Camera
+from geo3d.geometry import SE3
+from geo3d.render.metrics import lpips, psnr, ssim, why_no_lpips
+from geo3d.render.photos import PhotoStream
+from geo3d.render.views import PosedView
+from geo3d.splat.training_options import TrainingOptions
+from geo3d.splat.training_photos import behind
+from geo3d.util.files import atomic_path
+
+_log = logging.getLogger(__name__)
+
+RenderView = Callable[[Camera, SE3], np.ndarray]  # -> (H, W, 3) float32 before the background of the photos
+
+
+@dataclass(frozen=True)
+class ViewQuality:
+    """One view held out.
+
+    Attributes
+    ----------
+    name : str
+    psnr_db, ssim : float
+    lpips : float or None
+        None without its package.
+    """
+
+    name: str
+    psnr_db: float
+    ssim: float
+    lpips: float | None
+
+
+def evaluate(
+    render: RenderView,
+    views: Sequence[PosedView],
+    downscale: float,
+    options: TrainingOptions,
+    *,
+    perceptual: bool = True,
+    samples: Path | None = None,
+    sample_count: int = 8,
+) -> list[ViewQuality]:
+    """Compare renderings with photos; pixels that a mask leaves out do not count.
+
+    Parameters
+    ----------
+    render : callable
+    views : sequence of PosedView
+    downscale : float
+        The photos are reduced by this.
+    options : TrainingOptions
+    perceptual : bool
+        LPIPS too, if it is installed; it takes a second a view.
+    samples : Path, optional
+        Folder for PNGs, each with the photo on the left and the rendering on the right.
+    sample_count : int
+        So many of the views, evenly chosen.
+    """
+    perceptual = perceptual and why_no_lpips() is None
+    shown = set(np.linspace(0, len(views) - 1, min(sample_count, len(views))).round().astype(int).tolist())
+    found = []
+    with PhotoStream(views, 1.0 / downscale, behind(options)) as stream:
+        for row, photo in stream.in_order(range(len(views))):
+            image = np.clip(render(photo.camera, views[row].cam_from_world), 0.0, 1.0)
+            mask = photo.mask if options.masks == "ignore" else None
+            found.append(
+                ViewQuality(
+                    views[row].name,
+                    psnr(image, photo.color, mask),
+                    ssim(image, photo.color, mask),
+                    lpips(image, photo.color) if perceptual else None,
+                )
+            )
+            if samples is not None and row in shown:
+                _write_pair(samples / f"{Path(views[row].name).stem}.png", photo.color, image)
+    return found
+
+
+def mean_psnr(found: Sequence[ViewQuality]) -> float:
+    """Of the views of `found`, dB."""
+    return float(np.mean([view.psnr_db for view in found]))
+
+
+def _write_pair(path: Path, photo: np.ndarray, image: np.ndarray) -> None:
+    from PIL import Image
+
+    both = np.concatenate([photo, image], axis=1)
+    with atomic_path(path) as scratch:
+        Image.fromarray((both * 255.0 + 0.5).astype(np.uint8)).save(scratch, "PNG")

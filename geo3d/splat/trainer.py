@@ -1,0 +1,404 @@
+"""Train Gaussian splats on a scene: photos with poses in, splats.ply and its quality on views held out.
+
+One loop: a photo, a step of the optimiser, and every so often a change of the set of Gaussians. What changes on the
+way is a function of the progress f (`geo3d.splat.training_options`).
+
+Kerbl, Kopanas, Leimkuehler, Drettakis: 3D Gaussian Splatting for Real-Time Radiance Field Rendering, SIGGRAPH 2023.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from geo3d.cameras import Camera
+from geo3d.io import write_splat_ply
+from geo3d.io.world_frame import WorldFrame, read_georeference
+from geo3d.render.views import PosedView, ViewSet, load_views
+from geo3d.scene import Gaussians
+from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
+from geo3d.splat.engine import CpuEngine, StepInput
+from geo3d.splat.evaluation import ViewQuality, evaluate, mean_psnr
+from geo3d.splat.initialisation import scene_extent
+from geo3d.splat.refinement import take
+from geo3d.splat.rendering import chosen_backend
+from geo3d.splat.schedule import coarse_factor, target_count
+from geo3d.splat.smoothing import Smoothing
+from geo3d.splat.training_memory import check_memory
+from geo3d.splat.training_options import TrainingOptions
+from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, target
+from geo3d.splat.training_start import smoothing_of, start, within_budget
+from geo3d.splat.training_state import find_state, gaussians_of, restore, save_state, training_key
+from geo3d.util.files import folder_lock, write_text
+from geo3d.util.progress import Progress, StageProgress
+
+_SMOOTH = 0.98  # of the loss that is shown
+_TARGET_EVERY = 0.05  # progress between looks at the views held out, with a target
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What came out of a training.
+
+    Attributes
+    ----------
+    out : Path
+        Folder with splats.ply, metrics.json and samples/.
+    gaussians : Gaussians
+        NumPy float32.
+    held_out : list of ViewQuality
+    steps : int
+    seconds : float
+        Of the steps, with loading of photos and changes of the set; without the measuring at the end.
+    downscale : float
+        By which the photos were reduced.
+    stopped : str
+        Why it ended before its time; empty if it did not.
+    """
+
+    out: Path
+    gaussians: Gaussians
+    held_out: list[ViewQuality]
+    steps: int
+    seconds: float
+    downscale: float
+    stopped: str = ""
+
+
+@dataclass
+class _Clock:
+    """How far a training is, by steps or by time."""
+
+    options: TrainingOptions
+    step: int = 0
+    before: float = 0.0  # seconds of earlier runs
+    started: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.started
+
+    def progress(self) -> float:
+        if self.options.iterations is not None:
+            return self.step / self.options.iterations
+        assert self.options.seconds is not None
+        return self.seconds / self.options.seconds
+
+
+def train(
+    scene: str | Path,
+    out: str | Path | None = None,
+    options: TrainingOptions | None = None,
+    progress: Progress | None = None,
+    initial: Gaussians | None = None,
+) -> TrainingReport:
+    """Train Gaussian splats on a scene; a training of the same options that was stopped goes on.
+
+    Parameters
+    ----------
+    scene : path-like
+        What `geo3d.render.load_views` takes: a folder made by `geo3d reconstruct` or COLMAP, or transforms.json.
+    out : path-like, optional
+        Folder for splats.ply, metrics.json, samples/ and the checkpoint; by default `splats` in the scene's folder.
+    options : TrainingOptions, optional
+    progress : Progress, optional
+    initial : Gaussians, optional
+        NumPy float32, to start from; by default at the scene's points, or at random where it has none.
+
+    Returns
+    -------
+    TrainingReport
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `load_views`; or if the photos show nothing to start from.
+    MemoryError
+        If the budget does not fit in the memory, or in the GPU's; the message says which would.
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
+    BlockingIOError
+        If another process trains into the same folder.
+    """
+    options = (options or TrainingOptions()).with_strategy_defaults()
+    options = replace(options, backend=chosen_backend(options.backend))
+    progress = progress or Progress()
+    scene = Path(scene)
+    folder = scene if scene.is_dir() else scene.parent
+    out = folder / "splats" if out is None else Path(out)
+    views = load_views(scene, options.hold_out_every)
+    downscale = chosen_downscale(views.views, options)
+    cache_bytes = check_memory(views, downscale, options)
+    if options.backend == "cuda":
+        largest = max(view.camera.width * view.camera.height for view in views.views)
+        check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
+    with folder_lock(out):
+        training = _Training(views, downscale, options, out, progress, cache_bytes, initial)
+        try:
+            training.run()
+        finally:
+            training.photos.close()
+        return training.finish(read_georeference(folder / "georeference.json"))
+
+
+class _Training:
+    """What `train` holds while it is at work."""
+
+    def __init__(
+        self,
+        views: ViewSet,
+        downscale: float,
+        options: TrainingOptions,
+        out: Path,
+        progress: Progress,
+        cache_bytes: int,
+        initial: Gaussians | None,
+    ) -> None:
+        self.views, self.downscale, self.options = views, downscale, options
+        self.out, self.progress = out, progress
+        self.photos = TrainingPhotos(views.views, downscale, options, cache_bytes)
+        self.clock = _Clock(options)
+        self.key = training_key(views, options)
+        self.loss = float("nan")
+        self.stopped = ""
+        self.next_look = _TARGET_EVERY
+        extent = scene_extent([view.cam_from_world for view in views.views])
+        found = find_state(self.checkpoint, self.key) if initial is None else None
+        if found is None and self.checkpoint.is_file():
+            progress.note(f"{self.checkpoint} is of another training; this one begins anew")
+        if found is not None:
+            gaussians = gaussians_of(found)
+        else:
+            gaussians = initial if initial is not None else start(views, options, progress)
+            gaussians = within_budget(gaussians, options)
+        self.initial_count = len(gaussians)
+        smoothing = smoothing_of(views, downscale) if options.antialiased else None
+        self.engine = make_engine(gaussians, options, extent, len(views.views), smoothing)
+        if found is not None:
+            restore(self.engine, found)
+            told = found.header
+            self.clock.step, self.clock.before = int(told["step"]), float(told["seconds"])
+            self.initial_count, self.loss = int(told["initial_count"]), float(told["loss"])
+            progress.note(f"goes on at step {self.clock.step:,}")
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / "checkpoint.npz"
+
+    def run(self) -> None:
+        """Steps until the progress is 1, the target is reached, or the loss is no number."""
+        options, clock = self.options, self.clock
+        with self.progress.stage("compile") as stage:
+            self._warm_up()
+            stage.update(1, 1)
+        clock.started = time.monotonic()
+        saved = clock.seconds
+        total = options.iterations or options.seconds
+        done = clock.step if options.iterations else clock.seconds
+        with self.progress.stage("train", total, done) as stage:
+            while (f := clock.progress()) < 1 and not self.stopped:
+                self._step(f)
+                self._show(stage)
+                if clock.seconds - saved > options.checkpoint_seconds:
+                    self.save()
+                    saved = clock.seconds
+            stage.summary = f"{clock.step:,} steps, {self.engine.count:,} Gaussians"
+        clock.before, clock.started = clock.seconds, time.monotonic()
+        self.seconds = clock.before
+
+    def _warm_up(self) -> None:
+        """Compile or load the kernels before the time is taken."""
+        camera = Camera("PINHOLE", 64, 64, [64.0, 64.0, 32.0, 32.0])
+        black = np.zeros((64, 64, 3), np.float32)
+        few = make_engine(
+            take(self.engine.gaussians, np.arange(min(256, self.initial_count))), self.options, 1.0, 1
+        )
+        few.step(StepInput(0, black, None, black[0, 0], camera, self.views.views[0].cam_from_world), 0, 0.0)
+
+    def _step(self, f: float) -> None:
+        options, clock, engine = self.options, self.clock, self.engine
+        seen = self._seen(clock.step, f)
+        loss = engine.step(seen, clock.step, f)
+        if not np.isfinite(loss):
+            engine.remove_useless()
+            name = self.views.views[seen.row].name
+            self.stopped = f"the loss is no number at step {clock.step:,} ({name}); what was good is kept"
+            self.progress.warn(self.stopped)
+            return
+        self.loss = loss if not np.isfinite(self.loss) else _SMOOTH * self.loss + (1 - _SMOOTH) * loss
+        clock.step += 1
+        if clock.step % options.densify.interval == 0:
+            self._change(f)
+        if options.target_psnr is not None and f >= self.next_look:
+            self.next_look = f + _TARGET_EVERY
+            reached = mean_psnr(self._quality(self.views.held_out))
+            if reached >= options.target_psnr:
+                self.stopped = f"the target is reached: {reached:.2f} dB"
+                self.progress.note(self.stopped)
+
+    def _seen(self, step: int, f: float) -> StepInput:
+        row, photo = self.photos.next(step, coarse_factor(f, self.options.coarse))
+        color, mask, background = target(photo, self.options, step)
+        view = self.views.views[row]
+        points = self.views.points[view.seen] if self.options.depth_weight else np.zeros((0, 3))
+        return StepInput(row, color, mask, background, photo.camera, view.cam_from_world, points)
+
+    def _change(self, f: float) -> None:
+        """Add, move and remove Gaussians, as far as it is time for it."""
+        options, densify, step = self.options, self.options.densify, self.clock.step
+        if f < densify.start:
+            return
+        if f < densify.stop or (options.strategy == "mcmc" and f < 1 - (1 - densify.stop) / 2):
+            wanted = target_count(f, self.initial_count, options)
+            room = max(0, wanted - self.engine.count) if f < densify.stop else 0
+            scored = None
+            if options.strategy == "multiview":
+                scored = self.engine.scores(self._score_photos(step), f)
+            self.engine.densify(room, step, scored)
+        elif f < 1 - (1 - densify.stop) / 2:
+            self.engine.remove_useless()
+        every = densify.reset_opacity_every
+        if every and f < densify.stop:
+            share = densify.interval / step * f  # progress of the steps since the last change
+            if int(f / every) > int((f - share) / every):
+                self.engine.reset_opacities()
+
+    def _score_photos(self, step: int) -> list[StepInput]:
+        """Photos of the size in use, chosen by seed and step."""
+        stream = self.photos.stream
+        assert stream is not None
+        count = min(self.options.densify.score_views, len(self.views.views))
+        rows = np.random.default_rng([self.options.seed, 4, step]).choice(
+            len(self.views.views), count, replace=False
+        )
+        found = []
+        for row in rows.tolist():
+            photo = stream[row]
+            color, mask, background = target(photo, self.options, step)
+            pose = self.views.views[row].cam_from_world
+            found.append(StepInput(row, color, mask, background, photo.camera, pose))
+        return found
+
+    def _quality(
+        self, views: list[PosedView], perceptual: bool = False, samples: Path | None = None
+    ) -> list[ViewQuality]:
+        background = np.array(behind(self.options), np.float32)
+        f = self.clock.progress()
+        return evaluate(
+            lambda camera, pose: self.engine.render(camera, pose, background, f),
+            views,
+            self.downscale,
+            self.options,
+            perceptual=perceptual,
+            samples=samples,
+        )
+
+    def _show(self, stage: StageProgress) -> None:
+        clock = self.clock
+        text = f"loss {self.loss:.4f}, {self.engine.count:,} Gaussians"
+        if self.options.iterations is not None:
+            stage.update(clock.step, text=text)
+        else:
+            assert self.options.seconds is not None
+            text = f"step {clock.step:,}, {text}"
+            stage.update(round(min(clock.seconds, self.options.seconds), 1), text=text)
+
+    def save(self) -> None:
+        """Write the checkpoint, and a picture of how far it is."""
+        told = {
+            "step": self.clock.step,
+            "seconds": self.clock.seconds,
+            "initial_count": self.initial_count,
+            "loss": self.loss,
+        }
+        save_state(self.checkpoint, self.engine, self.key, told)
+        self._quality(self.views.held_out[:1], samples=self.out / "samples")
+
+    def finish(self, frame: WorldFrame) -> TrainingReport:
+        """Measure, write the result, and remove the checkpoint."""
+        held_out: list[ViewQuality] = []
+        if self.views.held_out:
+            with self.progress.stage("measure") as stage:
+                held_out = self._quality(self.views.held_out, True, self.out / "samples")
+                stage.summary = f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} views held out"
+        report = TrainingReport(
+            self.out,
+            self.engine.shown(),
+            held_out,
+            self.clock.step,
+            self.seconds,
+            self.downscale,
+            self.stopped,
+        )
+        write_splat_ply(self.out / "splats.ply", report.gaussians, frame)
+        write_text(self.out / "metrics.json", json.dumps(metrics(report, self.views, self.options), indent=1))
+        self.checkpoint.unlink(missing_ok=True)
+        return report
+
+
+def make_engine(
+    gaussians: Gaussians,
+    options: TrainingOptions,
+    extent: float,
+    photos: int,
+    smoothing: Smoothing | None = None,
+) -> CpuEngine:
+    """What trains `gaussians` where `options.backend` says.
+
+    Parameters
+    ----------
+    gaussians : Gaussians
+        NumPy float32.
+    options : TrainingOptions
+    extent : float
+        Of the scene, world units.
+    photos : int
+        Number of photos to train on.
+    smoothing : Smoothing, optional
+        The 3D filter, if there is to be one.
+
+    Raises
+    ------
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
+    """
+    if chosen_backend(options.backend) == "cpu":
+        return CpuEngine(gaussians, options, extent, photos, smoothing)
+    from geo3d.splat.cuda_engine import CudaEngine
+
+    return CudaEngine(gaussians, options, extent, photos, smoothing)
+
+
+def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) -> dict:
+    """What metrics.json says.
+
+    Parameters
+    ----------
+    report : TrainingReport
+    views : ViewSet
+    options : TrainingOptions
+    """
+
+    def mean(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
+
+    return {
+        "psnr_db": mean([view.psnr_db for view in report.held_out]),
+        "ssim": mean([view.ssim for view in report.held_out]),
+        "lpips": mean([view.lpips for view in report.held_out]),
+        "held_out": [asdict(view) for view in report.held_out],
+        "gaussians": len(report.gaussians),
+        "steps": report.steps,
+        "seconds": round(report.seconds, 2),
+        "ms_per_step": round(1e3 * report.seconds / max(report.steps, 1), 2),
+        "downscale": report.downscale,
+        "photos": len(views.views),
+        "photos_missing": list(views.missing),
+        "stopped": report.stopped,
+        "options": asdict(options),
+    }

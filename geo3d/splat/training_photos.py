@@ -1,0 +1,171 @@
+"""The photos of a training: at which size, in which order, over which background.
+
+Order and backgrounds are functions of the seed and the step alone: a training that goes on from a checkpoint sees what
+it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from geo3d.render.photos import PhotoStream, TrainingPhoto
+from geo3d.render.views import PosedView
+from geo3d.splat.initialisation import Silhouette
+from geo3d.splat.training_options import TrainingOptions
+
+LONGEST_SIDE_PX = 800
+"""Photos are reduced to at most this unless told otherwise: what a CPU learns in minutes is not finer."""
+
+_LEAST_SIDE_PX = 64  # of a photo that is reduced further for the start
+_SILHOUETTE_SIDE_PX = 256
+_SILHOUETTES = 100
+_WHITE, _BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
+
+
+def chosen_downscale(views: Sequence[PosedView], options: TrainingOptions) -> float:
+    """Factor by which the photos are reduced: the one asked for, or the least power of two that is small enough.
+
+    Parameters
+    ----------
+    views : sequence of PosedView
+    options : TrainingOptions
+    """
+    if options.downscale is not None:
+        return options.downscale
+    longest = max(max(view.camera.width, view.camera.height) for view in views)
+    factor = 1.0
+    while longest / factor > LONGEST_SIDE_PX:
+        factor *= 2
+    return factor
+
+
+def view_order(count: int, seed: int, first_step: int = 0) -> Iterator[int]:
+    """Endless rows of `count` photos: each once in random order, then each once in another; from `first_step` on.
+
+    Parameters
+    ----------
+    count : int
+    seed : int
+    first_step : int
+    """
+    epoch, skipped = divmod(first_step, count)
+    while True:
+        rows = np.random.default_rng([seed, 0, epoch]).permutation(count)
+        yield from (int(row) for row in rows[skipped:])
+        epoch, skipped = epoch + 1, 0
+
+
+class TrainingPhotos:
+    """Endless photos, of a size that may change on the way.
+
+    Parameters
+    ----------
+    views : sequence of PosedView
+    downscale : float
+    options : TrainingOptions
+    cache_bytes : int
+        Of decoded photos.
+    """
+
+    def __init__(
+        self, views: Sequence[PosedView], downscale: float, options: TrainingOptions, cache_bytes: int
+    ) -> None:
+        self.views = list(views)
+        self.downscale = downscale
+        self.options = options
+        self.cache_bytes = cache_bytes
+        self.stream: PhotoStream | None = None
+        self._factor = 0.0
+        self._photos: Iterator[tuple[int, TrainingPhoto]] = iter(())
+
+    def next(self, step: int, factor: float) -> tuple[int, TrainingPhoto]:
+        """Row and photo of a step.
+
+        Parameters
+        ----------
+        step : int
+            One more than at the last call, unless this is the first.
+        factor : float
+            By which the photos are reduced beyond `downscale`.
+        """
+        if factor != self._factor:
+            self._open(step, factor)
+        return next(self._photos)
+
+    def _open(self, step: int, factor: float) -> None:
+        self.close()
+        shortest = min(min(v.camera.width, v.camera.height) for v in self.views) / self.downscale
+        within = max(1.0, min(factor, shortest / _LEAST_SIDE_PX))
+        self.stream = PhotoStream(
+            self.views, 1.0 / (self.downscale * within), behind(self.options), self.cache_bytes
+        )
+        self._photos = self.stream.in_order(view_order(len(self.views), self.options.seed, step))
+        self._factor = factor
+
+    def close(self) -> None:
+        """Let go of the photos."""
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
+
+
+def behind(options: TrainingOptions) -> tuple[float, float, float]:
+    """The colour that photos with alpha are put before when they are read; a random one comes later.
+
+    Parameters
+    ----------
+    options : TrainingOptions
+    """
+    return _WHITE if options.background == "white" else _BLACK
+
+
+def target(
+    photo: TrainingPhoto, options: TrainingOptions, step: int
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """What the rendering of a photo is compared with: (h, w, 3) colour, (h, w) mask or None, (3,) background.
+
+    Parameters
+    ----------
+    photo : TrainingPhoto
+        Over the colour of `behind`.
+    options : TrainingOptions
+    step : int
+        Says which random background.
+    """
+    color, mask = photo.color, photo.mask
+    background = np.array(behind(options), np.float32)
+    transparent = photo.alpha is not None or (mask is not None and options.masks == "transparent")
+    if options.background == "random" or (options.background is None and transparent):
+        background = np.random.default_rng([options.seed, 1, step]).random(3).astype(np.float32)
+        if photo.alpha is not None:
+            color = color + (1.0 - photo.alpha)[..., None] * background
+    if mask is not None and options.masks == "transparent":
+        color = np.where(mask[..., None], color, background)
+        mask = None
+    return color, mask, background
+
+
+def silhouettes(views: Sequence[PosedView], options: TrainingOptions) -> list[Silhouette]:
+    """Small photos with their alpha, at most a hundred evenly chosen, for the points to start from.
+
+    Parameters
+    ----------
+    views : sequence of PosedView
+    options : TrainingOptions
+    """
+    rows = np.unique(np.linspace(0, len(views) - 1, min(len(views), _SILHOUETTES)).round().astype(int))
+    chosen = [views[row] for row in rows]
+    longest = max(max(view.camera.width, view.camera.height) for view in chosen)
+    found = []
+    with PhotoStream(chosen, min(1.0, _SILHOUETTE_SIDE_PX / longest)) as stream:
+        for row, photo in stream.in_order(range(len(chosen))):
+            alpha = photo.alpha
+            if photo.mask is not None and options.masks == "transparent":
+                alpha = photo.mask.astype(np.float32) if alpha is None else alpha * photo.mask
+            color = photo.color
+            if photo.alpha is not None:  # premultiplied: the colour of what is there
+                color = color / np.maximum(photo.alpha, 1e-3)[..., None]
+            found.append(Silhouette(photo.camera, chosen[row].cam_from_world, np.clip(color, 0, 1), alpha))
+    return found

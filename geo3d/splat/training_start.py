@@ -1,0 +1,69 @@
+"""What a training starts from: Gaussians for a scene and its options, and the 3D filter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from geo3d.render.photos import PhotoStream
+from geo3d.render.views import ViewSet
+from geo3d.scene import Gaussians
+from geo3d.splat.initialisation import gaussians_at, random_points
+from geo3d.splat.refinement import take
+from geo3d.splat.smoothing import Smoothing
+from geo3d.splat.training_options import TrainingOptions
+from geo3d.splat.training_photos import silhouettes
+from geo3d.util.progress import Progress
+
+_LEAST_INITIAL = 100  # points; fewer give nothing to start from
+
+
+def start(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gaussians:
+    """The Gaussians to begin with: at the scene's points, or at random where it has too few.
+
+    Parameters
+    ----------
+    views : ViewSet
+    options : TrainingOptions
+    progress : Progress
+
+    Raises
+    ------
+    ValueError
+        If there are no points and the photos contradict each other about where something is.
+    """
+    finite = np.isfinite(views.points).all(axis=1)
+    if np.count_nonzero(finite) >= _LEAST_INITIAL:
+        points, colors = views.points[finite], views.point_colors[finite] / 255.0
+    else:
+        count = min(options.initial_points, options.budget)
+        rng = np.random.default_rng([options.seed, 5])
+        points, colors = random_points(silhouettes(views.views, options), count, rng)
+        progress.note(f"the scene has {np.count_nonzero(finite)} points: {count:,} random ones to start from")
+    made = gaussians_at(points, colors, options.sh_degree)
+    return replace(made, antialiased=options.antialiased)
+
+
+def smoothing_of(views: ViewSet, downscale: float) -> Smoothing:
+    """The 3D filter of a training.
+
+    Parameters
+    ----------
+    views : ViewSet
+    downscale : float
+        By which the photos are reduced.
+    """
+    poses = [view.cam_from_world for view in views.views]
+    with PhotoStream(views.views, 1.0 / downscale) as stream:
+        return Smoothing([stream.camera(row) for row in range(len(poses))], poses)
+
+
+def within_budget(gaussians: Gaussians, options: TrainingOptions) -> Gaussians:
+    """At most the budget of `options` of the `gaussians`, evenly thinned; wider by the room that the others leave."""
+    if len(gaussians) <= options.budget:
+        return gaussians
+    rows = np.sort(np.random.default_rng([options.seed, 6]).permutation(len(gaussians))[: options.budget])
+    wider = np.float32(np.log(len(gaussians) / options.budget) / 3)
+    kept = take(gaussians, rows)
+    return replace(kept, log_scales=kept.log_scales + wider)

@@ -1,0 +1,272 @@
+"""Training as a whole, on a made-up scene of a few Gaussians in small photos."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from geo3d.cameras import Camera
+from geo3d.geometry import SE3
+from geo3d.io import read_splat_ply, write_transforms
+from geo3d.render import load_views
+from geo3d.scene import Reconstruction, View
+from geo3d.splat.engine import CpuEngine, StepInput
+from geo3d.splat.initialisation import gaussians_at
+from geo3d.splat.options import RenderOptions
+from geo3d.splat.rasterizer import CpuRasterizer
+from geo3d.splat.trainer import train
+from geo3d.splat.training_memory import check_memory
+from geo3d.splat.training_options import DensifyOptions, TrainingOptions
+from geo3d.splat.training_photos import view_order
+from geo3d.util.progress import Progress
+
+CAMERA = Camera("PINHOLE", 64, 48, [60, 60, 32, 24])
+QUICK = TrainingOptions(
+    iterations=80, budget=400, coarse=(), densify=DensifyOptions(interval=25), checkpoint_seconds=1e6
+)
+
+
+def poses(count):
+    found = []
+    for k in range(count):
+        a = 2 * np.pi * k / count
+        center = np.array([3 * np.cos(a), 3 * np.sin(a), 0.8 + 0.3 * np.sin(3 * a)])
+        z = -center / np.linalg.norm(center)
+        x = np.cross(z, [0, 0, 1.0])
+        x /= np.linalg.norm(x)
+        rotation = np.stack([x, np.cross(z, x), z])
+        found.append(SE3(rotation, -rotation @ center))
+    return found
+
+
+def truth():
+    rng = np.random.default_rng(7)
+    points = rng.uniform(-0.6, 0.6, (120, 3))
+    made = gaussians_at(points, rng.random((120, 3)), 0, opacity=0.9)
+    return replace(made, log_scales=made.log_scales - np.float32(0.3))
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """Folder with 16 photos, transforms.json and no points."""
+    folder = tmp_path_factory.mktemp("scene")
+    (folder / "images").mkdir()
+    rasterizer, gaussians, views = CpuRasterizer(), truth(), {}
+    for k, pose in enumerate(poses(16)):
+        name = f"{k:02d}.png"
+        color = rasterizer.forward(gaussians, CAMERA, pose, RenderOptions("cpu")).color
+        Image.fromarray((np.clip(color, 0, 1) * 255 + 0.5).astype(np.uint8)).save(folder / "images" / name)
+        views[k + 1] = View(name, 1, pose)
+    model = Reconstruction({1: CAMERA}, views)
+    write_transforms(model, folder / "transforms.json")
+    return folder
+
+
+def run(scene, out, **changes):
+    return train(scene, out, replace(QUICK, **changes))
+
+
+def psnr(report):
+    return np.mean([view.psnr_db for view in report.held_out])
+
+
+@pytest.mark.parametrize("strategy", ["mcmc", "adc", "absgrad", "multiview"])
+def test_training_learns_views_that_it_has_not_seen(scene, tmp_path, strategy):
+    before = run(scene, tmp_path / "a", iterations=1, strategy=strategy)
+    report = run(scene, tmp_path / "b", strategy=strategy)
+    assert psnr(report) > psnr(before) + 3
+    assert len(report.gaussians) <= QUICK.budget
+    assert [view.name for view in report.held_out] == ["00.png", "08.png"]
+
+
+def test_the_result_is_written(scene, tmp_path):
+    report = run(scene, tmp_path / "splats", iterations=60)
+    assert len(read_splat_ply(report.out / "splats.ply").gaussians) == len(report.gaussians)
+    told = json.loads((report.out / "metrics.json").read_text())
+    assert told["psnr_db"] == pytest.approx(psnr(report))
+    assert told["steps"] == 60 and told["options"]["iterations"] == 60
+    with Image.open(report.out / "samples" / "00.png") as picture:
+        assert picture.size == (128, 48)
+    assert not (report.out / "checkpoint.npz").exists()
+
+
+def test_the_same_seed_gives_the_same_result(scene, tmp_path):
+    one, two = (run(scene, tmp_path / name, iterations=50).gaussians for name in "ab")
+    other = run(scene, tmp_path / "c", iterations=50, seed=1).gaussians
+    for name in ("means", "quaternions", "log_scales", "logit_opacities", "sh"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    assert one.means.shape != other.means.shape or not np.array_equal(one.means, other.means)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"exposure": True, "refine_poses": True, "antialiased": True}, {"strategy": "mcmc"}]
+)
+def test_a_killed_training_goes_on_as_if_nothing_had_been(scene, tmp_path, changes):
+    whole = run(scene, tmp_path / "whole", iterations=60, **changes)
+
+    class Killed(Exception):
+        pass
+
+    class Killer(Progress):
+        def note(self, text):
+            notes.append(text)
+
+    notes: list[str] = []
+    from geo3d.splat import trainer
+
+    options = replace(QUICK, iterations=60, checkpoint_seconds=1e-6, **changes)
+    save = trainer._Training.save
+    try:
+
+        def dies(self):
+            save(self)
+            if self.clock.step == 31:
+                raise Killed
+
+        trainer._Training.save = dies
+        with pytest.raises(Killed):
+            train(scene, tmp_path / "killed", options)
+    finally:
+        trainer._Training.save = save
+    again = train(scene, tmp_path / "killed", replace(options, checkpoint_seconds=1e6), Killer())
+    assert any("31" in note for note in notes)
+    for name in ("means", "quaternions", "log_scales", "logit_opacities", "sh"):
+        np.testing.assert_array_equal(getattr(whole.gaussians, name), getattr(again.gaussians, name))
+
+
+@pytest.mark.slow
+def test_kill_9_loses_at_most_a_checkpoint(scene, tmp_path):
+    out = tmp_path / "out"
+    code = (
+        "from geo3d.splat.trainer import train\n"
+        "from geo3d.splat.training_options import TrainingOptions\n"
+        f"train({str(scene)!r}, {str(out)!r}, TrainingOptions(iterations=100000, budget=400, checkpoint_seconds=0.5))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+    )
+    try:
+        for _ in range(600):
+            if (out / "checkpoint.npz").exists():
+                break
+            time.sleep(0.1)
+        time.sleep(1.0)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    from geo3d.render.checkpoint import read_checkpoint
+
+    assert read_checkpoint(out / "checkpoint.npz", "splats").header["step"] > 0
+
+
+def test_time_ends_the_training_by_the_clock(scene, tmp_path):
+    report = run(scene, tmp_path / "out", iterations=None, minutes=2 / 60)
+    assert 1.9 < report.seconds < 4
+    assert report.steps > 10
+
+
+def test_it_stops_at_the_target(scene, tmp_path):
+    report = run(scene, tmp_path / "out", iterations=3000, target_psnr=15.0)
+    assert report.steps < 3000
+    assert "target" in report.stopped
+    assert psnr(report) >= 15.0
+
+
+def test_missing_photos_are_counted_and_named(scene, tmp_path):
+    copy = tmp_path / "scene"
+    (copy / "images").mkdir(parents=True)
+    for path in scene.rglob("*.*"):
+        if path.is_file() and path.name not in ("03.png", "04.png"):
+            (copy / path.relative_to(scene)).write_bytes(path.read_bytes())
+    run(copy, tmp_path / "out", iterations=5)
+    told = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert len(told["photos_missing"]) == 2
+
+
+def test_too_large_a_budget_is_refused_with_the_one_that_fits(scene):
+    views = load_views(scene)
+    with pytest.raises(MemoryError, match=r"a budget of [\d,]+ would fit"):
+        check_memory(views, 1.0, TrainingOptions(budget=10_000_000), available=4 << 30)
+    with pytest.raises(MemoryError, match="reduce the photos"):
+        check_memory(views, 1.0, TrainingOptions(budget=1000), available=200 << 20)
+    assert check_memory(views, 1.0, TrainingOptions(budget=100_000), available=8 << 30) > 0
+
+
+def test_a_loss_that_is_no_number_ends_it_and_keeps_what_was_good(scene, tmp_path, monkeypatch):
+    from geo3d.splat import engine
+
+    right, calls = engine.photometric_loss, []
+
+    def wrong(*arguments):
+        calls.append(1)
+        found = right(*arguments)
+        return replace(found, loss=float("nan")) if len(calls) > 40 else found
+
+    monkeypatch.setattr(engine, "photometric_loss", wrong)
+    report = run(scene, tmp_path / "out")
+    assert "no number" in report.stopped
+    assert np.isfinite(report.gaussians.means).all()
+    assert (report.out / "splats.ply").is_file()
+
+
+def test_exposure_takes_up_what_the_cameras_did(scene, tmp_path):
+    views = load_views(scene)
+    from geo3d.render import PhotoStream
+
+    with PhotoStream(views.views[:1]) as stream:
+        photo = stream[0]
+    engine = CpuEngine(truth(), replace(QUICK, exposure=True), 3.0, 2)
+    darker = (0.5 * photo.color).astype(np.float32)
+    seen = StepInput(0, darker, None, np.zeros(3, np.float32), photo.camera, views.views[0].cam_from_world)
+    engine.adam.step = lambda *a, **k: None  # the Gaussians are right already
+    first = engine.step(seen, 0, 0.0)
+    for step in range(1, 120):
+        last = engine.step(seen, step, 0.0)
+    assert last < 0.7 * first
+
+
+def test_poses_come_back_to_where_they_were(scene):
+    views = load_views(scene)
+    from geo3d.render import PhotoStream
+
+    with PhotoStream(views.views[:1]) as stream:
+        photo = stream[0]
+    true = views.views[0].cam_from_world
+    wrong = SE3.exp([0.02, -0.02, 0.02, 0.006, 0.006, -0.01]) @ true
+    engine = CpuEngine(truth(), replace(QUICK, refine_poses=True), 3.0, 1)
+    engine.adam.step = lambda *a, **k: None
+    seen = StepInput(0, photo.color, None, np.zeros(3, np.float32), photo.camera, wrong)
+    for step in range(200):
+        engine.step(seen, step, step / 200)
+    before = np.linalg.norm((wrong @ true.inverse()).log())
+    after = np.linalg.norm((engine.poses.apply(0, wrong) @ true.inverse()).log())
+    assert after < 0.3 * before
+
+
+def test_each_photo_comes_once_in_a_round_and_the_order_can_be_taken_up():
+    order = view_order(7, seed=3)
+    first = [next(order) for _ in range(21)]
+    assert [sorted(first[k : k + 7]) for k in (0, 7, 14)] == [list(range(7))] * 3
+    later = view_order(7, seed=3, first_step=10)
+    assert [next(later) for _ in range(11)] == first[10:]
+
+
+def test_gaussians_that_no_photo_sees_stay_what_they_are(scene):
+    views = load_views(scene)
+    behind = truth()
+    behind.means[:] += np.float32([0, 0, 500.0])
+    engine = CpuEngine(behind, replace(QUICK, strategy="adc"), 3.0, 1)
+    color = np.zeros((48, 64, 3), np.float32)
+    seen = StepInput(0, color, None, np.zeros(3, np.float32), CAMERA, views.views[0].cam_from_world)
+    before = behind.means.copy()
+    assert engine.step(seen, 0, 0.0) == 0.0
+    np.testing.assert_array_equal(engine.gaussians.means, before)
+    assert not engine.statistics.views.any()
