@@ -71,11 +71,8 @@ def _cost_row(typingctx, bits, color, row_bits, colors, at, stride, weights, out
         census_weight, difference_weight, limit = (
             part(weights, 16 * k, _SHORT, _SHORT_LANES) for k in range(3)
         )
-        start, loop, end = (
-            builder.block,
-            builder.append_basic_block("row"),
-            builder.append_basic_block("done"),
-        )
+        start = builder.block
+        loop, end = (builder.append_basic_block(name) for name in ("row", "done"))
         builder.branch(loop)
         builder.position_at_end(loop)
         d = builder.phi(_INDEX)

@@ -92,7 +92,7 @@ def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = N
     options = options or StereoOptions()
     images = prepare_pair(left, right)
     settings = options.semi_global or QUALITIES[options.quality]
-    if options.method == "opencv":
+    if options.method != "sgm":
         found = match_opencv(images.left, images.right, options)
         remove_speckles(found.checked, settings.speckle_px, 2.0)
     else:

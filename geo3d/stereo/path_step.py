@@ -70,6 +70,16 @@ def _smallest_lane(builder: ir.IRBuilder, vector: Any) -> Any:
     return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
 
+def _cheapest(builder: ir.IRBuilder, paths: Any, place: Any, penalty: Any, jump: Any) -> Any:
+    """min(L(q, d), min(L(q, d - 1), L(q, d + 1)) + P1, m + P2)."""
+    same, left, right = (
+        builder.load(_at(builder, paths, builder.add(place, _INDEX(shift)), _VECTOR), align=2)
+        for shift in (0, -1, 1)
+    )
+    beside = builder.add(_smaller(builder, left, right), penalty)
+    return _smaller(builder, _smaller(builder, same, beside), jump)
+
+
 def _step(count: int, add: bool) -> Any:
     """An intrinsic `f(costs, cell_at, paths, state, small, sums, lanes)` for `count` directions.
 
@@ -96,11 +106,8 @@ def _step(count: int, add: bool) -> Any:
         jumps = [constant(builder.add(low, builder.load(entry(3, k)))) for k, low in enumerate(lows)]
         low_vectors = [constant(low) for low in lows]
         penalty = constant(small)
-        start, loop, end = (
-            builder.block,
-            builder.append_basic_block("disparities"),
-            builder.append_basic_block("lows"),
-        )
+        start = builder.block
+        loop, end = (builder.append_basic_block(name) for name in ("disparities", "lows"))
         builder.branch(loop)
         builder.position_at_end(loop)
         d = builder.phi(_INDEX)
@@ -111,13 +118,7 @@ def _step(count: int, add: bool) -> Any:
         total_at = _at(builder, sum_data, place, _VECTOR)
         total = builder.load(total_at, align=2) if add else None
         for k in range(count):
-            here = builder.add(before[k], d)
-            same, left, right = (
-                builder.load(_at(builder, path_data, builder.add(here, _INDEX(shift)), _VECTOR), align=2)
-                for shift in (0, -1, 1)
-            )
-            beside = builder.add(_smaller(builder, left, right), penalty)
-            best = _smaller(builder, _smaller(builder, same, beside), jumps[k])
+            best = _cheapest(builder, path_data, builder.add(before[k], d), penalty, jumps[k])
             value = builder.add(cost, builder.sub(best, low_vectors[k]))
             builder.store(value, _at(builder, path_data, builder.add(after[k], d), _VECTOR), align=2)
             total = value if total is None else builder.add(total, value)

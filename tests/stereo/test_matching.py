@@ -142,8 +142,9 @@ def test_exposure_changes_little(scene):
     assert disparity_errors(found.disparity, scene.disparity, ~scene.occluded).bad_2 < 0.03
 
 
-def test_opencv_is_there_to_compare_with(scene):
-    found = match(scene.left, scene.right, StereoOptions(method="opencv", max_disparity=47))
+@pytest.mark.parametrize("method", ["opencv", "block"])
+def test_opencv_is_there_to_compare_with(scene, method):
+    found = match(scene.left, scene.right, StereoOptions(method=method, max_disparity=47))
     assert disparity_errors(found.disparity, scene.disparity, ~scene.occluded).bad_2 < 0.2
 
 
