@@ -137,12 +137,13 @@ def train(
         largest = max(view.camera.width * view.camera.height for view in views.views)
         check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
-        training = _Training(views, downscale, options, out, progress, cache_bytes, initial)
+        frame = read_georeference(folder / "georeference.json")
+        training = _Training(views, frame, downscale, options, out, progress, cache_bytes, initial)
         try:
             training.run()
         finally:
             training.photos.close()
-        return training.finish(read_georeference(folder / "georeference.json"))
+        return training.finish()
 
 
 class _Training:
@@ -151,6 +152,7 @@ class _Training:
     def __init__(
         self,
         views: ViewSet,
+        frame: WorldFrame,
         downscale: float,
         options: TrainingOptions,
         out: Path,
@@ -158,7 +160,7 @@ class _Training:
         cache_bytes: int,
         initial: Gaussians | None,
     ) -> None:
-        self.views, self.downscale, self.options = views, downscale, options
+        self.views, self.frame, self.downscale, self.options = views, frame, downscale, options
         self.out, self.progress = out, progress
         self.photos = TrainingPhotos(views.views, downscale, options, cache_bytes)
         self.clock = _Clock(options)
@@ -308,23 +310,30 @@ class _Training:
             stage.update(round(min(clock.seconds, self.options.seconds), 1), text=text)
 
     def save(self) -> None:
-        """Write the checkpoint, and a picture of how far it is."""
+        """Write the checkpoint, and what there is of the result, which `geo3d view` shows meanwhile."""
+        self.seconds = self.clock.seconds
         told = {
             "step": self.clock.step,
-            "seconds": self.clock.seconds,
+            "seconds": self.seconds,
             "initial_count": self.initial_count,
             "loss": self.loss,
         }
         save_state(self.checkpoint, self.engine, self.key, told)
-        self._quality(self.views.held_out[:1], samples=self.out / "samples")
+        self._write(self._quality(self.views.held_out[:1], samples=self.out / "samples"), finished=False)
 
-    def finish(self, frame: WorldFrame) -> TrainingReport:
+    def finish(self) -> TrainingReport:
         """Measure, write the result, and remove the checkpoint."""
         held_out: list[ViewQuality] = []
         if self.views.held_out:
             with self.progress.stage("measure") as stage:
                 held_out = self._quality(self.views.held_out, True, self.out / "samples")
                 stage.summary = f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} views held out"
+        report = self._write(held_out, finished=True)
+        self.checkpoint.unlink(missing_ok=True)
+        return report
+
+    def _write(self, held_out: list[ViewQuality], finished: bool) -> TrainingReport:
+        """Write splats.ply and metrics.json as they are now."""
         report = TrainingReport(
             self.out,
             self.engine.shown(),
@@ -334,9 +343,9 @@ class _Training:
             self.downscale,
             self.stopped,
         )
-        write_splat_ply(self.out / "splats.ply", report.gaussians, frame)
-        write_text(self.out / "metrics.json", json.dumps(metrics(report, self.views, self.options), indent=1))
-        self.checkpoint.unlink(missing_ok=True)
+        told = {"finished": finished, **metrics(report, self.views, self.options)}
+        write_splat_ply(self.out / "splats.ply", report.gaussians, self.frame)
+        write_text(self.out / "metrics.json", json.dumps(told, indent=1))
         return report
 
 

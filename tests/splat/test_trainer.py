@@ -26,6 +26,7 @@ from geo3d.splat.trainer import train
 from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import DensifyOptions, TrainingOptions
 from geo3d.splat.training_photos import view_order
+from geo3d.splat.training_state import save_state
 from geo3d.util.progress import Progress
 
 CAMERA = Camera("PINHOLE", 64, 48, [60, 60, 32, 24])
@@ -165,6 +166,23 @@ def test_kill_9_loses_at_most_a_checkpoint(scene, tmp_path):
     from geo3d.render.checkpoint import read_checkpoint
 
     assert read_checkpoint(out / "checkpoint.npz", "splats").header["step"] > 0
+
+
+def test_what_there_is_so_far_is_written_with_each_checkpoint(scene, tmp_path, monkeypatch):
+    seen = []
+
+    def save(*arguments):
+        save_state(*arguments)
+        if (tmp_path / "out" / "metrics.json").exists():
+            told = json.loads((tmp_path / "out" / "metrics.json").read_text())
+            seen.append((told["finished"], told["steps"], told["gaussians"]))
+            assert told["gaussians"] == len(read_splat_ply(tmp_path / "out" / "splats.ply").gaussians)
+
+    monkeypatch.setattr("geo3d.splat.trainer.save_state", save)
+    run(scene, tmp_path / "out", iterations=30, checkpoint_seconds=1e-3)
+    assert seen and not any(finished for finished, _, _ in seen)
+    assert [steps for _, steps, _ in seen] == sorted(steps for _, steps, _ in seen)
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["finished"]
 
 
 def test_time_ends_the_training_by_the_clock(scene, tmp_path):
