@@ -86,7 +86,7 @@ def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = N
     >>> import numpy as np
     >>> scene = np.random.default_rng(0).integers(0, 255, (40, 100), np.uint8)
     >>> found = match(scene[:, :90], scene[:, 10:], StereoOptions(max_disparity=31))
-    >>> round(float(np.nanmedian(found.disparity)), 2)
+    >>> round(float(np.nanmedian(found.disparity)), 1)
     10.0
     """
     options = options or StereoOptions()
