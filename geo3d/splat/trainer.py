@@ -74,6 +74,7 @@ class _Clock:
     """How far a training is, by steps or by time."""
 
     options: TrainingOptions
+    photos: int
     step: int = 0
     before: float = 0.0  # seconds of earlier runs
     started: float = 0.0
@@ -86,7 +87,8 @@ class _Clock:
         if self.options.iterations is not None:
             return self.step / self.options.iterations
         assert self.options.seconds is not None
-        return self.seconds / self.options.seconds
+        passes = self.step / self.photos / self.options.passes
+        return max(self.seconds / self.options.seconds, passes)
 
 
 def train(
@@ -163,7 +165,7 @@ class _Training:
         self.views, self.frame, self.downscale, self.options = views, frame, downscale, options
         self.out, self.progress = out, progress
         self.photos = TrainingPhotos(views.views, downscale, options, cache_bytes)
-        self.clock = _Clock(options)
+        self.clock = _Clock(options, len(views.views))
         self.key = training_key(views, options)
         self.loss = float("nan")
         self.stopped = ""
@@ -307,7 +309,7 @@ class _Training:
         else:
             assert self.options.seconds is not None
             text = f"step {clock.step:,}, {text}"
-            stage.update(round(min(clock.seconds, self.options.seconds), 1), text=text)
+            stage.update(round(min(clock.progress(), 1.0) * self.options.seconds, 1), text=text)
 
     def save(self) -> None:
         """Write the checkpoint, and what there is of the result, which `geo3d view` shows meanwhile."""

@@ -186,9 +186,15 @@ def test_what_there_is_so_far_is_written_with_each_checkpoint(scene, tmp_path, m
 
 
 def test_time_ends_the_training_by_the_clock(scene, tmp_path):
-    report = run(scene, tmp_path / "out", iterations=None, minutes=2 / 60)
+    report = run(scene, tmp_path / "out", iterations=None, minutes=2 / 60, passes=10**6)
     assert 1.9 < report.seconds < 4
     assert report.steps > 10
+
+
+def test_few_photos_are_not_seen_without_end(scene, tmp_path):
+    report = run(scene, tmp_path / "out", iterations=None, minutes=5, passes=3)
+    assert report.steps == 3 * 14
+    assert report.seconds < 60
 
 
 def test_it_stops_at_the_target(scene, tmp_path):
