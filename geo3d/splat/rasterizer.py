@@ -29,6 +29,7 @@ from geo3d.splat.unscented import lens_backward, project_lens
 
 _PARTS = 16  # pieces of the sort by tile, whatever the number of threads
 _PINHOLES = "PINHOLE", "SIMPLE_PINHOLE"
+_MOST_INSTANCES = 1 << 28  # Gaussians times tiles, by their boxes: with the gradient 20 GiB
 _FAR = 1e7  # world units: as good as parallel, and float32 still tells directions
 _NAMES = "means", "quaternions", "log_scales", "logit_opacities", "sh"
 
@@ -99,6 +100,13 @@ class CpuRasterizer:
         -------
         Rendering
             Views of this object's buffers.
+
+        Raises
+        ------
+        ValueError
+            For an EQUIRECTANGULAR camera.
+        MemoryError
+            If the Gaussians cover too many tiles.
         """
         n = len(gaussians)
         columns, rows = (-(-size // projection.TILE) for size in (camera.width, camera.height))
@@ -316,6 +324,12 @@ class CpuRasterizer:
         binning.sort_by_depth(records, radius, seen, bits, keys, order, spare_keys, spare_order, counts)
         bounds, regions = self._keep(_PARTS + 1, ("bounds", np.int64), ("regions", np.int64))
         binning.split_instances(order, int(seen.sum()), box, _PARTS, bounds, regions)
+        if regions[-1] > _MOST_INSTANCES:
+            raise MemoryError(
+                f"{int(seen.sum())} Gaussians cover {int(regions[-1])} tiles of {projection.TILE} x {projection.TILE} "
+                "pixels between them, more than can be sorted: their scales are too large for this view, or the image "
+                "is; render it in parts (Camera.cropped)"
+            )
         first, last = self._keep(n, ("first", np.int32), ("last", np.int32))
         listed, ids, place = self._keep(
             int(regions[-1]), ("listed", np.int32), ("ids", np.int32), ("place", np.int32)

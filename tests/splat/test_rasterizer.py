@@ -191,6 +191,13 @@ def test_no_gaussians():
     assert not image.alpha.any() and not image.depth.any()
 
 
+def test_too_much_to_sort_is_told_before_the_memory_is_gone():
+    huge = random_gaussians(40_000, degree=0, log_scale=3.0)
+    camera = Camera("PINHOLE", 2000, 2000, [1500, 1500, 1000, 1000])
+    with pytest.raises(MemoryError, match=r"Gaussians cover \d+ tiles .* render it in parts"):
+        CpuRasterizer().forward(huge, camera, POSE)
+
+
 def test_what_the_user_gets_wrong():
     rasterizer = CpuRasterizer()
     with pytest.raises(ValueError, match="forward first"):
