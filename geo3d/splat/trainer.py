@@ -17,8 +17,8 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.io import write_splat_ply
-from geo3d.io.world_frame import WorldFrame, read_georeference
-from geo3d.render.views import PosedView, ViewSet, load_views
+from geo3d.io.world_frame import WorldFrame
+from geo3d.render.views import PosedView, ViewSet, load_views, scene_frame
 from geo3d.scene import Gaussians
 from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
 from geo3d.splat.engine import CpuEngine, StepInput
@@ -33,7 +33,7 @@ from geo3d.splat.training_options import TrainingOptions
 from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, target
 from geo3d.splat.training_start import smoothing_of, start, within_budget
 from geo3d.splat.training_state import find_state, gaussians_of, restore, save_state, training_key
-from geo3d.util.files import folder_lock, write_text
+from geo3d.util.files import folder_lock, remove_partial, write_text
 from geo3d.util.progress import Progress, StageProgress
 
 _SMOOTH = 0.98  # of the loss that is shown
@@ -137,12 +137,14 @@ def train(
         largest = max(view.camera.width * view.camera.height for view in views.views)
         check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
+        remove_partial(out)
         training = _Training(views, downscale, options, out, progress, cache_bytes, initial)
+        training.frame = scene_frame(scene)
         try:
             training.run()
         finally:
             training.photos.close()
-        return training.finish(read_georeference(folder / "georeference.json"))
+        return training.finish()
 
 
 class _Training:
@@ -165,6 +167,7 @@ class _Training:
         self.key = training_key(views, options)
         self.loss = float("nan")
         self.stopped = ""
+        self.frame = WorldFrame()
         self.next_look = _TARGET_EVERY
         extent = scene_extent([view.cam_from_world for view in views.views])
         found = find_state(self.checkpoint, self.key) if initial is None else None
@@ -183,6 +186,7 @@ class _Training:
             told = found.header
             self.clock.step, self.clock.before = int(told["step"]), float(told["seconds"])
             self.initial_count, self.loss = int(told["initial_count"]), float(told["loss"])
+            self.next_look = float(told["next_look"])
             progress.note(f"goes on at step {self.clock.step:,}")
 
     @property
@@ -208,7 +212,6 @@ class _Training:
                     saved = clock.seconds
             stage.summary = f"{clock.step:,} steps, {self.engine.count:,} Gaussians"
         clock.before, clock.started = clock.seconds, time.monotonic()
-        self.seconds = clock.before
 
     def _warm_up(self) -> None:
         """Compile or load the kernels before the time is taken."""
@@ -308,34 +311,38 @@ class _Training:
             stage.update(round(min(clock.seconds, self.options.seconds), 1), text=text)
 
     def save(self) -> None:
-        """Write the checkpoint, and a picture of how far it is."""
+        """Write the checkpoint, and what `geo3d view` shows of a training at work: the Gaussians so far, how good they
+        are on one photo, and its picture.
+        """
         told = {
             "step": self.clock.step,
             "seconds": self.clock.seconds,
             "initial_count": self.initial_count,
             "loss": self.loss,
+            "next_look": self.next_look,
         }
         save_state(self.checkpoint, self.engine, self.key, told)
-        self._quality(self.views.held_out[:1], samples=self.out / "samples")
+        held_out = self._quality(self.views.held_out[:1], samples=self.out / "samples")
+        self._write(held_out, self.clock.seconds, "not yet done")
 
-    def finish(self, frame: WorldFrame) -> TrainingReport:
+    def _write(self, held_out: list[ViewQuality], seconds: float, stopped: str) -> TrainingReport:
+        """splats.ply and metrics.json."""
+        report = TrainingReport(
+            self.out, self.engine.shown(), held_out, self.clock.step, seconds, self.downscale, stopped
+        )
+        write_splat_ply(self.out / "splats.ply", report.gaussians, self.frame)
+        write_text(self.out / "metrics.json", json.dumps(metrics(report, self.views, self.options), indent=1))
+        return report
+
+    def finish(self) -> TrainingReport:
         """Measure, write the result, and remove the checkpoint."""
+        seconds = self.clock.before
         held_out: list[ViewQuality] = []
         if self.views.held_out:
             with self.progress.stage("measure") as stage:
                 held_out = self._quality(self.views.held_out, True, self.out / "samples")
                 stage.summary = f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} views held out"
-        report = TrainingReport(
-            self.out,
-            self.engine.shown(),
-            held_out,
-            self.clock.step,
-            self.seconds,
-            self.downscale,
-            self.stopped,
-        )
-        write_splat_ply(self.out / "splats.ply", report.gaussians, frame)
-        write_text(self.out / "metrics.json", json.dumps(metrics(report, self.views, self.options), indent=1))
+        report = self._write(held_out, seconds, self.stopped)
         self.checkpoint.unlink(missing_ok=True)
         return report
 
