@@ -209,6 +209,15 @@ def _session(options: Any) -> Session:
     return Session(progress, options.json, options.quiet)
 
 
+def _out_of_memory(text: str) -> str:
+    """What to do about it: a training that does not fit says it itself, NumPy and Python do not."""
+    if not text or text.startswith("Unable to allocate"):
+        return (
+            f"out of memory; fewer or smaller photos at once, or smaller images, would help. {text}".strip()
+        )
+    return f"out of memory: {text}"
+
+
 def explain(error: BaseException) -> str:
     """An exception as one line for the person at the terminal."""
     if isinstance(error, OSError) and error.errno is not None:
@@ -225,5 +234,5 @@ def explain(error: BaseException) -> str:
             return "the disk is full; what was finished is kept: free some space and run the same again"
         return f"the database cannot be used: {error}"
     if isinstance(error, MemoryError):
-        return f"out of memory; fewer or smaller photos at once would help (--max-size). {error}"
+        return _out_of_memory(str(error))
     return str(error) or type(error).__name__

@@ -97,7 +97,7 @@ def run(options: Options, session: Session) -> int:
         )
     if format == "mesh":
         assert scene is not None
-        return _mesh(scene, target, gaussians, options, session)
+        return _mesh(scene, target, gaussians, frame, options, session)
     SPLAT_FORMATS[format].write(target, gaussians, frame)
     loss = splat_loss(target, format, gaussians)
     size = target.stat().st_size
@@ -125,14 +125,24 @@ def run(options: Options, session: Session) -> int:
     return 0
 
 
-def _mesh(scene: Path, target: Path, gaussians: Gaussians, options: Options, session: Session) -> int:
+def _mesh(
+    scene: Path, target: Path, gaussians: Gaussians, frame: WorldFrame, options: Options, session: Session
+) -> int:
     from geo3d.cli.export_mesh import export_mesh
+    from geo3d.io.world_frame import write_world_file
 
     mesh = export_mesh(scene, target, gaussians, options.voxel, session)
+    write_world_file(target, frame)
     size = target.stat().st_size
     session.say(f"{target}: {mesh.faces:,} triangles, {_size(size)}, finest detail {mesh.voxel:.2g}")
     session.result(
-        out=str(target), format="mesh", points=mesh.points, faces=mesh.faces, voxel=mesh.voxel, bytes=size
+        out=str(target),
+        format="mesh",
+        points=mesh.points,
+        faces=mesh.faces,
+        voxel=mesh.voxel,
+        bytes=size,
+        world=frame.to_json(),
     )
     return 0
 
@@ -173,7 +183,9 @@ def _target(options: Options, source: Path) -> tuple[str, Path]:
     if options.voxel is not None and not options.voxel > 0:
         raise UsageError(f"--voxel {options.voxel:g}: expected a length above 0")
     corners = options.crop
-    if corners is not None and (len(corners) != 6 or any(a > b for a, b in zip(corners[:3], corners[3:]))):
+    if corners is not None and (
+        len(corners) != 6 or not all(a <= b for a, b in zip(corners[:3], corners[3:]))
+    ):
         raise UsageError(
             "--crop: expected six numbers, the lower corner X,Y,Z and then the upper one (--crop=-5,-5,0,5,5,3), got "
             f"{','.join(f'{c:g}' for c in corners)}"

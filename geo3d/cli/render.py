@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PATHS = ("orbit", "spiral", "views", "dolly")
 LONGEST_SIDE = 1280  # of frames whose size is not told, pixels
-_MOST_PIXELS = 50_000_000  # of one image
+MOST_PIXELS = 50_000_000  # of one image
 SECONDS, FPS = 8.0, 30.0
 _SPLATS = Path("splats") / "splats.ply"
 
@@ -170,8 +170,8 @@ def _check(options: Options) -> None:
         raise UsageError(f"--{asked[0]} and --{asked[1]} cannot be had together")
     if options.size is not None:
         width, height = options.size
-        if not (min(width, height) > 0 and width * height <= _MOST_PIXELS):
-            raise UsageError(f"--size {width}x{height}: expected up to {_MOST_PIXELS // 10**6} megapixels")
+        if not (min(width, height) > 0 and width * height <= MOST_PIXELS):
+            raise UsageError(f"--size {width}x{height}: expected 1x1 to {MOST_PIXELS // 10**6} megapixels")
         if options.panorama and width != 2 * height:
             raise UsageError(f"--size {width}x{height}: a panorama is twice as wide as high")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from geo3d.cameras import Camera
-from geo3d.cli.render import FPS, LONGEST_SIDE, PATHS, SECONDS, Options
+from geo3d.cli.render import FPS, LONGEST_SIDE, MOST_PIXELS, PATHS, SECONDS, Options
 from geo3d.geometry import SE3
 from geo3d.io import read_scene
 from geo3d.render import (
@@ -24,6 +24,7 @@ from geo3d.render import (
     views_path,
     world_up,
 )
+from geo3d.render.key_frames import MOST_FRAMES
 
 _PANORAMA_HEIGHT = 1024  # pixels
 
@@ -84,7 +85,12 @@ def path_of(options: Options, known: KnownPoses | None) -> CameraPath:
             "key frames, or --pose"
         )
     fps = options.fps or FPS
-    frames = max(1, round((options.seconds or SECONDS) * fps))
+    seconds = options.seconds or SECONDS
+    frames = max(1, round(seconds * fps))
+    if frames > MOST_FRAMES:
+        raise ValueError(
+            f"--seconds {seconds:g} at --fps {fps:g} are {frames:,} frames, expected up to {MOST_FRAMES:,}"
+        )
     if kind == "views":
         return views_path(known.poses, camera, frames, fps)
     shape = known.shape()
@@ -105,7 +111,18 @@ def _frame_camera(options: Options, known: KnownPoses | None) -> Camera | None:
 
 
 def _fitted(camera: Camera, options: Options) -> Camera:
-    """The camera of a file, of the size that is asked for."""
+    """The camera of a file, of the size that is asked for.
+
+    Raises
+    ------
+    ValueError
+        If it has more pixels than an image may have.
+    """
+    if options.size is None and camera.width * camera.height > MOST_PIXELS:
+        raise ValueError(
+            f"the camera of {options.pose or options.path} has {camera.width}x{camera.height} pixels, expected up to "
+            f"{MOST_PIXELS // 10**6} megapixels; give a --size"
+        )
     if camera.model == "EQUIRECTANGULAR":
         return camera if options.size is None else camera.rescaled(*options.size)
     return path_camera(camera, options.size)

@@ -192,7 +192,7 @@ def _view(source: Camera, target: Camera) -> str:
 
 def _run_scene(options: Options, session: Session) -> int:
     from geo3d.io import read_colmap, undistort_scene, write_colmap
-    from geo3d.util.files import atomic_path
+    from geo3d.util.files import atomic_path, write_bytes
 
     models = [read_colmap(path) for path in model_paths(options.source)]
     count = sum(len(model.registered()) for model in models)
@@ -200,6 +200,9 @@ def _run_scene(options: Options, session: Session) -> int:
         made = [undistort_scene(model, lambda camera: _pinhole(options, camera)) for model in models]
         for number, scene in enumerate(made):
             write_colmap(scene.reconstruction, folder / "sparse" / str(number))
+        place = options.source / "georeference.json"
+        if place.is_file():  # the world stays the same
+            write_bytes(folder / place.name, place.read_bytes())
         with session.progress.stage("undistort", total=count) as stage:
             for model, scene in zip(models, made):
                 for name in _write_photos(model, scene, options.source / "images", folder / "images"):

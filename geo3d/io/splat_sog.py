@@ -186,7 +186,13 @@ class _Archive:
             raise ValueError(
                 f"{self._path}: {name!r} claims {info.file_size:,} bytes; it is corrupt or a bomb"
             )
-        return self._archive.read(info)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(
+                f"{self._path}: {name!r} is packed by a method that SOG does not use; it is corrupt"
+            )
+        # `ZipFile.read` would expand all that is there and then cut it to what the entry claims.
+        with self._archive.open(info) as entry:
+            return entry.read(info.file_size)
 
     def pixels(self, name: str, count: int) -> np.ndarray:
         """(P, 4) uint8, of an image of at least `count` pixels and not many more."""

@@ -286,6 +286,10 @@ def _pose(values: Any, where: str) -> SE3:
     if not isinstance(values, list) or len(values) not in (12, 16):
         raise ValueError(f"{where}: expected 4 rows of 4 numbers")
     matrix = np.array([finite_number(v, where) for v in values]).reshape(-1, 4)
+    if len(matrix) == 4 and np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-6:
+        raise ValueError(
+            f"{where}: expected 0, 0, 0, 1 as the last row, found {matrix[3].tolist()}; rows and columns may be swapped"
+        )
     rotation = closest_rotation(matrix[:3, :3])
     if np.abs(rotation - matrix[:3, :3]).max() > 1e-3:
         raise ValueError(f"{where}: expected a rotation, found {matrix[:3, :3].tolist()}")

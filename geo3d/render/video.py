@@ -160,9 +160,10 @@ def image_sequence_writer(folder: str | os.PathLike) -> Iterator[Callable[[np.nd
     """Context in which frames are added to a sequence one by one; as `write_image_sequence` writes `folder`."""
     folder = Path(folder)
     if folder.is_dir():
-        strangers = sorted(
-            p.name for p in folder.iterdir() if not (p.suffix == ".png" and p.stem.isdecimal())
-        )
+        # Only a sequence as it is written here is replaced: photos may be PNG with numbers as names too.
+        names = sorted(p.name for p in folder.iterdir())
+        ours = {f"{number:05}.png" for number in range(len(names))}
+        strangers = [name for name in names if name not in ours]
         if strangers:
             raise ValueError(
                 f"{folder} holds other files (e.g. {strangers[0]!r}); give an empty or new folder"

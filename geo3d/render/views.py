@@ -17,7 +17,7 @@ import numpy as np
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.images import find_mask, find_mask_folder, photo_size
-from geo3d.io import find_scene, read_colmap, read_transforms, scene_images
+from geo3d.io import WorldFrame, find_scene, read_colmap, read_georeference, read_transforms, scene_images
 from geo3d.io.transforms import quoted
 from geo3d.scene import Points, Reconstruction
 
@@ -145,20 +145,32 @@ def world_up(scene: str | os.PathLike) -> np.ndarray | None:
     return np.array([0.0, 0.0, 1.0]) if told else None
 
 
+def scene_frame(scene: str | os.PathLike) -> WorldFrame:
+    """Unit and place of the world of a scene: of its folder, also where `scene` names the model or a file in it.
+
+    Only the first model of a scene stands in the world that its georeference.json tells.
+    """
+    found = find_scene(scene).absolute()
+    folder = found if found.is_dir() else found.parent
+    if folder.name == "0" and folder.parent.name == "sparse":
+        folder = folder.parent
+    return read_georeference((folder.parent if folder.name == "sparse" else folder) / "georeference.json")
+
+
 def _colmap(folder: Path, images: str | os.PathLike | None) -> tuple[Reconstruction, Path, tuple[str, ...]]:
     """The model, the folder of its photos, and the names of those that are not there."""
     model = read_colmap(folder)
     root = scene_images(folder) if images is None else Path(images)
     if root is None or not root.is_dir():
         raise FileNotFoundError(
-            f"{folder} has its poses, and the photos are missing: no folder {root or 'images beside it'}; say where "
-            "they are: images=FOLDER, on the command line --images FOLDER"
+            f"{folder} has its poses, and the photos are missing: no folder {root or 'images beside it'}; put them (or "
+            "a link to them) there, or in Python say where they are: images=FOLDER"
         )
     missing = sorted(view.name for view in model.views.values() if not (root / view.name).is_file())
     if missing and len(missing) == len(model.views):
         raise FileNotFoundError(
-            f"{folder}: none of its {len(missing)} photos is in {root}, e.g. {missing[0]}; say where they are: "
-            "images=FOLDER, on the command line --images FOLDER"
+            f"{folder}: none of its {len(missing)} photos is in {root}, e.g. {missing[0]}; put them (or a link to "
+            "them) there, or in Python say where they are: images=FOLDER"
         )
     return model, root, tuple(missing)
 

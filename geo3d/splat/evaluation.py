@@ -83,7 +83,10 @@ def evaluate(
                 )
             )
             if samples is not None and row in shown:
-                _write_pair(samples / f"{Path(views[row].name).stem}.png", photo.color, image)
+                name = (
+                    Path(views[row].name).with_suffix("").as_posix().replace("/", "_")
+                )  # of all folders in one
+                _write_pair(samples / f"{name}.png", photo.color, image)
     return found
 
 

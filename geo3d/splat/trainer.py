@@ -17,8 +17,8 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.io import write_splat_ply
-from geo3d.io.world_frame import WorldFrame, read_georeference
-from geo3d.render.views import PosedView, ViewSet, load_views
+from geo3d.io.world_frame import WorldFrame
+from geo3d.render.views import PosedView, ViewSet, load_views, scene_frame
 from geo3d.scene import Gaussians
 from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
 from geo3d.splat.engine import CpuEngine, StepInput
@@ -33,7 +33,7 @@ from geo3d.splat.training_options import TrainingOptions
 from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, target
 from geo3d.splat.training_start import smoothing_of, start, within_budget
 from geo3d.splat.training_state import find_state, gaussians_of, restore, save_state, training_key
-from geo3d.util.files import folder_lock, write_text
+from geo3d.util.files import folder_lock, remove_partial, write_text
 from geo3d.util.progress import Progress, StageProgress
 
 _SMOOTH = 0.98  # of the loss that is shown
@@ -139,7 +139,8 @@ def train(
         largest = max(view.camera.width * view.camera.height for view in views.views)
         check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
-        frame = read_georeference(folder / "georeference.json")
+        remove_partial(out)
+        frame = scene_frame(scene)
         training = _Training(views, frame, downscale, options, out, progress, cache_bytes, initial)
         try:
             training.run()
@@ -187,6 +188,7 @@ class _Training:
             told = found.header
             self.clock.step, self.clock.before = int(told["step"]), float(told["seconds"])
             self.initial_count, self.loss = int(told["initial_count"]), float(told["loss"])
+            self.next_look = float(told["next_look"])
             progress.note(f"goes on at step {self.clock.step:,}")
 
     @property
@@ -212,7 +214,6 @@ class _Training:
                     saved = clock.seconds
             stage.summary = f"{clock.step:,} steps, {self.engine.count:,} Gaussians"
         clock.before, clock.started = clock.seconds, time.monotonic()
-        self.seconds = clock.before
 
     def _warm_up(self) -> None:
         """Compile or load the kernels before the time is taken."""
@@ -319,6 +320,7 @@ class _Training:
             "seconds": self.seconds,
             "initial_count": self.initial_count,
             "loss": self.loss,
+            "next_look": self.next_look,
         }
         save_state(self.checkpoint, self.engine, self.key, told)
         self._write(self._quality(self.views.held_out[:1], samples=self.out / "samples"), finished=False)

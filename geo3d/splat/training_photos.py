@@ -18,6 +18,7 @@ from geo3d.splat.training_options import TrainingOptions
 LONGEST_SIDE_PX = 800
 """Photos are reduced to at most this unless told otherwise: what a CPU learns in minutes is not finer."""
 
+_LEAST_LONGEST_PX = 16  # of a photo's longer side
 _LEAST_SIDE_PX = 64  # of a photo that is reduced further for the start
 _SILHOUETTE_SIDE_PX = 256
 _SILHOUETTES = 100
@@ -31,10 +32,23 @@ def chosen_downscale(views: Sequence[PosedView], options: TrainingOptions) -> fl
     ----------
     views : sequence of PosedView
     options : TrainingOptions
+
+    Raises
+    ------
+    ValueError
+        If the factor asked for leaves a photo fewer than 16 pixels.
     """
+    sides = [max(view.camera.width, view.camera.height) for view in views]
     if options.downscale is not None:
+        side = min(sides)
+        most = max(1.0, side / _LEAST_LONGEST_PX)
+        if options.downscale > most:
+            raise ValueError(
+                f"downscale is {options.downscale:g}, which leaves {side / options.downscale:.0f} of {side} pixels; at "
+                f"most {np.floor(10 * most) / 10:g} leaves enough"
+            )
         return options.downscale
-    longest = max(max(view.camera.width, view.camera.height) for view in views)
+    longest = max(sides)
     factor = 1.0
     while longest / factor > LONGEST_SIDE_PX:
         factor *= 2

@@ -17,6 +17,7 @@ from geo3d.splat.training_photos import silhouettes
 from geo3d.util.progress import Progress
 
 _LEAST_INITIAL = 100  # points; fewer give nothing to start from
+_LOOKED_AT = 1000  # points
 
 
 def start(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gaussians:
@@ -31,10 +32,12 @@ def start(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gauss
     Raises
     ------
     ValueError
-        If there are no points and the photos contradict each other about where something is.
+        If none of the points is in view of a photo; or if there are none and the photos contradict each other about
+        where something is.
     """
     finite = np.isfinite(views.points).all(axis=1)
     if np.count_nonzero(finite) >= _LEAST_INITIAL:
+        _check_view(views.points[finite], views)
         points, colors = views.points[finite], views.point_colors[finite] / 255.0
     else:
         count = min(options.initial_points, options.budget)
@@ -43,6 +46,21 @@ def start(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gauss
         progress.note(f"the scene has {np.count_nonzero(finite)} points: {count:,} random ones to start from")
     made = gaussians_at(points, colors, options.sh_degree)
     return replace(made, antialiased=options.antialiased)
+
+
+def _check_view(points: np.ndarray, views: ViewSet) -> None:
+    """Refuse poses that see nothing of the scene: of a thousand points evenly chosen, none."""
+    rows = np.unique(np.linspace(0, len(points) - 1, min(len(points), _LOOKED_AT)).round().astype(int))
+    for view in views.views:
+        local = view.cam_from_world.act(points[rows])
+        local = local[local[:, 2] > 0]
+        pixels = view.camera.project(local)
+        if ((pixels >= 0) & (pixels <= [view.camera.width, view.camera.height])).all(axis=1).any():
+            return
+    raise ValueError(
+        f"none of the scene's {len(points):,} points is in view of a photo: the poses do not fit the points. A pose "
+        "takes points of the world to the camera, with x right, y down, z forward"
+    )
 
 
 def smoothing_of(views: ViewSet, downscale: float) -> Smoothing:

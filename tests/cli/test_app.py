@@ -242,7 +242,9 @@ def test_defaults_are_those_of_the_library(monkeypatch: pytest.MonkeyPatch, tmp_
         (sqlite3.OperationalError("database or disk is full"), ["disk is full"]),
         (sqlite3.DatabaseError("file is not a database"), ["not a database"]),
         (ImportError("viser is needed here. Install it: pip install 'geo3d[view]'"), ["pip install"]),
-        (MemoryError("Unable to allocate 90 GiB"), ["memory", "--max-size"]),
+        (MemoryError("Unable to allocate 90 GiB"), ["out of memory", "fewer or smaller photos", "90 GiB"]),
+        (MemoryError(), ["out of memory", "fewer or smaller photos"]),
+        (MemoryError("a budget of 9 would fit"), ["geo3d: out of memory: a budget of 9 would fit"]),
     ],
 )
 def test_a_failure_is_one_line(

@@ -19,6 +19,7 @@ from geo3d.io import (
     write_colmap,
     write_splat_ply,
 )
+from geo3d.io.world_frame import read_world_file
 from geo3d.scene import Gaussians, Reconstruction, View
 from tests.io.splats import FRAME, make_gaussians
 
@@ -134,6 +135,9 @@ def test_a_mesh_lies_where_the_splats_do(tmp_path: Path, capsys) -> None:
     assert np.abs(mesh.points[:, 2]).max() < 0.04 and np.ptp(mesh.points[:, :2], axis=0).min() > 1.2
     assert run(["export", str(scene), "--format", "mesh", "--quiet"]) == 0
     assert (scene / "splats" / "mesh.glb").read_bytes()[:4] == b"glTF"
+    (scene / "georeference.json").write_text('{"metres": true}')
+    assert run(["export", str(scene), "--format", "mesh", "--quiet"]) == 0
+    assert read_world_file(scene / "splats" / "mesh.glb")[0].metric
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,8 @@ def test_the_outcome_as_json(scene, tmp_path, capsys):
         (["-o", "v.mp4", "--pose", "POSE"], 2, "as .png"),
         (["-o", "v.png", "--pose", "POSE", "--path", "orbit"], 2, "leave out --path"),
         (["-o", "v.png", "--pose", "none.json"], 2, "none.json"),
+        (["-o", "v.png", "--pose", "HUGE"], 1, "100000x100000 pixels, expected up to 50 megapixels"),
+        (["-o", "v.mp4", "--seconds", "36000", "--fps", "1000"], 1, "36,000,000 frames"),
         (["-o", "v.mp4", "--path", "POSE"], 1, "expected key frames of geo3d"),
         (["-o", "v.mp4", "--path", "POSE", "--seconds", "3"], 2, "tells the times"),
     ],
@@ -172,10 +174,12 @@ def test_the_outcome_as_json(scene, tmp_path, capsys):
 def test_what_is_refused(scene, tmp_path, capsys, monkeypatch, words, code, expected):
     write_pose(tmp_path / "pose.json", look_at([4, 0, 0], [0, 0, 0]), PINHOLE)
     monkeypatch.chdir(tmp_path)
-    words = ["pose.json" if word == "POSE" else word for word in words]
+    huge = Camera("PINHOLE", 100_000, 100_000, [1e5, 1e5, 5e4, 5e4])
+    write_pose(tmp_path / "huge.json", look_at([4, 0, 0], [0, 0, 0]), huge)
+    words = [{"POSE": "pose.json", "HUGE": "huge.json"}.get(word, word) for word in words]
     found, _, error = answer(capsys, str(scene), *words)
     assert found == code and expected in error and len(error.splitlines()) == 1
-    assert [p.name for p in tmp_path.iterdir()] == ["pose.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["huge.json", "pose.json"]
 
 
 def test_a_transforms_json_is_a_scene(scene, tmp_path, capsys):

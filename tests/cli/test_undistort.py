@@ -156,8 +156,10 @@ def test_scenes_have_the_same_choices(tmp_path: Path) -> None:
     (tmp_path / "scene" / "images").mkdir()
     for view in model.views.values():
         Image.new("RGB", (200, 150)).save(tmp_path / "scene" / "images" / view.name)
+    (tmp_path / "scene" / "georeference.json").write_text('{"metres": true}')
     assert run(["undistort", str(tmp_path / "scene"), "-o", str(tmp_path / "flat"), "--same-k"]) == 0
     after = read_colmap(tmp_path / "flat" / "sparse" / "0")
     assert after.cameras[1] == pinhole_like(CAMERA)
     with Image.open(tmp_path / "flat" / "images" / model.views[1].name) as photo:
         assert photo.size == (200, 150)
+    assert (tmp_path / "flat" / "georeference.json").read_text() == '{"metres": true}'

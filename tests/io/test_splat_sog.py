@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -171,6 +172,19 @@ def test_a_zip_bomb_is_refused_unexpanded(tmp_path):
     repacked(tmp_path / "x.sog", {"meta.json": b" " * (1 << 28)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match="a bomb"):
         read_sog(tmp_path / "x.sog")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_a_zip_bomb_that_claims_little_is_refused_unexpanded(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "x.sog", "w", method) as archive:
+        archive.writestr("meta.json", b" " * (1 << 28))
+        archive.filelist[0].file_size = 1000  # what the directory at the end of the file claims
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"x\.sog"):
+        read_sog(tmp_path / "x.sog")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 24
 
 
 @given(st.integers(0, 2**32 - 1))

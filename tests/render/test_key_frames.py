@@ -143,6 +143,7 @@ BAD = [
     {"keyframes": [{"time_s": 0}]},
     {"keyframes": [{"cam_from_world": [[1, 0], [0, 1]]}]},
     {"keyframes": [{"cam_from_world": (2 * np.eye(4)).tolist()}]},
+    {"keyframes": [{"cam_from_world": SE3(np.eye(3), [1, 2, 3]).matrix4().T.tolist()}]},
     {"keyframes": [{"cam_from_world": np.diag([1, 1, -1, 1]).tolist()}]},
     {"keyframes": [{"cam_from_world": np.full((4, 4), 1e999).tolist()}]},
     {"keyframes": [{"cam_from_world": np.eye(4).tolist(), "camera": "wide"}]},

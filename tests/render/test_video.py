@@ -100,6 +100,14 @@ def test_a_sequence_of_images(tmp_path):
         write_image_sequence(tmp_path / "out", frames(2))
 
 
+def test_photos_with_numbers_as_names_are_not_replaced(tmp_path):
+    for name in ("000000.png", "000001.png"):
+        write_png(tmp_path / "photos" / name, next(frames()))
+    with pytest.raises(ValueError, match=r"000000\.png"):
+        write_image_sequence(tmp_path / "photos", frames(2))
+    assert len(list((tmp_path / "photos").iterdir())) == 2
+
+
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 4)])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_png_of_every_kind(tmp_path, shape, kind):

@@ -11,6 +11,7 @@ from geo3d.cameras import Camera
 from geo3d.geometry import SE3, SO3
 from geo3d.io import read_colmap, write_colmap, write_ply, write_transforms
 from geo3d.render import load_views
+from geo3d.render.views import scene_frame
 from geo3d.scene import Points, Reconstruction, Track, View
 
 CAMERA = Camera("PINHOLE", 32, 24, [30, 31, 16.5, 12.25])
@@ -50,6 +51,15 @@ def colmap_scene(tmp_path):
     write_colmap(model, tmp_path / "sparse" / "0")
     write_photos(tmp_path / "images", [v.name for v in model.views.values()])
     return tmp_path
+
+
+def test_the_world_of_a_scene_is_found_from_its_model_too(colmap_scene):
+    (colmap_scene / "georeference.json").write_text('{"metres": true}')
+    write_transforms(scene_of(9), colmap_scene / "transforms.json")
+    write_colmap(scene_of(9), colmap_scene / "sparse" / "1")
+    for place in ("", "sparse/0", "transforms.json"):
+        assert scene_frame(colmap_scene / place).metric
+    assert not scene_frame(colmap_scene / "sparse" / "1").metric
 
 
 def test_a_colmap_scene(colmap_scene):

@@ -19,6 +19,7 @@ from geo3d.io import read_splat_ply, write_transforms
 from geo3d.render import load_views
 from geo3d.scene import Reconstruction, View
 from geo3d.splat.engine import CpuEngine, StepInput
+from geo3d.splat.evaluation import evaluate
 from geo3d.splat.initialisation import gaussians_at
 from geo3d.splat.options import RenderOptions
 from geo3d.splat.rasterizer import CpuRasterizer
@@ -26,7 +27,7 @@ from geo3d.splat.trainer import train
 from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import DensifyOptions, TrainingOptions
 from geo3d.splat.training_photos import view_order
-from geo3d.splat.training_state import save_state
+from geo3d.splat.training_start import start
 from geo3d.util.progress import Progress
 
 CAMERA = Camera("PINHOLE", 64, 48, [60, 60, 32, 24])
@@ -93,10 +94,48 @@ def test_the_result_is_written(scene, tmp_path):
     assert len(read_splat_ply(report.out / "splats.ply").gaussians) == len(report.gaussians)
     told = json.loads((report.out / "metrics.json").read_text())
     assert told["psnr_db"] == pytest.approx(psnr(report))
-    assert told["steps"] == 60 and told["options"]["iterations"] == 60
+    assert told["finished"] and told["steps"] == 60 and told["options"]["iterations"] == 60
     with Image.open(report.out / "samples" / "00.png") as picture:
         assert picture.size == (128, 48)
     assert not (report.out / "checkpoint.npz").exists()
+
+
+def test_what_there_is_so_far_is_written_with_the_checkpoint(scene, tmp_path, monkeypatch):
+    from geo3d.splat import trainer
+
+    class Stopped(Exception):
+        pass
+
+    def stops(self):
+        save(self)
+        raise Stopped
+
+    save = trainer._Training.save
+    monkeypatch.setattr(trainer._Training, "save", stops)
+    with pytest.raises(Stopped):
+        run(scene, tmp_path / "out", checkpoint_seconds=1e-6)
+    told = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert told["steps"] == 1 and told["psnr_db"] > 0 and not told["finished"]
+    assert len(read_splat_ply(tmp_path / "out" / "splats.ply").gaussians) == told["gaussians"]
+
+
+def test_what_a_killed_process_left_half_written_is_removed(scene, tmp_path):
+    left = tmp_path / "out" / ".checkpoint.npz.abc.partial"
+    left.mkdir(parents=True)
+    (left / "checkpoint.npz").write_bytes(b"half")
+    run(scene, tmp_path / "out", iterations=1)
+    assert not left.exists()
+
+
+def test_samples_of_photos_of_one_name_in_two_folders_do_not_replace_each_other(scene, tmp_path):
+    views = load_views(scene).held_out
+    named = [replace(view, name=f"{folder}/a.png") for view, folder in zip(views, ("left", "right"))]
+
+    def black(camera, pose):
+        return np.zeros((camera.height, camera.width, 3), np.float32)
+
+    evaluate(black, named, 1.0, QUICK, perceptual=False, samples=tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["left_a.png", "right_a.png"]
 
 
 def test_the_same_seed_gives_the_same_result(scene, tmp_path):
@@ -168,23 +207,6 @@ def test_kill_9_loses_at_most_a_checkpoint(scene, tmp_path):
     assert read_checkpoint(out / "checkpoint.npz", "splats").header["step"] > 0
 
 
-def test_what_there_is_so_far_is_written_with_each_checkpoint(scene, tmp_path, monkeypatch):
-    seen = []
-
-    def save(*arguments):
-        save_state(*arguments)
-        if (tmp_path / "out" / "metrics.json").exists():
-            told = json.loads((tmp_path / "out" / "metrics.json").read_text())
-            seen.append((told["finished"], told["steps"], told["gaussians"]))
-            assert told["gaussians"] == len(read_splat_ply(tmp_path / "out" / "splats.ply").gaussians)
-
-    monkeypatch.setattr("geo3d.splat.trainer.save_state", save)
-    run(scene, tmp_path / "out", iterations=30, checkpoint_seconds=1e-3)
-    assert seen and not any(finished for finished, _, _ in seen)
-    assert [steps for _, steps, _ in seen] == sorted(steps for _, steps, _ in seen)
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["finished"]
-
-
 def test_time_ends_the_training_by_the_clock(scene, tmp_path):
     report = run(scene, tmp_path / "out", iterations=None, minutes=2 / 60, passes=10**6)
     assert 1.9 < report.seconds < 4
@@ -213,6 +235,22 @@ def test_missing_photos_are_counted_and_named(scene, tmp_path):
     run(copy, tmp_path / "out", iterations=5)
     told = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert len(told["photos_missing"]) == 2
+
+
+def test_poses_that_see_none_of_the_points_are_refused(scene):
+    views = load_views(scene)
+    colors = np.zeros((200, 3), np.uint8)
+    ahead = replace(views, points=np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3)), point_colors=colors)
+    assert len(start(ahead, QUICK, Progress())) == 200
+    turn = SE3(np.diag([-1.0, 1, -1]), np.zeros(3))
+    away = [replace(view, cam_from_world=turn @ view.cam_from_world) for view in ahead.views]
+    with pytest.raises(ValueError, match="none of the scene's 200 points is in view"):
+        start(replace(ahead, views=away), QUICK, Progress())
+
+
+def test_too_large_a_downscale_is_refused_by_its_name(scene, tmp_path):
+    with pytest.raises(ValueError, match=r"downscale is 100, which leaves 1 of 64 pixels; at most 4"):
+        run(scene, tmp_path / "out", downscale=100.0)
 
 
 def test_too_large_a_budget_is_refused_with_the_one_that_fits(scene):
