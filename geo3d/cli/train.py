@@ -90,6 +90,9 @@ class Options(Common):
     initial_points: Count = _DEFAULT.initial_points
     """Random points to start from where the scene has none."""
 
+    sky: bool = False
+    """Start with a far background too, where no point is: for sky and what lies on the horizon."""
+
     depth_weight: Annotated[OptionalNumber, arg(metavar="W", help_behavior_hint="(default: 0)")] = None
     """Hold what is seen to the depth of the scene's points, by this weight; 0.1 is much."""
 
@@ -122,6 +125,7 @@ def to_training_options(options: Options) -> TrainingOptions:
             background=options.background,
             masks=options.masks,
             initial_points=options.initial_points,
+            sky=options.sky,
             depth_weight=options.depth_weight or 0.0,
             exposure=options.exposure,
             refine_poses=options.refine_poses,

@@ -53,6 +53,8 @@ class CudaEngine(CpuEngine):
         The 3D filter, if there is to be one.
     launch : geo3d.gpu.Launcher, optional
         By default the kernels on the current GPU.
+    sky : int
+        So many of the Gaussians, the first ones, are on the far sphere: they keep their places and their number.
 
     Raises
     ------
@@ -68,7 +70,9 @@ class CudaEngine(CpuEngine):
         photos: int,
         smoothing: Smoothing | None = None,
         launch: Any = None,
+        sky: int = 0,
     ) -> None:
+        self.sky = sky
         self.options, self.extent, self.smoothing = options, extent, smoothing
         self._filter: tuple[Any, Any] = (None, None)
         self.rasterizer = CudaRasterizer(launch)
@@ -151,7 +155,7 @@ class CudaEngine(CpuEngine):
         gradients = self.rasterizer.image_gradients(d_image, d_depth=d_depth)
         assert self.rasterizer.frame is not None
         self._count_on_gpu(gradients, seen.camera)
-        share = 1.0 / max(self.count, 1)
+        share, still = 1.0 / max(self.count, 1), self.on_gpu.means[: self.sky].clone()
         d_pose = self.adam.step(
             self.launch,
             self.on_gpu,
@@ -161,6 +165,7 @@ class CudaEngine(CpuEngine):
             options.opacity_weight * share,
             options.scale_weight * share / 3 / self.extent,
         )
+        self.on_gpu.means[: self.sky] = still
         if self.poses is not None:
             self.poses.step(seen.row, pose, _array(d_pose), decayed(POSE_RATE, 0.01, f))
         if options.strategy == "mcmc":
@@ -218,7 +223,7 @@ class CudaEngine(CpuEngine):
         xi = torch.randn(g.means.shape, generator=source, device=self.launch.device)
         axes = quaternion_matrices(g.quaternions) * torch.exp(g.log_scales)[:, None, :]
         walk = axes @ (axes.mT @ (strength * gate[:, None] * xi)[..., None])
-        g.means.add_(walk[..., 0])
+        g.means[self.sky :] += walk[self.sky :, :, 0]
 
     def scores(self, seen: list[StepInput], f: float) -> ViewScores:
         """The part of each Gaussian in the error of the photos of `seen`, at progress `f`."""

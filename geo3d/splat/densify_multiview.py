@@ -43,6 +43,10 @@ class ViewScores:
         """No photo scored yet of `count` Gaussians."""
         return ViewScores(np.zeros(count, np.float32), np.zeros(count, np.float32), np.zeros(count, np.int32))
 
+    def taken(self, rows: slice) -> ViewScores:
+        """Those of the Gaussians at `rows`."""
+        return ViewScores(self.error[rows], self.contribution_px[rows], self.photos[rows])
+
     def add(self, error: np.ndarray, contribution_px: np.ndarray) -> None:
         """Count one photo.
 

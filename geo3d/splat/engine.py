@@ -23,7 +23,16 @@ from geo3d.splat.loss import photometric_loss
 from geo3d.splat.options import GaussianGradients, RenderOptions
 from geo3d.splat.pose_refinement import PoseRefinement
 from geo3d.splat.rasterizer import CpuRasterizer
-from geo3d.splat.refinement import DensityStatistics, Refinement, opacities, prune, unchanged, useless
+from geo3d.splat.refinement import (
+    DensityStatistics,
+    Refinement,
+    opacities,
+    prune,
+    take,
+    unchanged,
+    useless,
+    with_unchanged,
+)
 from geo3d.splat.schedule import active_sh_degree, decayed
 from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import TrainingOptions
@@ -76,6 +85,8 @@ class CpuEngine:
         Number of photos to train on.
     smoothing : Smoothing, optional
         The 3D filter, if there is to be one.
+    sky : int
+        So many of the Gaussians, the first ones, are on the far sphere: they keep their places and their number.
     """
 
     def __init__(
@@ -85,8 +96,10 @@ class CpuEngine:
         extent: float,
         photos: int,
         smoothing: Smoothing | None = None,
+        sky: int = 0,
     ) -> None:
         self.gaussians = gaussians
+        self.sky = sky
         self.options = options
         self.extent = extent
         self.adam = SparseAdam(gaussians)
@@ -148,10 +161,12 @@ class CpuEngine:
         if self.smoothing is not None:
             self.smoothing.back(self.gaussians, gradients)
         self._regularise(gradients)
+        gradients.means[: self.sky] = 0.0
         self.adam.step(self.gaussians, gradients, self.learning_rates(f))
         if options.strategy == "mcmc":
             walk = self.mean_rate(f) * options.densify.noise
-            random_walk(self.gaussians, walk, np.random.default_rng([options.seed, 2, step]))
+            near = take(self.gaussians, slice(self.sky, None))  # views: moved in place
+            random_walk(near, walk, np.random.default_rng([options.seed, 2, step]))
         return loss
 
     def mean_rate(self, f: float) -> float:
@@ -182,11 +197,11 @@ class CpuEngine:
         np.maximum(self.statistics.screen, gradients.radius_px / longer, out=self.statistics.screen)
 
     def _regularise(self, gradients: GaussianGradients) -> None:
-        """Add the gradients of the regularisers, of the Gaussians in view."""
+        """Add the gradients of the regularisers, of the Gaussians in view that are not sky."""
         options = self.options
         if not options.opacity_weight and not options.scale_weight:
             return
-        seen = np.flatnonzero(gradients.visible)
+        seen = self.sky + np.flatnonzero(gradients.visible[self.sky :])
         share = 1.0 / len(self.gaussians)
         if options.opacity_weight:
             o = 1.0 / (1.0 + np.exp(-self.gaussians.logit_opacities[seen]))
@@ -220,7 +235,7 @@ class CpuEngine:
         return found
 
     def densify(self, room: int, step: int, scored: ViewScores | None) -> Refinement:
-        """Change the set of Gaussians by the strategy of the options, adding at most `room`.
+        """Change the set of Gaussians but the sky by the strategy of the options, adding at most `room`.
 
         Parameters
         ----------
@@ -231,33 +246,37 @@ class CpuEngine:
         """
         options, densify = self.options, self.options.densify
         rng = np.random.default_rng([options.seed, 3, step])
+        whole, changing = self.gaussians, slice(self.sky, None)
+        near, statistics = take(whole, changing), self.statistics.taken(changing)
         if options.strategy == "mcmc":
-            change = densify_mcmc(self.gaussians, densify, extent=self.extent, room=room, rng=rng)
+            change = densify_mcmc(near, densify, extent=self.extent, room=room, rng=rng)
         elif options.strategy == "multiview":
             assert scored is not None
             change = densify_multiview(
-                self.gaussians, self.statistics, scored, densify, extent=self.extent, room=room, rng=rng
+                near, statistics, scored.taken(changing), densify, extent=self.extent, room=room, rng=rng
             )
         else:
             absolute = options.strategy == "absgrad"
             change = densify_adc(
-                self.gaussians,
-                self.statistics,
+                near,
+                statistics,
                 densify,
                 threshold=densify.gradient_absolute if absolute else densify.gradient,
                 extent=self.extent,
                 room=room,
                 rng=rng,
             )
-        self.replace(change)
+        self.replace(with_unchanged(take(whole, slice(self.sky)), change))
         return change
 
     def remove_useless(self) -> int:
-        """Remove what is transparent, huge or not finite; returns how many."""
-        densify = self.options.densify
-        gone = useless(self.gaussians, densify.min_opacity, densify.max_extent * self.extent)
+        """Remove what is transparent, huge or not finite, and of the sky what is not finite; returns how many."""
+        densify, whole = self.options.densify, self.gaussians
+        gone = useless(whole, densify.min_opacity, densify.max_extent * self.extent)
+        gone[: self.sky] = ~np.isfinite(whole.log_scales[: self.sky]).all(axis=1)
         if gone.any():
-            self.replace(prune(unchanged(self.gaussians), ~gone))
+            self.sky -= int(np.count_nonzero(gone[: self.sky]))
+            self.replace(prune(unchanged(whole), ~gone))
         return int(gone.sum())
 
     def replace(self, change: Refinement) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from geo3d.geometry.quaternions import quaternion_to_matrix
 from geo3d.scene import Gaussians
+from geo3d.splat.edit import merge
 
 _SPLIT_SHRINK = 1.6  # Kerbl et al.: the scales of the two halves are those of the whole divided by this
 _LEAST, _MOST = 1e-6, 1.0 - 1e-6  # opacities between which a logit is taken
@@ -61,6 +62,10 @@ class DensityStatistics:
         """Nothing seen yet of `count` Gaussians."""
         return DensityStatistics(*(np.zeros(count, np.float32) for _ in range(3)))
 
+    def taken(self, rows: slice) -> DensityStatistics:
+        """Those of the Gaussians at `rows`."""
+        return DensityStatistics(self.gradient[rows], self.views[rows], self.screen[rows])
+
     @property
     def mean_gradient(self) -> np.ndarray:
         """(N,) float32, gradient a photo that saw it."""
@@ -78,8 +83,8 @@ def logit(opacity: np.ndarray) -> np.ndarray:
     return np.log(clipped / (1.0 - clipped)).astype(np.float32)
 
 
-def take(gaussians: Gaussians, rows: np.ndarray) -> Gaussians:
-    """The Gaussians of `gaussians` at `rows`, an index array or mask."""
+def take(gaussians: Gaussians, rows: np.ndarray | slice) -> Gaussians:
+    """The Gaussians of `gaussians` at `rows`, an index array or mask, or a slice, which gives views."""
     return Gaussians(
         gaussians.means[rows],
         gaussians.quaternions[rows],
@@ -132,6 +137,19 @@ def prune(change: Refinement, keep: np.ndarray) -> Refinement:
         change.source[keep],
         change.added,
         change.removed + int(np.count_nonzero(~keep)),
+    )
+
+
+def with_unchanged(first: Gaussians, change: Refinement) -> Refinement:
+    """`change` of all Gaussians but the `first` rows, as a change of all, in which those stay as they are."""
+    if len(first) == 0:
+        return change
+    source = np.where(change.source < 0, -1, change.source + len(first))
+    return Refinement(
+        merge(first, change.gaussians),
+        np.concatenate([np.arange(len(first)), source]),
+        change.added,
+        change.removed,
     )
 
 

@@ -31,7 +31,7 @@ from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, target
-from geo3d.splat.training_start import smoothing_of, start, within_budget
+from geo3d.splat.training_start import smoothing_of, start
 from geo3d.splat.training_state import find_state, gaussians_of, restore, save_state, training_key
 from geo3d.util.files import folder_lock, remove_partial, write_text
 from geo3d.util.progress import Progress, StageProgress
@@ -176,13 +176,12 @@ class _Training:
         if found is None and self.checkpoint.is_file():
             progress.note(f"{self.checkpoint} is of another training; this one begins anew")
         if found is not None:
-            gaussians = gaussians_of(found)
+            gaussians, sky = gaussians_of(found), int(found.header["sky"])
         else:
-            gaussians = initial if initial is not None else start(views, options, progress)
-            gaussians = within_budget(gaussians, options)
+            gaussians, sky = start(views, options, progress, initial)
         self.initial_count = len(gaussians)
         smoothing = smoothing_of(views, downscale) if options.antialiased else None
-        self.engine = make_engine(gaussians, options, extent, len(views.views), smoothing)
+        self.engine = make_engine(gaussians, options, extent, len(views.views), smoothing, sky)
         if found is not None:
             restore(self.engine, found)
             told = found.header
@@ -314,16 +313,18 @@ class _Training:
 
     def save(self) -> None:
         """Write the checkpoint, and what there is of the result, which `geo3d view` shows meanwhile."""
-        self.seconds = self.clock.seconds
+        seconds = self.clock.seconds
         told = {
             "step": self.clock.step,
-            "seconds": self.seconds,
+            "seconds": seconds,
             "initial_count": self.initial_count,
             "loss": self.loss,
             "next_look": self.next_look,
+            "sky": self.engine.sky,
         }
         save_state(self.checkpoint, self.engine, self.key, told)
-        self._write(self._quality(self.views.held_out[:1], samples=self.out / "samples"), finished=False)
+        held_out = self._quality(self.views.held_out[:1], samples=self.out / "samples")
+        self._write(held_out, seconds, finished=False)
 
     def finish(self) -> TrainingReport:
         """Measure, write the result, and remove the checkpoint."""
@@ -332,18 +333,18 @@ class _Training:
             with self.progress.stage("measure") as stage:
                 held_out = self._quality(self.views.held_out, True, self.out / "samples")
                 stage.summary = f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} views held out"
-        report = self._write(held_out, finished=True)
+        report = self._write(held_out, self.clock.before, finished=True)
         self.checkpoint.unlink(missing_ok=True)
         return report
 
-    def _write(self, held_out: list[ViewQuality], finished: bool) -> TrainingReport:
+    def _write(self, held_out: list[ViewQuality], seconds: float, finished: bool) -> TrainingReport:
         """Write splats.ply and metrics.json as they are now."""
         report = TrainingReport(
             self.out,
             self.engine.shown(),
             held_out,
             self.clock.step,
-            self.seconds,
+            seconds,
             self.downscale,
             self.stopped,
         )
@@ -359,6 +360,7 @@ def make_engine(
     extent: float,
     photos: int,
     smoothing: Smoothing | None = None,
+    sky: int = 0,
 ) -> CpuEngine:
     """What trains `gaussians` where `options.backend` says.
 
@@ -373,6 +375,8 @@ def make_engine(
         Number of photos to train on.
     smoothing : Smoothing, optional
         The 3D filter, if there is to be one.
+    sky : int
+        So many of the Gaussians, the first ones, are on the far sphere: they keep their places and their number.
 
     Raises
     ------
@@ -380,10 +384,10 @@ def make_engine(
         If the backend "cuda" was asked for and cannot run here; says why and what to do.
     """
     if chosen_backend(options.backend) == "cpu":
-        return CpuEngine(gaussians, options, extent, photos, smoothing)
+        return CpuEngine(gaussians, options, extent, photos, smoothing, sky)
     from geo3d.splat.cuda_engine import CudaEngine
 
-    return CudaEngine(gaussians, options, extent, photos, smoothing)
+    return CudaEngine(gaussians, options, extent, photos, smoothing, sky=sky)
 
 
 def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) -> dict:

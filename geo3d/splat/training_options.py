@@ -130,6 +130,8 @@ class TrainingOptions:
         Of 1 - SSIM in the loss, against the mean absolute difference.
     opacity_weight, scale_weight : float
         Regularisers: of the mean opacity, and of the mean scale in units of the scene's extent.
+    sky : bool
+        Start with Gaussians on a far sphere too, where the photos show no point.
     depth_weight : float
         Of the relative error of the depth at the sparse points, every fourth step; 0 for none.
     exposure : bool
@@ -169,6 +171,7 @@ class TrainingOptions:
     ssim_weight: float = 0.2
     opacity_weight: float = 0.0
     scale_weight: float = 0.0
+    sky: bool = False
     depth_weight: float = 0.0
     exposure: bool = False
     refine_poses: bool = False

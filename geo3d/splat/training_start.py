@@ -9,8 +9,10 @@ import numpy as np
 from geo3d.render.photos import PhotoStream
 from geo3d.render.views import ViewSet
 from geo3d.scene import Gaussians
+from geo3d.splat.edit import merge
 from geo3d.splat.initialisation import gaussians_at, random_points
 from geo3d.splat.refinement import take
+from geo3d.splat.sky import sky_gaussians
 from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.splat.training_photos import silhouettes
@@ -20,14 +22,20 @@ _LEAST_INITIAL = 100  # points; fewer give nothing to start from
 _LOOKED_AT = 1000  # points
 
 
-def start(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gaussians:
-    """The Gaussians to begin with: at the scene's points, or at random where it has too few.
+def start(
+    views: ViewSet, options: TrainingOptions, progress: Progress, initial: Gaussians | None = None
+) -> tuple[Gaussians, int]:
+    """The Gaussians to begin with, and how many of them, the first ones, are sky.
+
+    The others are at the scene's points, or at random where it has too few.
 
     Parameters
     ----------
     views : ViewSet
     options : TrainingOptions
     progress : Progress
+    initial : Gaussians, optional
+        In place of those at points.
 
     Raises
     ------
@@ -35,6 +43,21 @@ def start(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gauss
         If none of the points is in view of a photo; or if there are none and the photos contradict each other about
         where something is.
     """
+    near = initial if initial is not None else _at_points(views, options, progress)
+    if not options.sky:
+        return within_budget(near, options), 0
+    finite = views.points[np.isfinite(views.points).all(axis=1)]
+    photos = silhouettes(views.views, options)
+    sky = sky_gaussians(photos, finite, near.means, options.sh_degree, options.budget, views.up)
+    if sky is None:
+        progress.note("the photos show no sky: there are points, or too small a budget, wherever they look")
+        return within_budget(near, options), 0
+    progress.note(f"{len(sky):,} Gaussians for the sky")
+    near = within_budget(near, replace(options, budget=options.budget - len(sky)))
+    return merge(replace(sky, antialiased=near.antialiased), near), len(sky)
+
+
+def _at_points(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gaussians:
     finite = np.isfinite(views.points).all(axis=1)
     if np.count_nonzero(finite) >= _LEAST_INITIAL:
         _check_view(views.points[finite], views)

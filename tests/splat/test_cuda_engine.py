@@ -90,6 +90,19 @@ def test_steps_are_those_of_the_cpu(options):
         np.testing.assert_allclose(gpu.exposure.matrices, cpu.exposure.matrices, atol=1e-5)
 
 
+@pytest.mark.parametrize("strategy", ["mcmc", "multiview"])
+def test_the_sky_keeps_its_places(strategy):
+    options = TrainingOptions(iterations=100, strategy=strategy)
+    gpu = CudaEngine(gaussians(), options, 2.0, 3, launch=EmulatedLauncher(KERNELS), sky=30)
+    seen = photo()
+    for step in range(2):
+        gpu.step(seen, step, 0.2)
+    gpu.densify(20, 1, gpu.scores([seen], 0.2) if strategy == "multiview" else None)
+    np.testing.assert_array_equal(gpu.gaussians.means[:30], gaussians().means[:30])
+    assert not np.array_equal(gpu.gaussians.sh[:30], gaussians().sh[:30])
+    assert np.count_nonzero(np.abs(gpu.gaussians.means[30:80] - gaussians().means[30:]).max(axis=1)) > 20
+
+
 @pytest.mark.parametrize("antialiased", [False, True])
 def test_pictures_and_scores_are_those_of_the_cpu(antialiased):
     cpu, gpu = engines(TrainingOptions(iterations=100, strategy="multiview", antialiased=antialiased))

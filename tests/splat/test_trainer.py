@@ -147,7 +147,8 @@ def test_the_same_seed_gives_the_same_result(scene, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"exposure": True, "refine_poses": True, "antialiased": True}, {"strategy": "mcmc"}]
+    "changes",
+    [{}, {"exposure": True, "refine_poses": True, "antialiased": True}, {"strategy": "mcmc"}, {"sky": True}],
 )
 def test_a_killed_training_goes_on_as_if_nothing_had_been(scene, tmp_path, changes):
     whole = run(scene, tmp_path / "whole", iterations=60, **changes)
