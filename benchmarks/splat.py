@@ -6,7 +6,8 @@ FOLDER holds scenes (or folders of scenes, as ../shared/data does). One with a t
 poses it has, before white, from 47,000 random points in the visual hull of its alpha; its cases are `SCENE-400` (6
 minutes with photos reduced to 400 pixels), `SCENE-400-15min`, and `SCENE-800` (one minute, for the time of a step). One
 with a folder `images` is reconstructed by geo3d and then trained for 10 minutes with photos at a quarter of their size;
-its case is `SCENE`. `random-100k` renders 100,000 random Gaussians at 800x533.
+its case is `SCENE`. `random-100k` renders 100,000 random Gaussians at 800x533; `first-frame` does so once, as a new
+process with no kernel compiled yet (`seconds`, from the start of Python).
 
 Of the photos every 8th is held out. Figures: `psnr_db` and `ssim` on those, `ms_per_step` (all of the training's time
 by its steps), `seconds`, `steps`, `gaussians`, `memory_gib` (peak of the process, each case has its own), `forward_ms`
@@ -17,6 +18,7 @@ Peers: OpenSplat has to be built from C++ sources with CMake and OpenCV, and gsp
 """
 
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -37,7 +39,7 @@ COLUMNS = (
 
 def find_cases(data: Path) -> dict[str, dict]:
     """Case to what has to be done: scene folder, size, minutes."""
-    cases: dict[str, dict] = {"random-100k": {}}
+    cases: dict[str, dict] = {"random-100k": {"repeats": 15}, "first-frame": {"repeats": 0}}
     folders = [
         data,
         *sorted(p for p in data.rglob("*") if p.is_dir() and len(p.relative_to(data).parts) <= 2),
@@ -56,8 +58,10 @@ def find_cases(data: Path) -> dict[str, dict]:
     return cases
 
 
-def render_random(count: int = 100_000, width: int = 800, height: int = 533) -> dict[str, float]:
-    """Median times of a picture and of its gradient."""
+def render_random(
+    repeats: int, count: int = 100_000, width: int = 800, height: int = 533
+) -> dict[str, float]:
+    """Median times of a picture and of its gradient; without repeats the time of one picture from a process's start."""
     from geo3d.cameras import Camera
     from geo3d.geometry import SE3
     from geo3d.scene import Gaussians
@@ -80,7 +84,10 @@ def render_random(count: int = 100_000, width: int = 800, height: int = 533) -> 
     pose = SE3(np.eye(3), [0.0, 0.0, 3.0])
     d_color = (rng.normal(size=(height, width, 3)) / (height * width)).astype(f)
     rasterizer, forward, both = CpuRasterizer(), [], []
-    for repeat in range(18):
+    if not repeats:
+        rasterizer.forward(gaussians, camera, pose, RenderOptions())
+        return {"seconds": time.time() - _process_start()}
+    for repeat in range(repeats + 3):
         start = time.perf_counter()
         rasterizer.forward(gaussians, camera, pose, RenderOptions())
         middle = time.perf_counter()
@@ -92,6 +99,13 @@ def render_random(count: int = 100_000, width: int = 800, height: int = 533) -> 
         "forward_ms": 1e3 * statistics.median(forward),
         "forward_backward_ms": 1e3 * statistics.median(both),
     }
+
+
+def _process_start() -> float:
+    """Seconds since 1970 at which this process began."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def train_case(case: dict, scenes: Path, minutes: float) -> dict[str, float]:
@@ -129,7 +143,8 @@ def train_case(case: dict, scenes: Path, minutes: float) -> dict[str, float]:
 def worker(name: str, data: Path, scenes: Path, share: float, out: Path) -> None:
     """Run one case in this process."""
     case = find_cases(data)[name]
-    found = train_case(case, scenes, case["minutes"] * share) if case else render_random()
+    trained = "minutes" in case
+    found = train_case(case, scenes, case["minutes"] * share) if trained else render_random(case["repeats"])
     found["memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     out.write_text(json.dumps(found))
 
@@ -168,7 +183,10 @@ def main() -> None:
                 share,
                 str(out),
             ]
-            subprocess.run(command, check=True)
+            environment = dict(os.environ)
+            if name == "first-frame":
+                environment["NUMBA_CACHE_DIR"] = str(Path(scratch) / "kernels")
+            subprocess.run(command, check=True, env=environment)
             found = json.loads(out.read_text())
             figures[name] = {IMPLEMENTATION: found}
             cells = (f"{found[c]:>13.4g}" if c in found else f"{'-':>13}" for c in COLUMNS)

@@ -26,14 +26,11 @@ from geo3d.splat.crew import Crew, aligned, everyone
 from geo3d.splat.options import GaussianGradients, Rendering, RenderOptions
 from geo3d.splat.orthographic import OrthographicCamera
 from geo3d.splat.unscented import lens_backward, project_lens
-from geo3d.util.memory import available_bytes
 
 _PARTS = 16  # pieces of the sort by tile, whatever the number of threads
 _PINHOLES = "PINHOLE", "SIMPLE_PINHOLE"
+_MOST_INSTANCES = 1 << 28  # Gaussians times tiles, by their boxes: with the gradient 20 GiB
 _FAR = 1e7  # world units: as good as parallel, and float32 still tells directions
-_INSTANCE_BYTES = 12  # of a Gaussian in a tile: three numbers
-_FEW_INSTANCES = 1 << 26  # not worth asking how much memory is free
-_MOST_INSTANCES = (1 << 31) - 1  # that int32 counts
 _NAMES = "means", "quaternions", "log_scales", "logit_opacities", "sh"
 
 
@@ -106,8 +103,10 @@ class CpuRasterizer:
 
         Raises
         ------
+        ValueError
+            For an EQUIRECTANGULAR camera.
         MemoryError
-            If large Gaussians in a large image would take more memory than there is.
+            If the Gaussians cover too many tiles.
         """
         n = len(gaussians)
         columns, rows = (-(-size // projection.TILE) for size in (camera.width, camera.height))
@@ -325,7 +324,12 @@ class CpuRasterizer:
         binning.sort_by_depth(records, radius, seen, bits, keys, order, spare_keys, spare_order, counts)
         bounds, regions = self._keep(_PARTS + 1, ("bounds", np.int64), ("regions", np.int64))
         binning.split_instances(order, int(seen.sum()), box, _PARTS, bounds, regions)
-        _check_instances(int(regions[-1]))
+        if regions[-1] > _MOST_INSTANCES:
+            raise MemoryError(
+                f"{int(seen.sum())} Gaussians cover {int(regions[-1])} tiles of {projection.TILE} x {projection.TILE} "
+                "pixels between them, more than can be sorted: their scales are too large for this view, or the image "
+                "is; render it in parts (Camera.cropped)"
+            )
         first, last = self._keep(n, ("first", np.int32), ("last", np.int32))
         listed, ids, place = self._keep(
             int(regions[-1]), ("listed", np.int32), ("ids", np.int32), ("place", np.int32)
@@ -364,19 +368,6 @@ class CpuRasterizer:
             self._kept.pop(name, None)
         self._kept[name] = array = memory[:size].reshape(shape)
         return array
-
-
-def _check_instances(count: int) -> None:
-    """Raise MemoryError where so many Gaussians in tiles have no room, before it is taken."""
-    if count <= _FEW_INSTANCES:
-        return
-    free = available_bytes()
-    if count > _MOST_INSTANCES or (free is not None and count * _INSTANCE_BYTES > free):
-        left = "" if free is None else f", {free / 2**30:.1f} GiB are free"
-        raise MemoryError(
-            f"the Gaussians reach {count:,} tiles of the image, which take {count * _INSTANCE_BYTES / 2**30:.1f} GiB"
-            f"{left}; render a smaller image, or leave out what covers all of it"
-        )
 
 
 def _view(camera: Camera | OrthographicCamera, cam_from_world: SE3, near: float) -> np.ndarray:

@@ -74,6 +74,7 @@ class _Clock:
     """How far a training is, by steps or by time."""
 
     options: TrainingOptions
+    photos: int
     step: int = 0
     before: float = 0.0  # seconds of earlier runs
     started: float = 0.0
@@ -86,7 +87,8 @@ class _Clock:
         if self.options.iterations is not None:
             return self.step / self.options.iterations
         assert self.options.seconds is not None
-        return self.seconds / self.options.seconds
+        passes = self.step / self.photos / self.options.passes
+        return max(self.seconds / self.options.seconds, passes)
 
 
 def train(
@@ -138,8 +140,8 @@ def train(
         check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
         remove_partial(out)
-        training = _Training(views, downscale, options, out, progress, cache_bytes, initial)
-        training.frame = scene_frame(scene)
+        frame = scene_frame(scene)
+        training = _Training(views, frame, downscale, options, out, progress, cache_bytes, initial)
         try:
             training.run()
         finally:
@@ -153,6 +155,7 @@ class _Training:
     def __init__(
         self,
         views: ViewSet,
+        frame: WorldFrame,
         downscale: float,
         options: TrainingOptions,
         out: Path,
@@ -160,14 +163,13 @@ class _Training:
         cache_bytes: int,
         initial: Gaussians | None,
     ) -> None:
-        self.views, self.downscale, self.options = views, downscale, options
+        self.views, self.frame, self.downscale, self.options = views, frame, downscale, options
         self.out, self.progress = out, progress
         self.photos = TrainingPhotos(views.views, downscale, options, cache_bytes)
-        self.clock = _Clock(options)
+        self.clock = _Clock(options, len(views.views))
         self.key = training_key(views, options)
         self.loss = float("nan")
         self.stopped = ""
-        self.frame = WorldFrame()
         self.next_look = _TARGET_EVERY
         extent = scene_extent([view.cam_from_world for view in views.views])
         found = find_state(self.checkpoint, self.key) if initial is None else None
@@ -308,42 +310,46 @@ class _Training:
         else:
             assert self.options.seconds is not None
             text = f"step {clock.step:,}, {text}"
-            stage.update(round(min(clock.seconds, self.options.seconds), 1), text=text)
+            stage.update(round(min(clock.progress(), 1.0) * self.options.seconds, 1), text=text)
 
     def save(self) -> None:
-        """Write the checkpoint, and what `geo3d view` shows of a training at work: the Gaussians so far, how good they
-        are on one photo, and its picture.
-        """
+        """Write the checkpoint, and what there is of the result, which `geo3d view` shows meanwhile."""
+        self.seconds = self.clock.seconds
         told = {
             "step": self.clock.step,
-            "seconds": self.clock.seconds,
+            "seconds": self.seconds,
             "initial_count": self.initial_count,
             "loss": self.loss,
             "next_look": self.next_look,
         }
         save_state(self.checkpoint, self.engine, self.key, told)
-        held_out = self._quality(self.views.held_out[:1], samples=self.out / "samples")
-        self._write(held_out, self.clock.seconds, "not yet done")
-
-    def _write(self, held_out: list[ViewQuality], seconds: float, stopped: str) -> TrainingReport:
-        """splats.ply and metrics.json."""
-        report = TrainingReport(
-            self.out, self.engine.shown(), held_out, self.clock.step, seconds, self.downscale, stopped
-        )
-        write_splat_ply(self.out / "splats.ply", report.gaussians, self.frame)
-        write_text(self.out / "metrics.json", json.dumps(metrics(report, self.views, self.options), indent=1))
-        return report
+        self._write(self._quality(self.views.held_out[:1], samples=self.out / "samples"), finished=False)
 
     def finish(self) -> TrainingReport:
         """Measure, write the result, and remove the checkpoint."""
-        seconds = self.clock.before
         held_out: list[ViewQuality] = []
         if self.views.held_out:
             with self.progress.stage("measure") as stage:
                 held_out = self._quality(self.views.held_out, True, self.out / "samples")
                 stage.summary = f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} views held out"
-        report = self._write(held_out, seconds, self.stopped)
+        report = self._write(held_out, finished=True)
         self.checkpoint.unlink(missing_ok=True)
+        return report
+
+    def _write(self, held_out: list[ViewQuality], finished: bool) -> TrainingReport:
+        """Write splats.ply and metrics.json as they are now."""
+        report = TrainingReport(
+            self.out,
+            self.engine.shown(),
+            held_out,
+            self.clock.step,
+            self.seconds,
+            self.downscale,
+            self.stopped,
+        )
+        told = {"finished": finished, **metrics(report, self.views, self.options)}
+        write_splat_ply(self.out / "splats.ply", report.gaussians, self.frame)
+        write_text(self.out / "metrics.json", json.dumps(told, indent=1))
         return report
 
 

@@ -102,6 +102,9 @@ class TrainingOptions:
         Length of the training by the clock. None with `iterations`; ten when neither is given.
     iterations : int or None
         Length of the training in steps of one photo.
+    passes : int
+        With `minutes`: the training ends at the latest when each photo was seen so often. More makes views between few
+        photos worse: 9 photos were best after about a hundred.
     target_psnr : float or None
         Stop earlier, when the views held out reach this on average, dB.
     budget : int
@@ -152,6 +155,7 @@ class TrainingOptions:
 
     minutes: float | None = None
     iterations: int | None = None
+    passes: int = 130
     target_psnr: float | None = None
     budget: int = 100_000
     strategy: Strategy = "multiview"
@@ -182,7 +186,13 @@ class TrainingOptions:
             _check_choice("background", self.background, get_args(Background))
         if self.minutes is not None and self.iterations is not None:
             raise ValueError("minutes and iterations both say when training ends; give one of them")
-        for name, least in (("budget", 1), ("hold_out_every", 0), ("initial_points", 1), ("seed", 0)):
+        for name, least in (
+            ("budget", 1),
+            ("hold_out_every", 0),
+            ("initial_points", 1),
+            ("seed", 0),
+            ("passes", 1),
+        ):
             _check_whole(name, getattr(self, name), least)
         if self.iterations is not None:
             _check_whole("iterations", self.iterations, 1)

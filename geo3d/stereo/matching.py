@@ -8,16 +8,18 @@ A disparity is x_left - x_right, pixels; a point at infinity has 0.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from geo3d.stereo.cleaning import fill_holes, remove_speckles, smooth_surfaces, weighted_median
 from geo3d.stereo.coarse_to_fine import match_any_size
+from geo3d.stereo.deviation import deviation_features, deviation_of
 from geo3d.stereo.options import QUALITIES, SemiGlobalOptions, StereoOptions
-from geo3d.stereo.pair_images import prepare_pair
+from geo3d.stereo.pair_images import PairImages, prepare_pair
 from geo3d.stereo.peers import match_opencv
 from geo3d.stereo.semi_global_matching import Matched
-from geo3d.stereo.trust import confidence_of, deviation_of
+from geo3d.stereo.trust import confidence_of
 
 _END_SHARE = 0.02  # of the pixels at one end of the range, from which the range is said to cut the scene off
 
@@ -34,6 +36,12 @@ class DisparityMap:
         The same with every pixel guessed that is not known.
     margin : (H, W) float32
         How much worse than the disparity found the next best one is, 0 to 1.
+    matched : (H, W) float32
+        `disparity` before edges were moved and surfaces smoothed.
+    images : PairImages
+        As they were matched.
+    smoothed : bool
+        Whether surfaces were smoothed.
     at_start, at_end : float
         Share of the known pixels that sit at the lowest and the highest disparity of the range.
     notes : tuple of str
@@ -43,6 +51,9 @@ class DisparityMap:
     disparity: np.ndarray
     filled: np.ndarray
     margin: np.ndarray
+    matched: np.ndarray
+    images: PairImages
+    smoothed: bool
     at_start: float
     at_end: float
     notes: tuple[str, ...]
@@ -57,10 +68,19 @@ class DisparityMap:
         """(H, W) float32: chance that a known disparity is within one pixel of the truth; 0 where it is not known."""
         return np.where(np.isfinite(self.disparity), confidence_of(self.margin), np.float32(0.0))
 
-    @property
+    @cached_property
     def sigma_px(self) -> np.ndarray:
         """(H, W) float32: standard deviation of a known disparity of the right surface, px; NaN where not known."""
-        return np.where(np.isfinite(self.disparity), deviation_of(self.margin), np.float32(np.nan))
+        return np.where(
+            np.isfinite(self.disparity), deviation_of(self.deviation_features), np.float32(np.nan)
+        )
+
+    @property
+    def deviation_features(self) -> np.ndarray:
+        """(8, H, W) float32: what the deviation is taken from, of `geo3d.stereo.deviation`."""
+        return deviation_features(
+            self.matched, self.filled, self.margin, self.images.left, self.images.right, self.smoothed
+        )
 
 
 def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = None) -> DisparityMap:
@@ -86,7 +106,7 @@ def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = N
     >>> import numpy as np
     >>> scene = np.random.default_rng(0).integers(0, 255, (40, 100), np.uint8)
     >>> found = match(scene[:, :90], scene[:, 10:], StereoOptions(max_disparity=31))
-    >>> round(float(np.nanmedian(found.disparity)), 2)
+    >>> round(float(np.nanmedian(found.disparity)), 1)
     10.0
     """
     options = options or StereoOptions()
@@ -99,18 +119,17 @@ def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = N
         found = match_any_size(
             images.left, images.right, options.min_disparity, options.max_disparity, settings
         )
-    return _finish(found, images.left, images.notes, options, settings)
+    return _finish(found, images, options, settings)
 
 
 def _finish(
     found: Matched,
-    left: np.ndarray,
-    notes: tuple[str, ...],
+    images: PairImages,
     options: StereoOptions,
     settings: SemiGlobalOptions,
 ) -> DisparityMap:
     """Clean, fill, and say what is to be said."""
-    sparse = found.checked
+    sparse, left = found.checked, images.left
     known = np.isfinite(sparse)
     if not known.any():
         raise ValueError(
@@ -132,9 +151,12 @@ def _finish(
         np.where(known, filled, np.float32(np.nan)),
         filled,
         found.margin,
+        sparse,
+        images,
+        settings.smooth_radius > 0,
         at_start,
         at_end,
-        notes + _range_notes(at_start, at_end, options),
+        images.notes + _range_notes(at_start, at_end, options),
     )
 
 

@@ -15,6 +15,7 @@ from geo3d.synthetic.photos import (
 from geo3d.synthetic.prints import PrintOptions, render_print
 from geo3d.synthetic.scenes import SyntheticScene, default_camera, make_scene, perturbed
 from geo3d.synthetic.stereo import StereoPair, StereoPairOptions, make_stereo_pair
+from geo3d.synthetic.stereo_photographed import as_photographed
 from geo3d.synthetic.twins import TwinPair, TwinScene, make_twins
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "TwinPair",
     "TwinScene",
     "TwoViewData",
+    "as_photographed",
     "board_points",
     "board_poses",
     "default_camera",

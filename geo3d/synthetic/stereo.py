@@ -32,6 +32,8 @@ class StereoPairOptions:
         Share of the surfaces that have a pattern which repeats itself, 0 to 1.
     plain : float
         Share of the surfaces with hardly any texture, 0 to 1.
+    patches : float
+        Share of the surfaces, the background too, that are painted with patches of one colour each, 0 to 1.
     noise : float
         Standard deviation of the noise of each image, grey levels of 255.
     gain, offset : float
@@ -49,6 +51,7 @@ class StereoPairOptions:
     thin: int = 5
     repetition: float = 0.15
     plain: float = 0.15
+    patches: float = 0.0
     noise: float = 1.5
     gain: float = 1.0
     offset: float = 0.0
@@ -229,6 +232,8 @@ def _texture(options: StereoPairOptions, rng: np.random.Generator, is_background
         period = int(rng.choice([8, 16]))
         tile = np.kron(rng.uniform(-60, 60, (4, 4, 3)), np.ones((period // 4, period // 4, 1)))
         return np.clip(base + np.tile(tile, (256 // period, 256 // period, 1)), 0, 255).astype(np.float32)
+    if 1.0 - kind < options.patches:
+        return _patches(base, rng)
     plain = kind < options.repetition + options.plain
     contrast = rng.uniform(1, 4) if plain else rng.uniform(12, 40)
     steep = rng.uniform(0.7, 1.3)
@@ -242,3 +247,14 @@ def _texture(options: StereoPairOptions, rng: np.random.Generator, is_background
         noise = np.fft.ifft2(white / frequency**steep).real
         channels.append(noise / noise.std())
     return np.clip(base + contrast * np.stack(channels, axis=-1), 0, 255).astype(np.float32)
+
+
+def _patches(base: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(256, 256, 3) float32, periodic: squares of one colour over each other, many small ones and few large."""
+    texture = np.empty((256, 256, 3), np.float32)
+    texture[:] = base
+    for size in 8.0 * rng.uniform(0.08, 1.0, 250) ** -0.8:
+        side = np.arange(int(size))
+        rows, columns = (side + rng.integers(256)) % 256, (side + rng.integers(256)) % 256
+        texture[np.ix_(rows, columns)] = np.clip(base + rng.normal(0.0, 35.0, 3), 0, 255)
+    return texture

@@ -94,7 +94,7 @@ def test_the_result_is_written(scene, tmp_path):
     assert len(read_splat_ply(report.out / "splats.ply").gaussians) == len(report.gaussians)
     told = json.loads((report.out / "metrics.json").read_text())
     assert told["psnr_db"] == pytest.approx(psnr(report))
-    assert told["steps"] == 60 and told["options"]["iterations"] == 60
+    assert told["finished"] and told["steps"] == 60 and told["options"]["iterations"] == 60
     with Image.open(report.out / "samples" / "00.png") as picture:
         assert picture.size == (128, 48)
     assert not (report.out / "checkpoint.npz").exists()
@@ -115,7 +115,7 @@ def test_what_there_is_so_far_is_written_with_the_checkpoint(scene, tmp_path, mo
     with pytest.raises(Stopped):
         run(scene, tmp_path / "out", checkpoint_seconds=1e-6)
     told = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert told["steps"] == 1 and told["psnr_db"] > 0 and told["stopped"] == "not yet done"
+    assert told["steps"] == 1 and told["psnr_db"] > 0 and not told["finished"]
     assert len(read_splat_ply(tmp_path / "out" / "splats.ply").gaussians) == told["gaussians"]
 
 
@@ -208,9 +208,15 @@ def test_kill_9_loses_at_most_a_checkpoint(scene, tmp_path):
 
 
 def test_time_ends_the_training_by_the_clock(scene, tmp_path):
-    report = run(scene, tmp_path / "out", iterations=None, minutes=2 / 60)
+    report = run(scene, tmp_path / "out", iterations=None, minutes=2 / 60, passes=10**6)
     assert 1.9 < report.seconds < 4
     assert report.steps > 10
+
+
+def test_few_photos_are_not_seen_without_end(scene, tmp_path):
+    report = run(scene, tmp_path / "out", iterations=None, minutes=5, passes=3)
+    assert report.steps == 3 * 14
+    assert report.seconds < 60
 
 
 def test_it_stops_at_the_target(scene, tmp_path):
