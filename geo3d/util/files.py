@@ -71,7 +71,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
             raise BlockingIOError(
                 error.errno,
                 "another geo3d is at work in this folder; wait for it or stop it",
-                str(folder.parent),
+                str(folder),
             ) from None
         yield
 
