@@ -242,7 +242,7 @@ def test_poses_that_see_none_of_the_points_are_refused(scene):
     views = load_views(scene)
     colors = np.zeros((200, 3), np.uint8)
     ahead = replace(views, points=np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3)), point_colors=colors)
-    assert len(start(ahead, QUICK, Progress())) == 200
+    assert len(start(ahead, QUICK, Progress())[0]) == 200
     turn = SE3(np.diag([-1.0, 1, -1]), np.zeros(3))
     away = [replace(view, cam_from_world=turn @ view.cam_from_world) for view in ahead.views]
     with pytest.raises(ValueError, match="none of the scene's 200 points is in view"):
