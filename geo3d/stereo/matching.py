@@ -28,6 +28,7 @@ from geo3d.stereo.peers import match_opencv
 from geo3d.stereo.semi_global_matching import Matched
 from geo3d.stereo.trust import confidence_of
 
+_FEW = 0.2  # share of known pixels, up to which something is likely wrong
 _END_SHARE = 0.02  # of the pixels at one end of the range, from which the range is said to cut the scene off
 
 
@@ -44,7 +45,7 @@ class DisparityMap:
     margin : (H, W) float32
         How much worse than the disparity found the next best one is, 0 to 1.
     matched : (H, W) float32
-        `disparity` before edges were moved and surfaces smoothed.
+        As semi-global matching found it, before edges were moved and surfaces smoothed; NaN where not known.
     images : PairImages
         As they were matched.
     smoothed : bool
@@ -126,9 +127,10 @@ def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = N
         found = match_any_size(
             images.left, images.right, options.min_disparity, options.max_disparity, settings
         )
+    semi_global = found.checked
     if options.method == "patchmatch":
         found = _by_planes(found, images, options, settings)
-    return _finish(found, images, options, settings)
+    return _finish(found, semi_global, images, options, settings)
 
 
 def _by_planes(
@@ -166,6 +168,7 @@ def _filled(sparse: np.ndarray, left: np.ndarray, settings: SemiGlobalOptions) -
 
 def _finish(
     found: Matched,
+    semi_global: np.ndarray,
     images: PairImages,
     options: StereoOptions,
     settings: SemiGlobalOptions,
@@ -187,12 +190,21 @@ def _finish(
         np.where(known, filled, np.float32(np.nan)),
         filled,
         found.margin,
-        sparse,
+        semi_global,
         images,
         settings.smooth_radius > 0,
         at_start,
         at_end,
-        images.notes + _range_notes(at_start, at_end, options),
+        images.notes + _density_notes(count / sparse.size) + _range_notes(at_start, at_end, options),
+    )
+
+
+def _density_notes(density: float) -> tuple[str, ...]:
+    if density > _FEW:
+        return ()
+    return (
+        f"left and right agree on {100 * density:.0f} % of the pixels only: are they of one scene, rectified, in this "
+        "order, and is the range of disparities that of the scene?",
     )
 
 
