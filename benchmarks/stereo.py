@@ -109,6 +109,9 @@ def run_case(case: Case) -> dict[str, dict[str, float]]:
         options = StereoOptions(quality=quality, max_disparity=case.highest)
         found, ms = timed(lambda options=options: match(case.left, case.right, options))
         results[f"geo3d-{quality}"] = figures(found.disparity, found.filled, case.truth, ms)
+    options = StereoOptions(method="patchmatch", quality="accurate", max_disparity=case.highest)
+    found, ms = timed(lambda: match(case.left, case.right, options), repeats=1)
+    results["geo3d-patchmatch"] = figures(found.disparity, found.filled, case.truth, ms)
     for name, (mode, block) in OPENCV.items():
         sparse, ms = opencv(case, mode, block)
         results[name] = figures(sparse, fill_holes(sparse), case.truth, ms)

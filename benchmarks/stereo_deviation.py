@@ -23,6 +23,7 @@ from geo3d.images import read_photo
 from geo3d.io import read_rig
 from geo3d.stereo import DisparityMap, StereoOptions, match, rectify
 from geo3d.stereo.deviation import GROSS_PX, deviation_of
+from geo3d.stereo.options import Quality
 from geo3d.synthetic import StereoPairOptions, as_photographed, make_stereo_pair
 
 KINDS = {
@@ -34,7 +35,7 @@ KINDS = {
     "exposure": {"gain": 0.8, "offset": 12.0, "repetition": 0.05, "patches": 0.5},
     "slant": {"slant": 0.4, "repetition": 0.0, "plain": 0.05, "patches": 0.6},
 }
-QUALITIES = ("fast", "balanced", "accurate")
+QUALITIES: tuple[Quality, ...] = ("fast", "balanced", "accurate")
 FIT_SEEDS, CHECK_SEED = (700, 701, 702), 705
 BORDER, SAMPLES = 6, 6000
 FREEDOM = 5.0
@@ -52,7 +53,7 @@ class Errors:
         return Errors(self.error[keep], self.features[:, keep])
 
 
-def known_of(left, right, quality: str, highest: int = 63) -> tuple[DisparityMap, np.ndarray]:
+def known_of(left, right, quality: Quality, highest: int = 63) -> tuple[DisparityMap, np.ndarray]:
     """What is found, and which pixels are known and not of the border."""
     found = match(left, right, StereoOptions(quality=quality, max_disparity=highest))
     keep = np.zeros(found.disparity.shape, bool)
@@ -60,7 +61,7 @@ def known_of(left, right, quality: str, highest: int = 63) -> tuple[DisparityMap
     return found, keep & np.isfinite(found.disparity)
 
 
-def made_up(quality: str, seeds: tuple[int, ...]) -> Iterator[Errors]:
+def made_up(quality: Quality, seeds: tuple[int, ...]) -> Iterator[Errors]:
     base = StereoPairOptions(width=400, height=300, samples=2)
     for i, changes in enumerate(KINDS.values()):
         for seed in seeds:
@@ -71,7 +72,7 @@ def made_up(quality: str, seeds: tuple[int, ...]) -> Iterator[Errors]:
             yield Errors((found.disparity - pair.disparity)[keep], found.deviation_features[:, keep])
 
 
-def motorcycle(quality: str) -> Errors:
+def motorcycle(quality: Quality) -> Errors:
     from skimage.data import stereo_motorcycle
 
     left, right, truth = stereo_motorcycle()
@@ -80,12 +81,12 @@ def motorcycle(quality: str) -> Errors:
     return Errors((found.disparity - truth)[keep], found.deviation_features[:, keep])
 
 
-def boards(folder: Path, rig_path: Path, quality: str) -> Iterator[Errors]:
+def boards(folder: Path, rig_path: Path, quality: Quality) -> Iterator[Errors]:
     for path in sorted(folder.glob("left*"))[::3]:
         photos = [path, path.with_name(path.name.replace("left", "right"))]
         left, right = (read_photo(photo).pixels for photo in photos)
         rig = read_rig(rig_path, (left.shape[1], left.shape[0]))
-        sight = rectify(*rig.cameras[:2], rig.cam_from_rig[1] @ rig.cam_from_rig[0].inverse())
+        sight = rectify(rig.cameras[0], rig.cameras[1], rig.cam_from_rig[1] @ rig.cam_from_rig[0].inverse())
         left, right = sight.rectify_left(left), sight.rectify_right(right)
         gray = left if left.ndim == 2 else cv2.cvtColor(left, cv2.COLOR_RGB2GRAY)
         seen, corners = cv2.findChessboardCornersSB(gray, (9, 6))
@@ -103,12 +104,12 @@ def boards(folder: Path, rig_path: Path, quality: str) -> Iterator[Errors]:
 def off_plane(x: np.ndarray, y: np.ndarray, disparity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distances from the plane that most lie on, and which lie within GROSS_PX of it."""
     design = np.column_stack([x, y, np.ones(len(x))])
-    near = np.ones(len(x), bool)
+    near, error = np.ones(len(x), bool), np.zeros(len(x))
     for _ in range(8):
         plane = np.linalg.lstsq(design[near], disparity[near], rcond=None)[0]
         error = disparity - design @ plane
         near = np.abs(error - np.median(error)) < GROSS_PX
-    return error - np.median(error[near]), near
+    return np.asarray(error - np.median(error[near])), np.asarray(near)
 
 
 def fit(pairs: list[Errors]) -> np.ndarray:

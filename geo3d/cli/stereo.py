@@ -79,8 +79,9 @@ class Options(Common):
     quality: Literal["fast", "balanced", "accurate"] = "balanced"
     """Time for accuracy."""
 
-    method: Literal["sgm", "opencv", "block"] = "sgm"
-    """Semi-global matching of geo3d, or to compare with, OpenCV's or its block matching."""
+    method: Literal["sgm", "patchmatch", "opencv", "block"] = "sgm"
+    """sgm: semi-global matching; patchmatch: refined by slanted windows after it, best with --quality accurate; opencv,
+    block: OpenCV's semi-global and block matching, to compare with."""
 
     alpha: Annotated[OptionalNumber, arg(metavar="A", help_behavior_hint="(default: 0)")] = None
     """With --calib: 0: no blank pixels in the rectified photos; 1: all that either lens saw; or between."""

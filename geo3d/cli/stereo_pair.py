@@ -43,6 +43,7 @@ _DISPARITY_SCALE = 256.0  # of the 16-bit PNG, KITTI's
 _DEPTH_SCALE = 1000.0  # millimetres
 _WORTH_A_WORD_PX = 1.0
 _MOST_WIDENINGS = 2
+_CHANCE_SHARE = 0.05  # of matches with a negative disparity, below which they are taken for wrong
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +193,8 @@ def _settings(options: Options, geometry: PairGeometry, width: int) -> StereoOpt
     low, high = disparity_range(geometry, width)
     if options.calib is not None:
         low = max(low, 0)  # the cameras are parallel: what is infinitely far has 0
+    if options.rectified and low < 0 and float((geometry.disparities_px < 0.0).mean()) < _CHANCE_SHARE:
+        low = 0  # patterns that repeat give some wrong matches
     low = low if options.min_disparity is None else options.min_disparity
     high = max(high, low + 15) if options.max_disparity is None else options.max_disparity
     return StereoOptions(options.method, options.quality, low, high)

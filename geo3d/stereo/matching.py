@@ -12,15 +12,23 @@ from functools import cached_property
 
 import numpy as np
 
-from geo3d.stereo.cleaning import fill_holes, remove_speckles, smooth_surfaces, weighted_median
+from geo3d.stereo.cleaning import (
+    fill_holes,
+    left_right_check,
+    remove_speckles,
+    smooth_surfaces,
+    weighted_median,
+)
 from geo3d.stereo.coarse_to_fine import match_any_size
 from geo3d.stereo.deviation import deviation_features, deviation_of
 from geo3d.stereo.options import QUALITIES, SemiGlobalOptions, StereoOptions
 from geo3d.stereo.pair_images import PairImages, prepare_pair
+from geo3d.stereo.patch_match import refine_planes
 from geo3d.stereo.peers import match_opencv
 from geo3d.stereo.semi_global_matching import Matched
 from geo3d.stereo.trust import confidence_of
 
+_FEW = 0.2  # share of known pixels, up to which something is likely wrong
 _END_SHARE = 0.02  # of the pixels at one end of the range, from which the range is said to cut the scene off
 
 
@@ -37,7 +45,7 @@ class DisparityMap:
     margin : (H, W) float32
         How much worse than the disparity found the next best one is, 0 to 1.
     matched : (H, W) float32
-        `disparity` before edges were moved and surfaces smoothed.
+        As semi-global matching found it, before edges were moved and surfaces smoothed; NaN where not known.
     images : PairImages
         As they were matched.
     smoothed : bool
@@ -112,30 +120,42 @@ def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = N
     options = options or StereoOptions()
     images = prepare_pair(left, right)
     settings = options.semi_global or QUALITIES[options.quality]
-    if options.method != "sgm":
+    if options.method in ("opencv", "block"):
         found = match_opencv(images.left, images.right, options)
         remove_speckles(found.checked, settings.speckle_px, 2.0)
     else:
         found = match_any_size(
             images.left, images.right, options.min_disparity, options.max_disparity, settings
         )
-    return _finish(found, images, options, settings)
+    semi_global = found.checked
+    if options.method == "patchmatch":
+        found = _by_planes(found, images, options, settings)
+    return _finish(found, semi_global, images, options, settings)
 
 
-def _finish(
-    found: Matched,
-    images: PairImages,
-    options: StereoOptions,
-    settings: SemiGlobalOptions,
-) -> DisparityMap:
-    """Clean, fill, and say what is to be said."""
-    sparse, left = found.checked, images.left
+def _by_planes(
+    seed: Matched, images: PairImages, options: StereoOptions, settings: SemiGlobalOptions
+) -> Matched:
+    """PatchMatch from the semi-global disparities of both images; those of the right one from the mirrored pair."""
+    low, high = options.min_disparity, options.max_disparity
+    mirrored = [np.ascontiguousarray(image[:, ::-1]) for image in (images.right, images.left)]
+    other = match_any_size(mirrored[0], mirrored[1], low, high, settings)
+    if not (np.isfinite(seed.checked).any() and np.isfinite(other.checked).any()):
+        return seed
+    start = (
+        _filled(seed.checked, images.left, settings),
+        np.ascontiguousarray(_filled(other.checked, mirrored[0], settings)[:, ::-1]),
+    )
+    left, right = refine_planes(images.left, images.right, start, low, high)
+    checked = np.empty_like(left)
+    left_right_check(left, right, np.float32(settings.tolerance_px), checked)
+    remove_speckles(checked, 2 * settings.speckle_px, 2.0)
+    return Matched(left, checked, seed.margin)
+
+
+def _filled(sparse: np.ndarray, left: np.ndarray, settings: SemiGlobalOptions) -> np.ndarray:
+    """Every pixel: holes filled, edges moved to those of the picture, surfaces smoothed."""
     known = np.isfinite(sparse)
-    if not known.any():
-        raise ValueError(
-            "left and right do not agree anywhere: is the pair rectified, in this order, and is the range of "
-            f"disparities ({options.min_disparity} to {options.max_disparity} px) that of the scene?"
-        )
     filled = fill_holes(sparse)
     if settings.fill_radius:
         filled = weighted_median(filled, left, known, False, settings.fill_radius, settings.median_levels)
@@ -143,6 +163,25 @@ def _finish(
         filled = weighted_median(filled, left, known, True, settings.median_radius, settings.median_levels)
     if settings.smooth_radius:
         filled = smooth_surfaces(filled, left, settings.smooth_radius, settings.smooth_levels)
+    return filled
+
+
+def _finish(
+    found: Matched,
+    semi_global: np.ndarray,
+    images: PairImages,
+    options: StereoOptions,
+    settings: SemiGlobalOptions,
+) -> DisparityMap:
+    """Clean, fill, and say what is to be said."""
+    sparse = found.checked
+    known = np.isfinite(sparse)
+    if not known.any():
+        raise ValueError(
+            "left and right do not agree anywhere: is the pair rectified, in this order, and is the range of "
+            f"disparities ({options.min_disparity} to {options.max_disparity} px) that of the scene?"
+        )
+    filled = _filled(sparse, images.left, settings)
     count = np.count_nonzero(known)
     with np.errstate(invalid="ignore"):
         at_start = np.count_nonzero(sparse < options.min_disparity + 1.0) / count
@@ -151,12 +190,21 @@ def _finish(
         np.where(known, filled, np.float32(np.nan)),
         filled,
         found.margin,
-        sparse,
+        semi_global,
         images,
         settings.smooth_radius > 0,
         at_start,
         at_end,
-        images.notes + _range_notes(at_start, at_end, options),
+        images.notes + _density_notes(count / sparse.size) + _range_notes(at_start, at_end, options),
+    )
+
+
+def _density_notes(density: float) -> tuple[str, ...]:
+    if density > _FEW:
+        return ()
+    return (
+        f"left and right agree on {100 * density:.0f} % of the pixels only: are they of one scene, rectified, in this "
+        "order, and is the range of disparities that of the scene?",
     )
 
 

@@ -86,8 +86,9 @@ class StereoOptions:
 
     Attributes
     ----------
-    method : "sgm", "opencv" or "block"
-        geo3d's own semi-global matching, or OpenCV's StereoSGBM or block matching, to compare with.
+    method : "sgm", "patchmatch", "opencv" or "block"
+        geo3d's own semi-global matching; that and then PatchMatch with slanted windows, the most accurate; or OpenCV's
+        StereoSGBM or block matching, to compare with.
     quality : "fast", "balanced" or "accurate"
         Time for accuracy.
     min_disparity, max_disparity : int
@@ -96,15 +97,17 @@ class StereoOptions:
         Instead of those of the quality.
     """
 
-    method: Literal["sgm", "opencv", "block"] = "sgm"
+    method: Literal["sgm", "patchmatch", "opencv", "block"] = "sgm"
     quality: Quality = "balanced"
     min_disparity: int = 0
     max_disparity: int = 127
     semi_global: SemiGlobalOptions | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in ("sgm", "opencv", "block"):
-            raise ValueError(f'method: expected "sgm", "opencv" or "block", got {self.method!r}')
+        if self.method not in ("sgm", "patchmatch", "opencv", "block"):
+            raise ValueError(
+                f'method: expected "sgm", "patchmatch", "opencv" or "block", got {self.method!r}'
+            )
         if self.quality not in ("fast", "balanced", "accurate"):
             raise ValueError(f'quality: expected "fast", "balanced" or "accurate", got {self.quality!r}')
         if not 4 <= self.max_disparity - self.min_disparity < 4096:

@@ -64,12 +64,16 @@ def prepare_pair(left: np.ndarray, right: np.ndarray) -> PairImages:
         np.ascontiguousarray(np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image)
         for image in images
     ]
-    flat, saturated = _textureless(to_gray(images[0]))
-    share = float(flat.mean())
-    if share > _HOPELESS:
+    if np.array_equal(images[0], images[1]):
+        notes.append("Left and right are the same image: every disparity is 0, and no depth comes of it.")
+    for name, image in (("right", images[1]), ("left", images[0])):
+        flat, saturated = _textureless(to_gray(image))
+        share = float(flat.mean())
+        if share <= _HOPELESS:
+            continue
         raise ValueError(
-            f"the left image has no texture in {100 * share:.0f} % of its pixels ({100 * saturated:.0f} % are black or "
-            "white): there is nothing to match; light the scene, or change the exposure"
+            f"the {name} image has no texture in {100 * share:.0f} % of its pixels ({100 * saturated:.0f} % are black "
+            "or white): there is nothing to match; light the scene, or change the exposure"
         )
     if share > _WORTH_A_WORD:
         why = f", {100 * saturated:.0f} % are black or white" if saturated > 0.05 else ""

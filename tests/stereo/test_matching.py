@@ -212,3 +212,20 @@ def test_what_cannot_be_matched_is_refused(left, right, words):
 def test_options_are_checked(wrong):
     with pytest.raises(ValueError, match="expected"):
         StereoOptions(**wrong)
+
+
+def test_a_right_image_without_texture_is_refused(scene):
+    with pytest.raises(ValueError, match="right image has no texture"):
+        match(scene.left, np.full_like(scene.right, 120))
+
+
+def test_the_same_image_twice_is_said(scene):
+    found = match(scene.left, scene.left, StereoOptions(max_disparity=31))
+    assert any("same image" in note for note in found.notes)
+    assert np.nanmax(np.abs(found.disparity)) < 0.5
+
+
+def test_images_of_two_scenes_are_said(scene):
+    other = make_stereo_pair(SCENE, seed=77)
+    found = match(scene.left, other.right, StereoOptions(max_disparity=31))
+    assert any("agree on" in note for note in found.notes)
