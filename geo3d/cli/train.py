@@ -24,6 +24,7 @@ from geo3d.cli.common import (
 from geo3d.splat.training_options import (
     DEFAULT_MINUTES,
     Background,
+    Lens,
     Masks,
     Strategy,
     TrainingBackend,
@@ -84,6 +85,9 @@ class Options(Common):
     ] = None
     """Colour behind everything."""
 
+    lens: Lens = _DEFAULT.lens
+    """Photos of a distorted or fisheye lens: resample them, or render through the lens itself (slower)."""
+
     masks: Masks = _DEFAULT.masks
     """What the masked part of a photo says: nothing, or that nothing is there."""
 
@@ -123,6 +127,7 @@ def to_training_options(options: Options) -> TrainingOptions:
             sh_degree=options.sh_degree,
             antialiased=options.antialiased,
             background=options.background,
+            lens=options.lens,
             masks=options.masks,
             initial_points=options.initial_points,
             sky=options.sky,

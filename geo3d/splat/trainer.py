@@ -127,7 +127,8 @@ def train(
         If another process trains into the same folder.
     """
     options = (options or TrainingOptions()).with_strategy_defaults()
-    options = replace(options, backend=chosen_backend(options.backend))
+    backend = "cpu" if options.lens == "unscented" else chosen_backend(options.backend)
+    options = replace(options, backend=backend)
     progress = progress or Progress()
     scene = Path(scene)
     folder = scene if scene.is_dir() else scene.parent
@@ -179,7 +180,7 @@ class _Training:
         else:
             gaussians, sky = start(views, options, progress, initial)
         self.initial_count = len(gaussians)
-        smoothing = smoothing_of(views, downscale) if options.antialiased else None
+        smoothing = smoothing_of(views, downscale, options.lens) if options.antialiased else None
         self.engine = make_engine(gaussians, options, extent, len(views.views), smoothing, sky)
         if found is not None:
             restore(self.engine, found)

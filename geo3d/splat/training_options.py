@@ -14,6 +14,7 @@ from typing import Literal, get_args
 Strategy = Literal["multiview", "adc", "absgrad", "mcmc"]
 Background = Literal["black", "white", "random"]
 Masks = Literal["ignore", "transparent"]
+Lens = Literal["undistort", "unscented"]
 TrainingBackend = Literal["auto", "cpu", "cuda"]
 DEFAULT_MINUTES = 10.0
 
@@ -122,6 +123,9 @@ class TrainingOptions:
         The opacity is lowered by what the blur of a pixel spreads (Mip-Splatting): right at every distance.
     background : {"black", "white", "random"} or None
         Behind everything. None: black; for photos with alpha random, so that what is transparent stays so.
+    lens : {"undistort", "unscented"}
+        What is done about lenses that are no pinholes: their photos are resampled to those of a pinhole, or they are
+        rendered as they are, by the unscented transform; the latter on the CPU only.
     masks : {"ignore", "transparent"}
         What the masked part of a photo says: nothing, or that there is nothing.
     initial_points : int
@@ -166,6 +170,7 @@ class TrainingOptions:
     sh_degree: int = 3
     antialiased: bool = False
     background: Background | None = None
+    lens: Lens = "undistort"
     masks: Masks = "ignore"
     initial_points: int = 47_000
     ssim_weight: float = 0.2
@@ -183,8 +188,17 @@ class TrainingOptions:
     densify: DensifyOptions = field(default_factory=DensifyOptions)
 
     def __post_init__(self) -> None:
-        for name, choices in (("strategy", Strategy), ("masks", Masks), ("backend", TrainingBackend)):
+        for name, choices in (
+            ("strategy", Strategy),
+            ("lens", Lens),
+            ("masks", Masks),
+            ("backend", TrainingBackend),
+        ):
             _check_choice(name, getattr(self, name), get_args(choices))
+        if self.lens == "unscented" and self.backend == "cuda":
+            raise ValueError(
+                "lens is unscented, which the backend cuda does not have; take the backend cpu or the lens undistort"
+            )
         if self.background is not None:
             _check_choice("background", self.background, get_args(Background))
         if self.minutes is not None and self.iterations is not None:

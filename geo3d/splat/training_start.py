@@ -14,7 +14,7 @@ from geo3d.splat.initialisation import gaussians_at, random_points
 from geo3d.splat.refinement import take
 from geo3d.splat.sky import sky_gaussians
 from geo3d.splat.smoothing import Smoothing
-from geo3d.splat.training_options import TrainingOptions
+from geo3d.splat.training_options import Lens, TrainingOptions
 from geo3d.splat.training_photos import silhouettes
 from geo3d.util.progress import Progress
 
@@ -68,7 +68,7 @@ def _at_points(views: ViewSet, options: TrainingOptions, progress: Progress) -> 
     return replace(made, antialiased=options.antialiased)
 
 
-def smoothing_of(views: ViewSet, downscale: float) -> Smoothing:
+def smoothing_of(views: ViewSet, downscale: float, lens: Lens) -> Smoothing:
     """The 3D filter of a training.
 
     Parameters
@@ -76,9 +76,11 @@ def smoothing_of(views: ViewSet, downscale: float) -> Smoothing:
     views : ViewSet
     downscale : float
         By which the photos are reduced.
+    lens : {"undistort", "unscented"}
+        As in `TrainingOptions`.
     """
     poses = [view.cam_from_world for view in views.views]
-    with PhotoStream(views.views, 1.0 / downscale) as stream:
+    with PhotoStream(views.views, 1.0 / downscale, undistorted=lens == "undistort") as stream:
         return Smoothing([stream.camera(row) for row in range(len(poses))], poses)
 
 
