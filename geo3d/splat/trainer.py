@@ -134,11 +134,12 @@ def train(
     folder = scene if scene.is_dir() else scene.parent
     out = folder / "splats" if out is None else Path(out)
     views = load_views(scene, options.hold_out_every)
+    options = options.with_budget(len(views.views))
     downscale = chosen_downscale(views.views, options)
     cache_bytes = check_memory(views, downscale, options)
     if options.backend == "cuda":
         largest = max(view.camera.width * view.camera.height for view in views.views)
-        check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
+        check_gpu_memory(options.most, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
         frame = read_georeference(folder / "georeference.json")
         training = _Training(views, frame, downscale, options, out, progress, cache_bytes, initial)
@@ -217,6 +218,8 @@ class _Training:
     def _warm_up(self) -> None:
         """Compile or load the kernels before the time is taken."""
         camera = Camera("PINHOLE", 64, 64, [64.0, 64.0, 32.0, 32.0])
+        if self.options.lens == "unscented":
+            camera = Camera("SIMPLE_RADIAL", 64, 64, [64.0, 32.0, 32.0, 0.1])
         black = np.zeros((64, 64, 3), np.float32)
         few = make_engine(
             take(self.engine.gaussians, np.arange(min(256, self.initial_count))), self.options, 1.0, 1
