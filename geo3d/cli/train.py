@@ -12,6 +12,7 @@ from tyro.conf import arg
 from geo3d.cli.common import (
     Common,
     Count,
+    OptionalCount,
     OptionalNumber,
     OptionalPath,
     OptionalWhole,
@@ -23,7 +24,9 @@ from geo3d.cli.common import (
 )
 from geo3d.splat.training_options import (
     DEFAULT_MINUTES,
+    MOST_UNASKED,
     Background,
+    Lens,
     Masks,
     Strategy,
     TrainingBackend,
@@ -61,7 +64,9 @@ class Options(Common):
     target_psnr: Annotated[OptionalNumber, arg(metavar="DB", help_behavior_hint="")] = None
     """Stop as soon as the photos held out are rendered this well."""
 
-    budget: Count = _DEFAULT.budget
+    budget: Annotated[
+        OptionalCount, arg(help_behavior_hint=f"(default: 2,500 a photo, 20,000 to {MOST_UNASKED:,})")
+    ] = None
     """Most Gaussians: 300k, 1.5M."""
 
     strategy: Strategy = _DEFAULT.strategy
@@ -83,6 +88,9 @@ class Options(Common):
         Background | None, arg(help_behavior_hint="(default: black; random for photos with alpha)")
     ] = None
     """Colour behind everything."""
+
+    lens: Lens = _DEFAULT.lens
+    """Photos of a distorted or fisheye lens: resample them, or render through the lens itself (slower)."""
 
     masks: Masks = _DEFAULT.masks
     """What the masked part of a photo says: nothing, or that nothing is there."""
@@ -123,6 +131,7 @@ def to_training_options(options: Options) -> TrainingOptions:
             sh_degree=options.sh_degree,
             antialiased=options.antialiased,
             background=options.background,
+            lens=options.lens,
             masks=options.masks,
             initial_points=options.initial_points,
             sky=options.sky,

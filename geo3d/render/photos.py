@@ -1,7 +1,7 @@
-"""Photos as a trainer wants them: reduced, without lens distortion, over a background, in bounded memory.
+"""Photos as a trainer wants them: reduced, without lens distortion if so wished, over a background, in bounded memory.
 
 What is done to a photo, in this order: its colours are multiplied with its alpha (where it has one), all is reduced by
-area averaging, the lens distortion is taken out (bilinear), and the background is put behind:
+area averaging, the lens distortion is taken out (bilinear; unless it is to stay), and the background is put behind:
 
     colour = alpha photo + (1 - alpha) background
 
@@ -46,7 +46,7 @@ class TrainingPhoto:
     mask : (h, w) bool or None
         True where the photo counts; None where all of it does.
     camera : Camera
-        PINHOLE, of this size.
+        Of this size; PINHOLE, unless the lens was to stay.
     """
 
     color: np.ndarray
@@ -85,6 +85,8 @@ class PhotoStream:
         Of the sides of the photos, above 0 and at most 1.
     background : (3,) floats
         RGB in [0, 1], behind photos that have alpha.
+    undistorted : bool
+        Whether distorted photos are resampled to PINHOLE ones; if not, they keep their lens.
     cache_bytes : int
         For the photos that are kept and those that are decoded ahead, one byte a sample: 36 MB for 12 megapixels. One
         photo is always held, however large.
@@ -109,6 +111,7 @@ class PhotoStream:
         scale: float = 1.0,
         background: tuple[float, float, float] = (0.0, 0.0, 0.0),
         cache_bytes: int = 2 * _GIB,
+        undistorted: bool = True,
     ) -> None:
         if not 0.0 < scale <= 1.0:
             raise ValueError(f"scale: expected a number above 0 and at most 1, got {scale}")
@@ -118,10 +121,11 @@ class PhotoStream:
         if self.background.shape != (3,) or not np.all((self.background >= 0) & (self.background <= 1)):
             raise ValueError(f"background: expected 3 numbers in [0, 1], got {background}")
         self.cache_bytes = cache_bytes
+        self.undistorted = undistorted
         self._targets: dict[Camera, Camera] = {}
         for view in self.views:
             if view.camera not in self._targets:
-                self._targets[view.camera] = _target(view.camera, scale)
+                self._targets[view.camera] = _target(view.camera, scale, undistorted)
         self._reserve = max([5 * c.width * c.height for c in self._targets.values()], default=0)
         self._maps: dict[Camera, np.ndarray] = {}
         self._kept: dict[int, _Stored] = {}
@@ -144,7 +148,7 @@ class PhotoStream:
         return len(self.views)
 
     def camera(self, index: int) -> Camera:
-        """The camera of the photo that `self[index]` gives, PINHOLE; nothing is decoded."""
+        """The camera of the photo that `self[index]` gives; nothing is decoded."""
         return self._targets[self.views[index].camera]
 
     @property
@@ -221,7 +225,7 @@ class PhotoStream:
         mask = None
         if view.mask is not None:
             mask = read_mask(view.mask, size, full_size=(camera.width, camera.height))
-        if _is_distorted(camera):
+        if self.undistorted and _is_distorted(camera):
             places = self._map(camera, size)
             inside = _inside(places, size)
             color, alpha = remap_image(color, places), None if alpha is None else remap_image(alpha, places)
@@ -248,9 +252,12 @@ def _is_distorted(camera: Camera) -> bool:
     return camera.model not in ("PINHOLE", "SIMPLE_PINHOLE")
 
 
-def _target(camera: Camera, scale: float) -> Camera:
-    """The PINHOLE camera of the reduced photo without distortion."""
-    full = pinhole_for(camera) if _is_distorted(camera) else pinhole_like(camera)
+def _target(camera: Camera, scale: float, undistorted: bool) -> Camera:
+    """The camera of the reduced photo: PINHOLE, but for a lens that is to stay."""
+    if _is_distorted(camera):
+        full = pinhole_for(camera) if undistorted else camera
+    else:
+        full = pinhole_like(camera)
     return full.rescaled(*_reduced_size(full.width, full.height, scale))
 
 

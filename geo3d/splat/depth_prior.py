@@ -47,7 +47,7 @@ class DepthPrior:
             Of the `gaussians`; parameters only, not the pose.
         gaussians : Gaussians
         camera : Camera
-            PINHOLE, `cam_from_world` its pose.
+            `cam_from_world` is its pose.
         cam_from_world : SE3
         points : (K, 3)
             World, those that the photo observed.

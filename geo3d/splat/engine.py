@@ -56,7 +56,7 @@ class StepInput:
         Pixels that count.
     background : (3,) float32
     camera : Camera
-        PINHOLE.
+        PINHOLE; on the CPU any lens.
     cam_from_world : SE3
     points : (K, 3) float64
         Sparse points that the photo observed, world; for the depth.

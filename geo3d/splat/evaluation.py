@@ -70,7 +70,8 @@ def evaluate(
     perceptual = perceptual and why_no_lpips() is None
     shown = set(np.linspace(0, len(views) - 1, min(sample_count, len(views))).round().astype(int).tolist())
     found = []
-    with PhotoStream(views, 1.0 / downscale, behind(options)) as stream:
+    plain = options.lens == "undistort"
+    with PhotoStream(views, 1.0 / downscale, behind(options), undistorted=plain) as stream:
         for row, photo in stream.in_order(range(len(views))):
             image = np.clip(render(photo.camera, views[row].cam_from_world), 0.0, 1.0)
             mask = photo.mask if options.masks == "ignore" else None

@@ -6,7 +6,8 @@ it lie directions of a Fibonacci lattice (Gonzalez 2010: equal areas, no poles),
     z_k = 1 - (2 k + 1) / N,   longitude_k = pi (3 - sqrt 5) k
 
 of those that photos have in view, and that have no sparse point beside them in most of these photos. Where the world
-has an up, a direction well below the horizon is ground.
+has an up, a direction below the horizon is ground. Spots, as a wall without points has them, are left out; what is left
+goes on behind the edges of what stands before it, where another place may show it (opening and dilation).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _LATTICE = 8000  # directions to find out how much of the sphere is sky
 _FARTHER = 10.0  # than the scene
 _REACH = 0.98  # of its Gaussians count; the farthest are errors
 _BESIDE = 0.03  # of a photo's width, to the next sparse point
-_LOWEST = -0.1  # sine of the elevation
+_LOWEST = -0.02  # sine of the elevation
+_SPOT, _BEHIND = 0.04, 0.1  # radians: half of the width of a spot, and how far it goes on
 _OPACITY = 0.95
 _WIDTH = 0.6  # standard deviation, of the spacing: two beside each other leave no gap
 
@@ -115,9 +117,16 @@ def _shown(
         free[rows] += 1
         color[rows] += s.color[y, x]
     sky = (free > 0) & (2 * free >= seen)
-    if up is not None:
-        sky &= directions @ up > _LOWEST
-    return sky, color / np.maximum(free, 1)[:, None]
+    above = np.ones(len(directions), bool) if up is None else directions @ up > _LOWEST
+    blocked = (seen > 0) & above & ~sky
+    sky &= above
+    if blocked.any():
+        sky &= KDTree(directions[blocked]).query(directions)[0] > _SPOT
+    if not sky.any():
+        return sky, color
+    distance, nearest = KDTree(directions[sky]).query(directions)
+    color = (color[sky] / free[sky, None])[nearest]  # its own, of what is sky
+    return above & (distance < _SPOT + _BEHIND), color
 
 
 def _in_view(s: Silhouette, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,7 @@ class Smoothing:
     Parameters
     ----------
     cameras : sequence of Camera
-        PINHOLE, of the photos at the size of the training.
+        Of the photos at the size of the training. Of one that is no PINHOLE the distance takes the place of the depth.
     poses : sequence of SE3
         `cam_from_world` of each.
     """
@@ -45,11 +45,16 @@ class Smoothing:
         finest = np.zeros(len(means), np.float32)
         for camera, pose in self._photos:
             local = means @ pose.rotation.T.astype(np.float32) + pose.translation.astype(np.float32)
-            z = np.maximum(local[:, 2], np.float32(1e-6))
-            u, v = (camera.focal[i] * local[:, i] / z + camera.principal_point[i] for i in (0, 1))
+            if camera.model == "PINHOLE":
+                z = np.maximum(local[:, 2], np.float32(1e-6))
+                u, v = (camera.focal[i] * local[:, i] / z + camera.principal_point[i] for i in (0, 1))
+                seen = local[:, 2] > 1e-6
+            else:
+                z = np.maximum(np.linalg.norm(local, axis=1), np.float32(1e-6))
+                u, v = camera.project(local).T  # NaN, which is nowhere, where it has no pixel
+                seen = z > 1e-6
             x, y = _MARGIN * camera.width, _MARGIN * camera.height
-            seen = (local[:, 2] > 1e-6) & (u > -x) & (u < camera.width + x) & (v > -y)
-            seen &= v < camera.height + y
+            seen &= (u > -x) & (u < camera.width + x) & (v > -y) & (v < camera.height + y)
             np.maximum(finest, np.where(seen, np.float32(camera.mean_focal) / z, 0), out=finest)
         known = finest > 0
         finest[~known] = finest[known].min() if known.any() else np.inf

@@ -127,17 +127,19 @@ def train(
         If another process trains into the same folder.
     """
     options = (options or TrainingOptions()).with_strategy_defaults()
-    options = replace(options, backend=chosen_backend(options.backend))
+    backend = "cpu" if options.lens == "unscented" else chosen_backend(options.backend)
+    options = replace(options, backend=backend)
     progress = progress or Progress()
     scene = Path(scene)
     folder = scene if scene.is_dir() else scene.parent
     out = folder / "splats" if out is None else Path(out)
     views = load_views(scene, options.hold_out_every)
+    options = options.with_budget(len(views.views))
     downscale = chosen_downscale(views.views, options)
     cache_bytes = check_memory(views, downscale, options)
     if options.backend == "cuda":
         largest = max(view.camera.width * view.camera.height for view in views.views)
-        check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
+        check_gpu_memory(options.most, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
         remove_partial(out)
         frame = scene_frame(scene)
@@ -180,7 +182,7 @@ class _Training:
         else:
             gaussians, sky = start(views, options, progress, initial)
         self.initial_count = len(gaussians)
-        smoothing = smoothing_of(views, downscale) if options.antialiased else None
+        smoothing = smoothing_of(views, downscale, options.lens) if options.antialiased else None
         self.engine = make_engine(gaussians, options, extent, len(views.views), smoothing, sky)
         if found is not None:
             restore(self.engine, found)
@@ -217,6 +219,8 @@ class _Training:
     def _warm_up(self) -> None:
         """Compile or load the kernels before the time is taken."""
         camera = Camera("PINHOLE", 64, 64, [64.0, 64.0, 32.0, 32.0])
+        if self.options.lens == "unscented":
+            camera = Camera("SIMPLE_RADIAL", 64, 64, [64.0, 32.0, 32.0, 0.1])
         black = np.zeros((64, 64, 3), np.float32)
         few = make_engine(
             take(self.engine.gaussians, np.arange(min(256, self.initial_count))), self.options, 1.0, 1

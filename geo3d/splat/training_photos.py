@@ -113,7 +113,11 @@ class TrainingPhotos:
         shortest = min(min(v.camera.width, v.camera.height) for v in self.views) / self.downscale
         within = max(1.0, min(factor, shortest / _LEAST_SIDE_PX))
         self.stream = PhotoStream(
-            self.views, 1.0 / (self.downscale * within), behind(self.options), self.cache_bytes
+            self.views,
+            1.0 / (self.downscale * within),
+            behind(self.options),
+            self.cache_bytes,
+            undistorted=self.options.lens == "undistort",
         )
         self._photos = self.stream.in_order(view_order(len(self.views), self.options.seed, step))
         self._factor = factor

@@ -22,7 +22,7 @@ from geo3d.splat.orthographic import OrthographicCamera
 
 _ROOT = np.sqrt(3.0)
 _SIGNS = np.array([1.0, -1.0])
-_BLOCK = 65536  # Gaussians at a time
+_BLOCK = 4096  # Gaussians at a time: their points stay in the cache
 
 
 @dataclass(frozen=True)
