@@ -196,9 +196,7 @@ class TrainingOptions:
         ):
             _check_choice(name, getattr(self, name), get_args(choices))
         if self.lens == "unscented" and self.backend == "cuda":
-            raise ValueError(
-                "lens unscented renders on the CPU only: give backend cpu, or lens undistort"
-            )
+            raise ValueError("lens unscented renders on the CPU only: give backend cpu, or lens undistort")
         if self.background is not None:
             _check_choice("background", self.background, get_args(Background))
         if self.minutes is not None and self.iterations is not None:
