@@ -175,7 +175,6 @@ _PAIR: PrimitiveConstructorSpec[Any] = PrimitiveConstructorSpec(
 )
 Whole = Annotated[int, _spec(_whole, "N")]
 Count = Annotated[int, _spec(_count, "N")]  # with its unit: 300k
-OptionalCount = Annotated[int | None, _spec(_count, "N")]
 OptionalWhole = Annotated[int | None, _spec(_whole, "N")]
 OptionalNumber = Annotated[float | None, _spec(_number, "X")]
 OptionalPath = Annotated[Path | None, _spec(Path, "FILE")]

@@ -12,7 +12,6 @@ from tyro.conf import arg
 from geo3d.cli.common import (
     Common,
     Count,
-    OptionalCount,
     OptionalNumber,
     OptionalPath,
     OptionalWhole,
@@ -24,7 +23,6 @@ from geo3d.cli.common import (
 )
 from geo3d.splat.training_options import (
     DEFAULT_MINUTES,
-    MOST_UNASKED,
     Background,
     Lens,
     Masks,
@@ -64,9 +62,7 @@ class Options(Common):
     target_psnr: Annotated[OptionalNumber, arg(metavar="DB", help_behavior_hint="")] = None
     """Stop as soon as the photos held out are rendered this well."""
 
-    budget: Annotated[
-        OptionalCount, arg(help_behavior_hint=f"(default: 2,500 a photo, 20,000 to {MOST_UNASKED:,})")
-    ] = None
+    budget: Count = _DEFAULT.budget
     """Most Gaussians: 300k, 1.5M."""
 
     strategy: Strategy = _DEFAULT.strategy

@@ -66,4 +66,4 @@ def target_count(f: float, initial: int, options: TrainingOptions) -> int:
     """
     start, stop = options.densify.start, options.densify.stop
     share = min(max((f - start) / max(stop - start, 1e-6), 0.0), 1.0)
-    return max(initial, round(initial + share * (options.most - initial)))
+    return max(initial, round(initial + share * (options.budget - initial)))

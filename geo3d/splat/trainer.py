@@ -134,12 +134,11 @@ def train(
     folder = scene if scene.is_dir() else scene.parent
     out = folder / "splats" if out is None else Path(out)
     views = load_views(scene, options.hold_out_every)
-    options = options.with_budget(len(views.views))
     downscale = chosen_downscale(views.views, options)
     cache_bytes = check_memory(views, downscale, options)
     if options.backend == "cuda":
         largest = max(view.camera.width * view.camera.height for view in views.views)
-        check_gpu_memory(options.most, round(largest / downscale**2), free_gpu_bytes())
+        check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
         remove_partial(out)
         frame = scene_frame(scene)

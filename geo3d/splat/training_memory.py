@@ -43,12 +43,12 @@ def check_memory(
     if free is None:
         return int(min(decoded * 1.4 + (64 << 20), _MOST_CACHE_BYTES))
     left = _SHARE * free - fixed
-    need = options.most * GAUSSIAN_BYTES
+    need = options.budget * GAUSSIAN_BYTES
     if need > left:
         fits = max(0, int(left / GAUSSIAN_BYTES)) // 1000 * 1000
         advice = f"a budget of {fits:,} would fit" if fits else "reduce the photos more (downscale)"
         raise MemoryError(
-            f"{options.most:,} Gaussians and photos of {max(sizes) / downscale**2 / 1e6:.1f} megapixels take about "
+            f"{options.budget:,} Gaussians and photos of {max(sizes) / downscale**2 / 1e6:.1f} megapixels take about "
             f"{(need + fixed) / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; {advice}"
         )
     return int(max(64 << 20, min(decoded * 1.4 + (64 << 20), _MOST_CACHE_BYTES, left - need)))

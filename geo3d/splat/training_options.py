@@ -17,8 +17,6 @@ Masks = Literal["ignore", "transparent"]
 Lens = Literal["undistort", "unscented"]
 TrainingBackend = Literal["auto", "cpu", "cuda"]
 DEFAULT_MINUTES = 10.0
-MOST_UNASKED = 100_000  # Gaussians, for a CPU
-_PER_PHOTO, _LEAST_UNASKED = 2_500, 20_000
 
 
 @dataclass(frozen=True)
@@ -110,9 +108,8 @@ class TrainingOptions:
         photos worse: 9 photos were best after about a hundred.
     target_psnr : float or None
         Stop earlier, when the views held out reach this on average, dB.
-    budget : int or None
-        Most Gaussians. None: 2,500 for each photo, at least 20,000 and at most 100,000; more of them learn few photos
-        by heart, and views between are worse.
+    budget : int
+        Most Gaussians.
     strategy : {"multiview", "adc", "absgrad", "mcmc"}
         How Gaussians are added and removed; see docs/splatting.md.
     downscale : float or None
@@ -166,7 +163,7 @@ class TrainingOptions:
     iterations: int | None = None
     passes: int = 130
     target_psnr: float | None = None
-    budget: int | None = None
+    budget: int = 100_000
     strategy: Strategy = "multiview"
     downscale: float | None = None
     hold_out_every: int = 8
@@ -205,15 +202,15 @@ class TrainingOptions:
         if self.minutes is not None and self.iterations is not None:
             raise ValueError("minutes and iterations both say when training ends; give one of them")
         for name, least in (
+            ("budget", 1),
             ("hold_out_every", 0),
             ("initial_points", 1),
             ("seed", 0),
             ("passes", 1),
         ):
             _check_whole(name, getattr(self, name), least)
-        for name in ("budget", "iterations"):
-            if getattr(self, name) is not None:
-                _check_whole(name, getattr(self, name), 1)
+        if self.iterations is not None:
+            _check_whole("iterations", self.iterations, 1)
         if self.hold_out_every == 1:
             raise ValueError(
                 "hold_out_every is 1, which leaves no photo to train with; 8 is usual, 0 for none"
@@ -241,17 +238,6 @@ class TrainingOptions:
     def seconds(self) -> float | None:
         """Length of the training by the clock; None when it is counted in steps."""
         return None if self.iterations is not None else 60.0 * (self.minutes or DEFAULT_MINUTES)
-
-    @property
-    def most(self) -> int:
-        """Most Gaussians: the budget, or without one that of many photos."""
-        return MOST_UNASKED if self.budget is None else self.budget
-
-    def with_budget(self, photos: int) -> TrainingOptions:
-        """With the budget that suits so many `photos`, where none was given."""
-        if self.budget is not None:
-            return self
-        return replace(self, budget=min(max(_PER_PHOTO * photos, _LEAST_UNASKED), MOST_UNASKED))
 
     def with_strategy_defaults(self) -> TrainingOptions:
         """Regularisers that 3DGS-MCMC (Kheradmand et al. 2024) needs, where none were given."""

@@ -48,12 +48,12 @@ def start(
         return within_budget(near, options), 0
     finite = views.points[np.isfinite(views.points).all(axis=1)]
     photos = silhouettes(views.views, options)
-    sky = sky_gaussians(photos, finite, near.means, options.sh_degree, options.most, views.up)
+    sky = sky_gaussians(photos, finite, near.means, options.sh_degree, options.budget, views.up)
     if sky is None:
         progress.note("the photos show no sky: there are points, or too small a budget, wherever they look")
         return within_budget(near, options), 0
     progress.note(f"{len(sky):,} Gaussians for the sky")
-    near = within_budget(near, replace(options, budget=options.most - len(sky)))
+    near = within_budget(near, replace(options, budget=options.budget - len(sky)))
     return merge(replace(sky, antialiased=near.antialiased), near), len(sky)
 
 
@@ -63,7 +63,7 @@ def _at_points(views: ViewSet, options: TrainingOptions, progress: Progress) -> 
         _check_view(views.points[finite], views)
         points, colors = views.points[finite], views.point_colors[finite] / 255.0
     else:
-        count = min(options.initial_points, options.most)
+        count = min(options.initial_points, options.budget)
         rng = np.random.default_rng([options.seed, 5])
         points, colors = random_points(silhouettes(views.views, options), count, rng)
         progress.note(f"the scene has {np.count_nonzero(finite)} points: {count:,} random ones to start from")
@@ -104,9 +104,9 @@ def smoothing_of(views: ViewSet, downscale: float, lens: Lens) -> Smoothing:
 
 def within_budget(gaussians: Gaussians, options: TrainingOptions) -> Gaussians:
     """At most the budget of `options` of the `gaussians`, evenly thinned; wider by the room that the others leave."""
-    if len(gaussians) <= options.most:
+    if len(gaussians) <= options.budget:
         return gaussians
-    rows = np.sort(np.random.default_rng([options.seed, 6]).permutation(len(gaussians))[: options.most])
-    wider = np.float32(np.log(len(gaussians) / options.most) / 3)
+    rows = np.sort(np.random.default_rng([options.seed, 6]).permutation(len(gaussians))[: options.budget])
+    wider = np.float32(np.log(len(gaussians) / options.budget) / 3)
     kept = take(gaussians, rows)
     return replace(kept, log_scales=kept.log_scales + wider)

@@ -58,9 +58,3 @@ def test_time_is_ten_minutes_unless_told():
     assert TrainingOptions().seconds == 600
     assert TrainingOptions(minutes=2).seconds == 120
     assert TrainingOptions(iterations=7).seconds is None
-
-
-@pytest.mark.parametrize(("photos", "most"), [(3, 20_000), (9, 22_500), (43, 100_000), (2000, 100_000)])
-def test_few_photos_get_few_gaussians_unless_told_otherwise(photos, most):
-    assert TrainingOptions().with_budget(photos).most == most
-    assert TrainingOptions(budget=300_000).with_budget(photos).most == 300_000

@@ -85,7 +85,7 @@ def test_training_learns_views_that_it_has_not_seen(scene, tmp_path, strategy):
     before = run(scene, tmp_path / "a", iterations=1, strategy=strategy)
     report = run(scene, tmp_path / "b", strategy=strategy)
     assert psnr(report) > psnr(before) + 3
-    assert len(report.gaussians) <= QUICK.most
+    assert len(report.gaussians) <= QUICK.budget
     assert [view.name for view in report.held_out] == ["00.png", "08.png"]
 
 
