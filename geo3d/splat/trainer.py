@@ -170,6 +170,7 @@ class _Training:
         self.clock = _Clock(options, len(views.views))
         self.key = training_key(views, options)
         self.loss = float("nan")
+        self.psnr = ""
         self.stopped = ""
         self.next_look = _TARGET_EVERY
         extent = scene_extent([view.cam_from_world for view in views.views])
@@ -306,7 +307,7 @@ class _Training:
 
     def _show(self, stage: StageProgress) -> None:
         clock = self.clock
-        text = f"loss {self.loss:.4f}, {self.engine.count:,} Gaussians"
+        text = f"loss {self.loss:.4f}{self.psnr}, {self.engine.count:,} Gaussians"
         if self.options.iterations is not None:
             stage.update(clock.step, text=text)
         else:
@@ -327,6 +328,8 @@ class _Training:
         }
         save_state(self.checkpoint, self.engine, self.key, told)
         held_out = self._quality(self.views.held_out[:1], samples=self.out / "samples")
+        if held_out:
+            self.psnr = f", PSNR of {held_out[0].name} {held_out[0].psnr_db:.1f} dB"
         self._write(held_out, seconds, finished=False)
 
     def finish(self) -> TrainingReport:

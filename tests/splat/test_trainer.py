@@ -1,7 +1,9 @@
 """Training as a whole, on a made-up scene of a few Gaussians in small photos."""
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,7 +30,7 @@ from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import DensifyOptions, TrainingOptions
 from geo3d.splat.training_photos import view_order
 from geo3d.splat.training_start import start
-from geo3d.util.progress import Progress
+from geo3d.util.progress import LineProgress, Progress
 
 CAMERA = Camera("PINHOLE", 64, 48, [60, 60, 32, 24])
 QUICK = TrainingOptions(
@@ -136,6 +138,14 @@ def test_samples_of_photos_of_one_name_in_two_folders_do_not_replace_each_other(
 
     evaluate(black, named, 1.0, QUICK, perceptual=False, samples=tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["left_a.png", "right_a.png"]
+
+
+def test_progress_tells_loss_psnr_and_count(scene, tmp_path):
+    shown = io.StringIO()
+    options = replace(QUICK, iterations=5, checkpoint_seconds=1e-6)
+    train(scene, tmp_path / "out", options, LineProgress(shown, interval_s=0.0))
+    pattern = r"train: \d of 5, .*left \(loss 0\.\d{4}, PSNR of 00\.png \d+\.\d dB, \d+ Gaussians\)"
+    assert re.search(pattern, shown.getvalue())
 
 
 def test_the_same_seed_gives_the_same_result(scene, tmp_path):
