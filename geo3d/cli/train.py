@@ -32,9 +32,10 @@ from geo3d.splat.training_options import (
 )
 
 if TYPE_CHECKING:
-    from geo3d.splat.trainer import TrainingReport
+    from geo3d.splat.training_report import TrainingReport
 
 _DEFAULT = TrainingOptions()
+_NAMES = 20  # of damaged photos that are told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,8 @@ class Options(Common):
     geo3d train scene/ --minutes 10
 
     Writes splats.ply, metrics.json (quality on photos that are kept out of the training) and samples/ (such a photo
-    beside its rendering). Run the same command again to go on after a stop.
+    beside its rendering). Run the same command again to go on after a stop; one that is finished is not done
+    again.
     """
 
     scene: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE")]
@@ -178,6 +180,9 @@ def show_outcome(report: TrainingReport, session: Session) -> None:
             f"PSNR {mean_psnr(report.held_out):.2f} dB on {len(report.held_out)} photos held out "
             f"(lowest: {worst.name}, {worst.psnr_db:.2f} dB)"
         )
+    if report.damaged:
+        some = ", ".join(report.damaged[:_NAMES]) + (", ..." if len(report.damaged) > _NAMES else "")
+        session.say(f"{len(report.damaged)} damaged photos were left out: {some}")
     session.say(f"{report.out / 'splats.ply'}; photos beside renderings in {report.out / 'samples'}")
     session.result(
         out=str(report.out),
@@ -186,4 +191,6 @@ def show_outcome(report: TrainingReport, session: Session) -> None:
         seconds=round(report.seconds, 2),
         psnr_db=mean_psnr(report.held_out) if report.held_out else None,
         stopped=report.stopped,
+        photos_missing=list(report.missing),
+        photos_damaged=list(report.damaged),
     )
