@@ -115,7 +115,7 @@ class CpuRasterizer:
         parameters = tuple(np.ascontiguousarray(getattr(gaussians, name), np.float32) for name in _NAMES)
         lens = None
         if camera.model not in _PINHOLES:
-            lens = project_lens(camera, cam_from_world, parameters, options.near)
+            lens = project_lens(camera, cam_from_world, parameters, options.near, self._crew)
         records, radius, box = self._keep(
             n, ("records", projection.RECORD), ("radius",), ("box", 4, np.int32)
         )
@@ -288,7 +288,7 @@ class CpuRasterizer:
         if d_lens is not None:
             seen = np.flatnonzero(radius > 0)
             pose += lens_backward(
-                frame.camera, frame.cam_from_world, frame.parameters, seen, d_lens[seen], outputs
+                frame.camera, frame.cam_from_world, frame.parameters, seen, d_lens[seen], outputs, self._crew
             )
         return GaussianGradients(
             **outputs,
