@@ -74,8 +74,9 @@ def evaluate(
     shown = set(np.linspace(0, len(views) - 1, min(sample_count, len(views))).round().astype(int).tolist())
     found = []
     plain = options.lens == "undistort"
+    # Each is looked at once: none is kept, beside those of the training that are.
     with PhotoStream(
-        views, 1.0 / downscale, behind(options), undistorted=plain, leave_out=leave_out
+        views, 1.0 / downscale, behind(options), cache_bytes=0, undistorted=plain, leave_out=leave_out
     ) as stream:
         for row, photo in stream.in_order(range(len(views))):
             image = np.clip(render(photo.camera, views[row].cam_from_world), 0.0, 1.0)

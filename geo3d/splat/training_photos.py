@@ -218,7 +218,7 @@ def silhouettes(
     longest = max(max(view.camera.width, view.camera.height) for view in chosen)
     found = []
     scale = min(1.0, _SILHOUETTE_SIDE_PX / longest)
-    with PhotoStream(chosen, scale, leave_out=leave_out) as stream:
+    with PhotoStream(chosen, scale, cache_bytes=0, leave_out=leave_out) as stream:
         for row, photo in stream.in_order(range(len(chosen))):
             alpha = photo.alpha
             if photo.mask is not None and options.masks == "transparent":

@@ -18,7 +18,7 @@ from PIL import Image
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.io import read_splat_ply, write_transforms
-from geo3d.render import load_views
+from geo3d.render import load_views, read_checkpoint
 from geo3d.scene import Reconstruction, View
 from geo3d.splat.engine import CpuEngine, StepInput
 from geo3d.splat.evaluation import evaluate
@@ -203,8 +203,6 @@ def test_kill_9_loses_at_most_a_checkpoint(scene, tmp_path):
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    from geo3d.render.checkpoint import read_checkpoint
-
     assert read_checkpoint(out / "checkpoint.npz", "splats").header["step"] > 0
 
 
@@ -212,6 +210,21 @@ def test_time_ends_the_training_by_the_clock(scene, tmp_path):
     report = run(scene, tmp_path / "out", iterations=None, minutes=2 / 60, passes=10**6)
     assert 1.9 < report.seconds < 4
     assert report.steps > 10
+
+
+def test_the_clock_of_a_stopped_training_goes_on(scene, tmp_path, monkeypatch):
+    timed = {"iterations": None, "minutes": 3 / 60, "passes": 10**6}
+    stop_at(monkeypatch, 31)
+    with pytest.raises(Killed):
+        run(scene, tmp_path / "out", checkpoint_seconds=1e-6, **timed)
+    monkeypatch.undo()
+    held = read_checkpoint(tmp_path / "out" / "checkpoint.npz", "splats").header["seconds"]
+    heard = Heard()
+    began = time.monotonic()
+    report = train(scene, tmp_path / "out", replace(QUICK, **timed), heard)
+    assert "goes on at step 31" in heard.notes and report.steps > 31
+    assert 2.9 < report.seconds < 5 and held > 0.1
+    assert report.seconds - held < time.monotonic() - began  # what was trained before is counted once
 
 
 def test_few_photos_are_not_seen_without_end(scene, tmp_path):
