@@ -105,7 +105,7 @@ def train(
     folder = scene if scene.is_dir() else scene.parent
     out = folder / "splats" if out is None else Path(out)
     views = load_views(scene, options.hold_out_every)
-    downscale = chosen_downscale(views.views, options)
+    downscale = chosen_downscale([*views.views, *views.held_out], options)
     cache_bytes = check_memory(views, downscale, options)
     if options.backend == "cuda":
         largest = max(view.camera.width * view.camera.height for view in views.views)

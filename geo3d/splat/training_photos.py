@@ -19,8 +19,10 @@ from geo3d.splat.training_options import TrainingOptions
 LONGEST_SIDE_PX = 800
 """Photos are reduced to at most this unless told otherwise: what a CPU learns in minutes is not finer."""
 
-_LEAST_LONGEST_PX = 16  # of a photo's longer side
-_LEAST_SIDE_PX = 64  # of a photo that is reduced further for the start
+LEAST_SIDE_PX = 16
+"""Photos keep at least so many pixels a side: SSIM has a window of 11."""
+
+_COARSEST_SIDE_PX = 64  # of a photo that is reduced further for the start
 _SILHOUETTE_SIDE_PX = 256
 _SILHOUETTES = 100
 _WHITE, _BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
@@ -32,26 +34,32 @@ def chosen_downscale(views: Sequence[PosedView], options: TrainingOptions) -> fl
     Parameters
     ----------
     views : sequence of PosedView
+        All, also those held out.
     options : TrainingOptions
 
     Raises
     ------
     ValueError
-        If the factor asked for leaves a photo fewer than 16 pixels.
+        If a photo is too small to be measured, or the factor asked for makes it so.
     """
-    sides = [max(view.camera.width, view.camera.height) for view in views]
+    small = min(views, key=lambda view: min(view.camera.width, view.camera.height))
+    side = min(small.camera.width, small.camera.height)
+    if side < LEAST_SIDE_PX:
+        raise ValueError(
+            f"{small.name} has {small.camera.width}x{small.camera.height} pixels; expected at least {LEAST_SIDE_PX} a "
+            "side: leave it out of the scene"
+        )
+    most = side / LEAST_SIDE_PX
     if options.downscale is not None:
-        side = min(sides)
-        most = max(1.0, side / _LEAST_LONGEST_PX)
         if options.downscale > most:
             raise ValueError(
-                f"downscale is {options.downscale:g}, which leaves {side / options.downscale:.0f} of {side} pixels; at "
-                f"most {np.floor(10 * most) / 10:g} leaves enough"
+                f"downscale is {options.downscale:g}, which leaves {side / options.downscale:.0f} of the {side} pixels "
+                f"of {small.name}; at most {np.floor(10 * most) / 10:g} leaves enough"
             )
         return options.downscale
-    longest = max(sides)
+    longest = max(max(view.camera.width, view.camera.height) for view in views)
     factor = 1.0
-    while longest / factor > LONGEST_SIDE_PX:
+    while longest / factor > LONGEST_SIDE_PX and 2 * factor <= most:
         factor *= 2
     return factor
 
@@ -140,7 +148,7 @@ class TrainingPhotos:
     def _open(self, factor: float) -> None:
         self.close()
         shortest = min(min(v.camera.width, v.camera.height) for v in self.views) / self.downscale
-        within = max(1.0, min(factor, shortest / _LEAST_SIDE_PX))
+        within = max(1.0, min(factor, shortest / _COARSEST_SIDE_PX))
         self.stream = PhotoStream(
             self.views,
             1.0 / (self.downscale * within),

@@ -353,7 +353,7 @@ def test_poses_that_see_none_of_the_points_are_refused(scene):
 
 
 def test_too_large_a_downscale_is_refused_by_its_name(scene, tmp_path):
-    with pytest.raises(ValueError, match=r"downscale is 100, which leaves 1 of 64 pixels; at most 4"):
+    with pytest.raises(ValueError, match=r"downscale is 100, which leaves 0 of the 48 pixels of .*; at most 3 leaves"):
         run(scene, tmp_path / "out", downscale=100.0)
 
 
