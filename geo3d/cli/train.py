@@ -82,10 +82,8 @@ class Options(Common):
     antialiased: bool = False
     """Fade what is smaller than a pixel (Mip-Splatting), for views from nearer and farther than the photos."""
 
-    background: Annotated[
-        Background | None, arg(help_behavior_hint="(default: black; random for photos with alpha)")
-    ] = None
-    """Colour behind everything."""
+    background: Background = _DEFAULT.background
+    """Colour behind everything in training; random, another one at every step, leaves no holes in what photos show."""
 
     lens: Lens = _DEFAULT.lens
     """Photos of a distorted or fisheye lens: resample them, or render through the lens itself (slower)."""

@@ -193,8 +193,7 @@ def target(
     """
     color, mask = photo.color, photo.mask
     background = np.array(behind(options), np.float32)
-    transparent = photo.alpha is not None or (mask is not None and options.masks == "transparent")
-    if options.background == "random" or (options.background is None and transparent):
+    if options.background == "random":
         background = np.random.default_rng([options.seed, 1, step]).random(3).astype(np.float32)
         if photo.alpha is not None:
             color = color + (1.0 - photo.alpha)[..., None] * background

@@ -21,10 +21,12 @@ def photo(alpha=None, mask=None):
     return TrainingPhoto(color, alpha, mask, CAMERA)
 
 
-def test_a_plain_photo_is_itself_before_black():
-    color, mask, background = target(photo(), TrainingOptions(), 3)
-    np.testing.assert_array_equal(color, COLOR)
-    assert mask is None and not background.any()
+def test_a_plain_photo_is_itself_before_any_background():
+    for chosen in ("random", "black", "white"):
+        color, mask, background = target(photo(), TrainingOptions(background=chosen), 3)
+        np.testing.assert_array_equal(color, COLOR)
+        assert mask is None and background.shape == (3,)
+        assert chosen == "random" or (background == (chosen == "white")).all()
 
 
 def test_what_is_transparent_shows_a_background_of_its_own_at_every_step():
@@ -48,7 +50,7 @@ def test_masks_leave_out_or_empty():
     masked = photo(mask=HALF > 0)
     color, mask, background = target(masked, TrainingOptions(), 0)
     np.testing.assert_array_equal(mask, HALF > 0)
-    assert not background.any()
+    np.testing.assert_array_equal(color, COLOR)
     color, mask, background = target(masked, TrainingOptions(masks="transparent"), 0)
     assert mask is None and background.any()
     np.testing.assert_allclose(color[:, 4:], np.broadcast_to(background, (6, 4, 3)))
