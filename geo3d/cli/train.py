@@ -180,7 +180,7 @@ def show_outcome(report: TrainingReport, session: Session) -> None:
         )
     if report.damaged:
         some = ", ".join(report.damaged[:_NAMES]) + (", ..." if len(report.damaged) > _NAMES else "")
-        session.say(f"{len(report.damaged)} damaged photos were left out: {some}")
+        session.say(f"{len(report.damaged)} of the photos cannot be read: {some}")
     session.say(f"{report.out / 'splats.ply'}; photos beside renderings in {report.out / 'samples'}")
     session.result(
         out=str(report.out),
