@@ -38,18 +38,20 @@ def _within(x, y, z, limit, slope):
 
 
 @njit(**_OPTIONS)
+def _unit(quaternions, i):
+    """Quaternion i divided by its length, and that."""
+    w, x = np.float64(quaternions[i, 0]), np.float64(quaternions[i, 1])
+    y, z = np.float64(quaternions[i, 2]), np.float64(quaternions[i, 3])
+    length = math.sqrt(w * w + x * x + y * y + z * z)
+    return w / length, x / length, y / length, z / length, length
+
+
+@njit(**_OPTIONS)
 def _sigma_points(pose, means, quaternions, log_scales, i, turn, points):
     """Fill `points` (7, 3), and `turn` (3, 3) with the rotation of Gaussian i to the world; False without one."""
-    w, x, y, z = (
-        np.float64(quaternions[i, 0]),
-        np.float64(quaternions[i, 1]),
-        np.float64(quaternions[i, 2]),
-        np.float64(quaternions[i, 3]),
-    )
-    length = math.sqrt(w * w + x * x + y * y + z * z)
+    w, x, y, z, length = _unit(quaternions, i)
     if not (length > 0.0 and math.isfinite(length)):
         return False
-    w, x, y, z = w / length, x / length, y / length, z / length
     turn[0, 0], turn[0, 1], turn[0, 2] = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
     turn[1, 0], turn[1, 1], turn[1, 2] = 2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)
     turn[2, 0], turn[2, 1], turn[2, 2] = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
@@ -133,11 +135,7 @@ def _point_slopes(by_ellipse, pixels, d_point, u, v, by_points):
     """Gradients by the seven points (7, 3): by C = sum c_j d_j d_j^T it is c_j P d_j for a pixel, P twice the gradient;
     the centre takes its part of them along.
     """
-    xx, xy, yy = (
-        np.float64(by_ellipse[0]),
-        np.float64(by_ellipse[1]),
-        np.float64(by_ellipse[2]),
-    )
+    xx, xy, yy = np.float64(by_ellipse[0]), np.float64(by_ellipse[1]), np.float64(by_ellipse[2])
     by_u, by_v = np.float64(by_ellipse[3]), np.float64(by_ellipse[4])
     for j in range(7):
         weight = 2.0 if j == 0 else 1.0 / 6
@@ -184,14 +182,7 @@ def _parameter_slopes(pose, means, log_scales, i, turn, by_points, g, d_means, d
 @njit(**_OPTIONS)
 def _quaternion_slopes(quaternions, i, g, d_quaternions):
     """From the gradient `g` (3, 3) by the rotation to that by the quaternion, of any length."""
-    w, x, y, z = (
-        np.float64(quaternions[i, 0]),
-        np.float64(quaternions[i, 1]),
-        np.float64(quaternions[i, 2]),
-        np.float64(quaternions[i, 3]),
-    )
-    length = math.sqrt(w * w + x * x + y * y + z * z)
-    w, x, y, z = w / length, x / length, y / length, z / length
+    w, x, y, z, length = _unit(quaternions, i)
     dw = x * (g[2, 1] - g[1, 2]) + y * (g[0, 2] - g[2, 0]) + z * (g[1, 0] - g[0, 1])
     dx = y * (g[0, 1] + g[1, 0]) + z * (g[0, 2] + g[2, 0]) + w * (g[2, 1] - g[1, 2])
     dy = x * (g[0, 1] + g[1, 0]) + z * (g[1, 2] + g[2, 1]) + w * (g[0, 2] - g[2, 0])
