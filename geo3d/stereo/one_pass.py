@@ -235,7 +235,7 @@ def _above(costs, p1, jumps, y, lanes, before, before_low, after, after_low):
 
 
 @njit(nogil=True, boundscheck=False, error_model="numpy")
-def _beside(costs, p1, jumps[0, y], lanes, paths):
+def _beside(costs, p1, jumps, lanes, paths):
     """The paths from the left and from the right, together: each waits for its own pixel before."""
     width = len(costs) // lanes
     size = (width + 1) * lanes
