@@ -7,7 +7,8 @@ with costs C and paths L_r as in `geo3d.stereo.costs` and `geo3d.stereo.semi_glo
 left out: then a row needs only the one above it, and costs and paths of a row stay in the processor's cache (OpenCV's
 SGBM does so too).
 
-Paths are bytes: L_r(p, d) is at most the largest cost + P2, which must not exceed 255. So all is exact. Bands of rows are matched at the same time, each from a few rows above it on: a path forgets quickly.
+Paths are bytes: L_r(p, d) is at most the largest cost + P2, which must not exceed 255. So all is exact. Bands of rows
+are matched at the same time, each from a few rows above it on: a path forgets quickly.
 """
 
 import numba
@@ -58,13 +59,14 @@ def match_in_one_pass(
         Of which `paths` is 5.
     """
     height, width = left.shape[:2]
-    planes = [_planes(image, options.census_radius) for image in (left, right)]
+    one, two = (_planes(image, options.census_radius) for image in (left, right))
     found = Winners(*(np.empty((height, width), np.float32) for _ in range(3)))
     weights = np.array([options.census_weight, options.difference_weight, options.difference_limit], np.int64)
     jumps = _jumps(to_gray(left), penalties(options.p1, options.p2, options.edge_levels))
     bands = max(2, round(height / _BAND))
     _bands(
-        *planes,
+        one,
+        two,
         jumps,
         low,
         count,

@@ -84,8 +84,8 @@ class SemiGlobalOptions:
         most = self.census_weight * bits + (self.difference_weight * self.difference_limit >> 4)
         if self.paths == ONE_PASS and (bits > 24 or most + self.p2 > 255):
             raise ValueError(
-                f"paths: 5 of them take a census window of at most 25 pixels, got {bits + 1}, and costs that sum with p2 "
-                f"to at most 255, got {most} + {self.p2}"
+                f"paths: 5 of them take a census window of at most 25 pixels, got {bits + 1}, and costs that sum "
+                f"with p2 to at most 255, got {most} + {self.p2}"
             )
         for name in ("edge_levels", "median_levels", "smooth_levels"):
             if not getattr(self, name) > 0.0:
