@@ -33,6 +33,9 @@ class SemiGlobalOptions:
         25 pixels.
     tolerance_px : float
         By which left and right may differ.
+    uniqueness : float
+        By which share of the second smallest sum the smallest has to lie below it, 0 to 1. Patterns that repeat have
+        several that are alike.
     speckle_px : int
         Islands smaller than this are dropped, pixels.
     median_radius : int
@@ -56,9 +59,10 @@ class SemiGlobalOptions:
     difference_limit: int = 90
     p1: int = 24
     p2: int = 120
-    edge_levels: float = 20.0
+    edge_levels: float = 60.0
     paths: int = 8
     tolerance_px: float = 1.0
+    uniqueness: float = 0.02
     speckle_px: int = 50
     median_radius: int = 4
     fill_radius: int = 9
@@ -87,6 +91,8 @@ class SemiGlobalOptions:
                 f"paths: 5 of them take a census window of at most 25 pixels, got {bits + 1}, and costs that sum "
                 f"with p2 to at most 255, got {most} + {self.p2}"
             )
+        if not 0.0 <= self.uniqueness < 1.0:
+            raise ValueError(f"uniqueness: expected from 0 to below 1, got {self.uniqueness}")
         for name in ("edge_levels", "median_levels", "smooth_levels"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")

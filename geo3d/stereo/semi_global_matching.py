@@ -62,6 +62,7 @@ def match_range(
     checked = np.empty_like(smooth)
     seen = np.where(np.isnan(found.right), np.float32(-1e6), found.right)
     left_right_check(smooth, cv2.medianBlur(seen, 3), np.float32(options.tolerance_px), checked)
+    checked[found.margin < options.uniqueness] = np.nan
     return Matched(smooth, checked, found.margin)
 
 
