@@ -25,7 +25,7 @@ from geo3d.util.require import require
 GROSS_PX = 2.0
 """Errors above this are of a wrong surface."""
 
-_WEIGHTS = np.array([0.12, -0.49, 0.28, 0.42, 0.58, 0.07, -0.13], np.float32)
+_WEIGHTS = np.array([0.10, -0.50, 0.29, 0.42, 0.64, 0.06, -0.12], np.float32)
 _NEAR, _WIDE = 4, 9  # radii of the windows
 _STEPS = (4, 8)
 _UNKNOWN_PX = 0.5  # s_k where hardly a pixel has its neighbours
