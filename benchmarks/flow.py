@@ -3,10 +3,10 @@
     python benchmarks/flow.py --data FOLDER [--json FILE] [--quick] [--methods NAME ...] [--contrib-python PATH]
 
 Cases: the folders of FOLDER (frame10.png, frame11.png and flow10.flo, as Middlebury's), and made-up pairs with exact
-truth, of seeds that nothing was tuned on. Peers run in processes of their own; DeepFlow needs opencv-contrib-python, which replaces OpenCV, and so is run
-by the Python of another environment, `--contrib-python venv/bin/python`. Figures: mean endpoint error over the pixels
-whose truth is known, the same over those that are seen in both images where the truth says it, outliers of KITTI's
-kind (Fl-all), angular error, and the best time of three, warm.
+truth, of seeds that nothing was tuned on. Peers run in processes of their own; DeepFlow needs opencv-contrib-python,
+which replaces OpenCV, and so is run by the Python of another environment, `--contrib-python venv/bin/python`.
+Figures: mean endpoint error over the pixels whose truth is known, the same over those that are seen in both images
+where the truth says it, outliers of KITTI's kind (Fl-all), angular error, and the best time of three, warm.
 """
 
 import subprocess
