@@ -21,7 +21,7 @@ EASY = FlowPairOptions(
     width=160, height=128, layers=2, thin=0, max_motion_px=3.0, patches=0.0, plain=0.0, repetition=0.0
 )
 RNG = np.random.default_rng(0)
-every_method = pytest.mark.parametrize("method", sorted(METHODS))
+every_method = pytest.mark.parametrize("method", sorted(set(METHODS) - {"raft"}))  # which needs weights
 
 
 def valid(found: FlowResult, shape: tuple[int, int]) -> None:
