@@ -1,5 +1,6 @@
 """Optical flow and dense correspondence: where each pixel of an image is in another one, and how far to believe it."""
 
+from geo3d.flow.fast import FastOptions
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.metrics import (
     FlowErrors,
@@ -18,6 +19,7 @@ __all__ = [
     "METHODS",
     "DisOptions",
     "FarnebackOptions",
+    "FastOptions",
     "FlowErrors",
     "FlowImages",
     "FlowMethod",

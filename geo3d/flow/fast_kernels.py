@@ -1,4 +1,4 @@
-"""One step of the variational refinement of a grey pyramid's level, in few sweeps over the image.
+"""One step of the fast method's variational refinement, on one level of a grey pyramid, in few sweeps over the image.
 
 Energy, over the whole flow w = (u, v), with the Charbonnier penalty Psi(s) = 2 sqrt(s + eps^2):
 
@@ -8,15 +8,15 @@ Energy, over the whole flow w = (u, v), with the Charbonnier penalty Psi(s) = 2 
 n = 1 / (|grad I|^2 + zeta^2) turns a difference of brightness into a distance in pixels (Zimmer et al. 2011); the
 second term is the constancy of the gradient, k = x, y (Brox et al. 2004); g falls with the image's contrast.
 
-A step linearises the data terms at the flow, holds all Psi' fixed, and relaxes the linear system that this leaves by
-red-black successive over-relaxation (`relaxation_step`, where the layout of its buffer is told).
+A step linearises the data terms at the flow, holds all Psi' fixed, and writes the linear system that this leaves for
+`variational_kernels.relax_bands`. Differently from the accurate method, whose energy has three colours and whose data
+terms keep their motion tensors to be weighted again, all is one sweep that leaves nothing in memory but the system.
 """
 
 import numba
 import numpy as np
 
 from geo3d.flow.bicubic_step import bicubic
-from geo3d.flow.relaxation_step import LANES, PLANES, relax
 from geo3d.util.jit import njit
 
 f4 = np.float32
@@ -100,7 +100,7 @@ def _fetch_row(second, flow, y, out, inside):
 
 @njit(**_FAST)
 def _data_row(first, warped, inside, flow, y, delta, gamma, zeta2, eps2, out):
-    """A and b of the data terms, A w + b = 0 apart from smoothness, of a row into out (5, H, W): 11, 12, 22, 1, 2."""
+    """A and b of the data terms, A w = b, of a row into out (7, H, W): 11, 12, 22, 1, 2; then I1(p + w) and inside."""
     half, one = f4(0.5), f4(1)
     for x in range(inside.shape[0]):
         w0, w1, w2 = warped[x, 0], warped[x, 1], warped[x, 2]
@@ -122,6 +122,7 @@ def _data_row(first, warped, inside, flow, y, delta, gamma, zeta2, eps2, out):
         out[0, y, x], out[1, y, x], out[2, y, x] = a11, a12, a22
         out[3, y, x] = a11 * u + a12 * v - (p * ix * t + nx * xx * tx + ny * xy * ty)
         out[4, y, x] = a12 * u + a22 * v - (p * iy * t + nx * xy * tx + ny * yy * ty)
+        out[5, y, x], out[6, y, x] = w0, inside[x]
 
 
 @njit(**_FAST)
@@ -154,11 +155,11 @@ def _edge_row(flow, contrast, y, alpha, eps2, out):
 
 
 @njit(**_FAST)
-def _pack_row(data, edges, flow, y, colour, at, stride, buffer):
-    """One colour of a row into the buffer's planes: flow, inverse of the 2 x 2 block, right side, edges."""
+def _pack_row(data, edges, flow, y, color, at, stride, buffer):
+    """One color of a row into the buffer's planes: flow, inverse of the 2 x 2 block, right side, edges."""
     width = flow.shape[2]
     above = edges[1, y - 1] if y > 0 else edges[1, edges.shape[1] - 1]  # the last row's are zero
-    first = (colour + y) & 1
+    first = (color + y) & 1
     for k in range((width - first + 1) // 2):
         x = 2 * k + first
         total = edges[0, y, x] + edges[1, y, x] + above[x] + f4(1e-6)
@@ -179,49 +180,22 @@ def _pack_row(data, edges, flow, y, colour, at, stride, buffer):
 
 
 @njit(parallel=True, **_FAST)
-def refine(first, second, contrast, flow, delta, gamma, alpha, zeta, eps, iterations, omega, data, edges, buffer):
-    """One linearisation and its relaxation, in place on flow (2, H, W).
+def assemble_step(first, second, contrast, flow, weights, zeta, eps, data, edges, buffer, layout):
+    """The linear system of a step at flow (2, H, W), written into the buffer of `variational_kernels.relax_bands`.
 
-    first (6, H, W) planes of image 0's features, second (H, W, 8) those of image 1, contrast (H, W) g; data (5, H, W),
-    edges (2, H, W) and buffer (`buffer_size`, zero where no pixel is) are work space.
+    first (6, H, W) planes of image 0's features, second (H, W, 8) those of image 1, contrast (H, W) g; weights are
+    delta, gamma and alpha; data (7, H, W) gets A, b, what image 1 shows where the flow leads, and 1 where that is inside of
+    it; edges (2, H, W) is work space.
     """
     height, width = contrast.shape
+    delta, gamma, alpha = weights
+    color_size, pitch, lead, stride = layout
     zeta2, eps2 = zeta * zeta, eps * eps
-    pitch, lead = row_pitch(width), LANES // 2
-    colours = (height + 2) * pitch
-    stride = buffer.shape[0] // PLANES
     for y in numba.prange(height):
         fetched, inside = np.empty(width * FEATURES, np.float32), np.empty(width, np.float32)
         _fetch_row(second.reshape(-1), flow, y, fetched, inside)
-        warped = fetched.reshape(width, FEATURES)
-        _data_row(first, warped, inside, flow, y, delta, gamma, zeta2, eps2, data)
+        _data_row(first, fetched.reshape(width, FEATURES), inside, flow, y, delta, gamma, zeta2, eps2, data)
         _edge_row(flow, contrast, y, alpha, eps2, edges)
     for y in numba.prange(height):
-        for colour in range(2):
-            _pack_row(data, edges, flow, y, colour, colour * colours + (y + 1) * pitch + lead, stride, buffer)
-    for sweep in range(2 * iterations):
-        colour = sweep & 1
-        for y in numba.prange(height):
-            here = colour * colours + (y + 1) * pitch + lead
-            beside = (1 - colour) * colours + (y + 1) * pitch + lead
-            for k in range(0, (width + 1) // 2, LANES):
-                relax(
-                    buffer, here + k, beside + k, beside + k - pitch, beside + k + pitch, (colour + y) & 1, stride, omega
-                )
-    for y in numba.prange(height):
-        for colour in range(2):
-            at, begin = colour * colours + (y + 1) * pitch + lead, (colour + y) & 1
-            for k in range((width - begin + 1) // 2):
-                flow[0, y, 2 * k + begin] = buffer[at + k]
-                flow[1, y, 2 * k + begin] = buffer[at + stride + k]
-
-
-@njit(**_FAST)
-def row_pitch(width):
-    """Floats from a row of one colour to the next, with room for whole vectors and a neighbour on either side."""
-    return (width // 2 + LANES) // LANES * LANES + LANES
-
-
-def buffer_size(height: int, width: int) -> int:
-    """Floats of the buffer of `refine`."""
-    return PLANES * (2 * (height + 2) * row_pitch(width) + 2 * LANES)
+        for color in range(2):
+            _pack_row(data, edges, flow, y, color, color * color_size + (y + 1) * pitch + lead, stride, buffer)

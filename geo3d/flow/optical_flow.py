@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from geo3d.flow.confidence import estimate_confidence
+from geo3d.flow.fast import FastOptions, flow_fast
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.occlusion import estimate_occlusion, warp_residual
 from geo3d.flow.peers import DisOptions, FarnebackOptions, flow_dis, flow_farneback
@@ -38,6 +39,7 @@ class FlowMethod:
 
 
 METHODS: dict[str, FlowMethod] = {
+    "fast": FlowMethod(flow_fast, FastOptions),
     "farneback": FlowMethod(flow_farneback, FarnebackOptions),
     "dis": FlowMethod(flow_dis, DisOptions),
 }
