@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from geo3d.flow.accurate import AccurateOptions, flow_accurate
 from geo3d.flow.confidence import estimate_confidence
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.occlusion import estimate_occlusion, warp_residual
@@ -38,6 +39,7 @@ class FlowMethod:
 
 
 METHODS: dict[str, FlowMethod] = {
+    "accurate": FlowMethod(flow_accurate, AccurateOptions),
     "farneback": FlowMethod(flow_farneback, FarnebackOptions),
     "dis": FlowMethod(flow_dis, DisOptions),
 }
