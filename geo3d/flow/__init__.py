@@ -1,6 +1,7 @@
 """Optical flow and dense correspondence: where each pixel of an image is in another one, and how far to believe it."""
 
 from geo3d.flow.fast import FastOptions
+from geo3d.flow.accurate import AccurateOptions, MedianOptions
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.metrics import (
     FlowErrors,
@@ -13,10 +14,12 @@ from geo3d.flow.optical_flow import METHODS, FlowMethod, optical_flow
 from geo3d.flow.peers import DisOptions, FarnebackOptions
 from geo3d.flow.result import FlowResult
 from geo3d.flow.splat import Splatted, splat_forward
+from geo3d.flow.variational import VariationalOptions
 from geo3d.flow.warp import leaves_image, warp_backward
 
 __all__ = [
     "METHODS",
+    "AccurateOptions",
     "DisOptions",
     "FarnebackOptions",
     "FastOptions",
@@ -25,7 +28,9 @@ __all__ = [
     "FlowMethod",
     "FlowResult",
     "InterpolationErrors",
+    "MedianOptions",
     "Splatted",
+    "VariationalOptions",
     "endpoint_error",
     "flow_errors",
     "interpolation_error",

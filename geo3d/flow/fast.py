@@ -34,7 +34,7 @@ _OFFSETS = (0, 16)  # rows by which the bands of relaxation are moved, in turns
 _SEARCH_STEPS = 8
 _COST_FLOOR = f4(0.01)
 _BOUNDARY_STEP_PX, _BOUNDARY_REACH_PX = f4(0.1), 3  # where the finest level is given the weighted median
-_MEDIAN_SIGMA_LAB = f4(0.05)  # of Lab / 100
+_MEDIAN_SIGMA_PX, _MEDIAN_SIGMA_LAB = f4(7.0), f4(0.05)  # of Lab / 100
 _SEEN_CONVERGENCE, _SEEN_CONTRAST = f4(0.3), f4(20 / 255)
 
 
@@ -52,8 +52,6 @@ class FastOptions:
         Linearisations at each level.
     sweeps : int
         Of over-relaxation, for each of them.
-    median_radius_px : int
-        Of the window of the weighted median.
     """
 
     brightness: float = 0.5
@@ -61,7 +59,6 @@ class FastOptions:
     smoothness: float = 2.0
     steps: int = 5
     sweeps: int = 20
-    median_radius_px: int = 7
 
     def __post_init__(self) -> None:
         if not (self.brightness >= 0 and self.gradient >= 0 and self.brightness + self.gradient > 0):
@@ -71,7 +68,7 @@ class FastOptions:
             )
         if not self.smoothness > 0:
             raise ValueError(f"smoothness: expected more than 0, got {self.smoothness}")
-        for name in ("steps", "sweeps", "median_radius_px"):
+        for name in ("steps", "sweeps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
 
@@ -122,7 +119,9 @@ def _pyramid(image: np.ndarray) -> list[np.ndarray]:
     while min(levels[-1].shape[:2]) >= 2 * _SMALLEST_LEVEL:
         height, width = levels[-1].shape[:2]
         blurred = cv2.GaussianBlur(levels[-1], (0, 0), _PYRAMID_BLUR_PX)
-        levels.append(cv2.resize(blurred, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA))
+        levels.append(
+            cv2.resize(blurred, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+        )
     return levels
 
 
@@ -174,6 +173,5 @@ def _refine(level: _Level, flow: np.ndarray, options: FastOptions, whole: bool) 
         where = cv2.dilate(where, np.ones((2 * _BOUNDARY_REACH_PX + 1,) * 2, np.uint8))
     seen, smoothed = np.empty((height, width), np.float32), np.empty_like(flow)
     visibility(level.gray0[None], data[5:6], data[6], flow, _SEEN_CONVERGENCE, _SEEN_CONTRAST, seen)
-    radius = options.median_radius_px
-    weighted_median(flow, level.lab, seen, where, radius, f4(radius), _MEDIAN_SIGMA_LAB, smoothed)
+    weighted_median(flow, level.lab, seen, where, _MEDIAN_SIGMA_PX, _MEDIAN_SIGMA_LAB, smoothed)
     return smoothed

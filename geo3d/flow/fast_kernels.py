@@ -66,7 +66,10 @@ def _slope_along(row, out):
     for k in range(4):
         x = _held(k if k < 2 else width - 4 + k, width)
         out[x] = _slope(
-            row[_held(x - 2, width)], row[_held(x - 1, width)], row[_held(x + 1, width)], row[_held(x + 2, width)]
+            row[_held(x - 2, width)],
+            row[_held(x - 1, width)],
+            row[_held(x + 1, width)],
+            row[_held(x + 2, width)],
         )
 
 
@@ -198,4 +201,6 @@ def assemble_step(first, second, contrast, flow, weights, zeta, eps, data, edges
         _edge_row(flow, contrast, y, alpha, eps2, edges)
     for y in numba.prange(height):
         for color in range(2):
-            _pack_row(data, edges, flow, y, color, color * color_size + (y + 1) * pitch + lead, stride, buffer)
+            _pack_row(
+                data, edges, flow, y, color, color * color_size + (y + 1) * pitch + lead, stride, buffer
+            )

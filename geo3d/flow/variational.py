@@ -45,7 +45,7 @@ class VariationalOptions:
     color_weight: float = 1.0
     gradient_weight: float = 1.0
     noise_level: float = 1.0
-    contrast: float = 20.0
+    contrast: float = 10.0
     contrast_floor: float = 0.1
     data_epsilon_px: float = 0.1
     smooth_epsilon_px: float = 0.01

@@ -13,7 +13,9 @@ import numpy as np
 
 from geo3d.util.jit import njit
 
+RADIUS, COLUMNS = 7, 16
 STEPS = 12
+_SPAN, _ROOM = np.uintp(COLUMNS), (2 * RADIUS + 1) * COLUMNS
 _ONE, _HALF = np.float32(1.0), np.float32(0.5)
 
 
@@ -21,7 +23,6 @@ def weighted_median_reference(
     flow: np.ndarray,
     guide: np.ndarray,
     seen: np.ndarray,
-    radius: int,
     sigma_space: float,
     sigma_color: float,
 ) -> np.ndarray:
@@ -30,12 +31,12 @@ def weighted_median_reference(
     out = np.empty((2, height, width))
     for y in range(height):
         for x in range(width):
-            rows = slice(max(y - radius, 0), y + radius + 1)
-            columns = slice(max(x - radius, 0), x + radius + 1)
+            rows = slice(max(y - RADIUS, 0), y + RADIUS + 1)
+            columns = slice(max(x - RADIUS, 0), x + RADIUS + 1)
             j, i = np.mgrid[:height, :width][:, rows, columns]
             apart = ((i - x) ** 2 + (j - y) ** 2) / (2.0 * sigma_space**2)
             unlike = ((guide[:, rows, columns] - guide[:, y, x, None, None]) ** 2).sum(axis=0)
-            weight = (seen[rows, columns] * np.exp(-apart - unlike / (2.0 * sigma_color**2)) + 1e-12).ravel()
+            weight = (seen[rows, columns] * np.exp(-apart - unlike / (2.0 * sigma_color**2))).ravel()
             for c in range(2):
                 value = flow[c, rows, columns].ravel()
                 order = np.argsort(value, kind="stable")
@@ -45,70 +46,77 @@ def weighted_median_reference(
 
 
 @njit(parallel=True, error_model="numpy", fastmath=True)
-def weighted_median(flow, guide, seen, where, radius, sigma_space, sigma_color, out):
-    """Weighted medians where `where` is not 0, elsewhere the flow; guide (3, H, W), seen and where (H, W)."""
+def weighted_median(flow, guide, seen, where, sigma_space, sigma_color, out):
+    """Weighted medians where `where` is not 0, elsewhere the flow; guide (3, H, W), seen and where (H, W).
+
+    Sides of at least COLUMNS. The window has COLUMNS columns, of which those beyond RADIUS count nothing.
+    """
     height, width = seen.shape
-    side = 2 * radius + 1
-    near = np.empty((side, side), np.float32)
-    for j in range(side):
-        for i in range(side):
-            near[j, i] = ((i - radius) ** 2 + (j - radius) ** 2) / (2 * sigma_space * sigma_space)
+    near = _falling(sigma_space)
+    guide, flow, seen = guide.ravel(), flow.ravel(), seen.ravel()
+    size = np.uintp(height * width)
     scale = _ONE / (2 * sigma_color * sigma_color)
     for y in numba.prange(height):
-        weight = np.empty(side * side, np.float32)
-        value = np.empty((2, side * side), np.float32)
-        first, end = max(y - radius, 0), min(y + radius + 1, height)
+        weight, u, v = np.empty(_ROOM, np.float32), np.empty(_ROOM, np.float32), np.empty(_ROOM, np.float32)
+        first, end = max(y - RADIUS, 0), min(y + RADIUS + 1, height)
         for x in range(width):
-            out[0, y, x] = flow[0, y, x]
-            out[1, y, x] = flow[1, y, x]
+            here = np.uintp(y * width + x)
+            out[0, y, x] = flow[here]
+            out[1, y, x] = flow[here + size]
             if where[y, x] == 0:
                 continue
-            left, right = max(x - radius, 0), min(x + radius + 1, width)
-            count = right - left
-            m = 0
+            left = min(max(x - RADIUS, 0), width - COLUMNS)
+            m = np.uintp(0)
             for row in range(first, end):
-                _weigh(
-                    guide[0, row, left:right],
-                    guide[1, row, left:right],
-                    guide[2, row, left:right],
-                    near[row - y + radius, left - x + radius :],
-                    seen[row, left:right],
-                    (guide[0, y, x], guide[1, y, x], guide[2, y, x]),
-                    scale,
-                    weight[m : m + count],
-                )
-                value[0, m : m + count] = flow[0, row, left:right]
-                value[1, m : m + count] = flow[1, row, left:right]
-                m += count
-            out[0, y, x] = _halve(value[0, :m], weight[:m])
-            out[1, y, x] = _halve(value[1, :m], weight[:m])
+                start = np.uintp(row * width + left)
+                apart = np.uintp((row - y + RADIUS) * 2 * COLUMNS + left - x + COLUMNS)
+                _weigh(guide, size, here, start, near, apart, seen, scale, weight, m)
+                for i in range(_SPAN):
+                    u[m + i] = flow[start + i]
+                for i in range(_SPAN):
+                    v[m + i] = flow[size + start + i]
+                m += _SPAN
+            out[0, y, x] = _halve(u, weight, m)
+            out[1, y, x] = _halve(v, weight, m)
+
+
+@njit(error_model="numpy")
+def _falling(sigma):
+    """(2 RADIUS + 1) x (2 COLUMNS): squared distance / 2 sigma^2, of offsets from -COLUMNS; much beyond RADIUS."""
+    near = np.empty((2 * RADIUS + 1, 2 * COLUMNS), np.float32)
+    for j in range(2 * RADIUS + 1):
+        for i in range(2 * COLUMNS):
+            dx, dy = i - COLUMNS, j - RADIUS
+            near[j, i] = (dx * dx + dy * dy) / (2 * sigma * sigma) if abs(dx) <= RADIUS else 1e3
+    return near.ravel()
 
 
 @njit(error_model="numpy", fastmath=True)
-def _weigh(r, g, b, near, seen, center, scale, weight):
-    """Weights of a row of the window."""
-    r0, g0, b0 = center
-    for i in range(weight.shape[0]):
-        unlike = (r[i] - r0) ** 2 + (g[i] - g0) ** 2 + (b[i] - b0) ** 2
-        q = max(_ONE - (unlike * scale + near[i]) * np.float32(1.0 / 32.0), np.float32(0.0))
+def _weigh(guide, size, here, start, near, apart, seen, scale, weight, m):
+    """Weights of a row of the window. Places are unsigned: they need no look at their sign, which ends vectors."""
+    r0, g0, b0 = guide[here], guide[here + size], guide[here + size + size]
+    for i in range(_SPAN):
+        r, g, b = guide[start + i] - r0, guide[size + start + i] - g0, guide[size + size + start + i] - b0
+        z = (r * r + g * g + b * b) * scale + near[apart + i]
+        q = max(_ONE - z * np.float32(1.0 / 32.0), np.float32(0.0))
         q = q * q
         q = q * q
         q = q * q
         q = q * q
-        weight[i] = q * q * seen[i] + np.float32(1e-12)
+        weight[m + i] = q * q * seen[start + i]
 
 
 @njit(error_model="numpy", fastmath=True)
-def _halve(value, weight):
-    """Weighted median of some values, between the smallest and the largest."""
-    low, high, total = value[0], value[0], np.float32(0.0)
-    for i in range(value.shape[0]):
+def _halve(value, weight, count):
+    """Weighted median of the first `count` values."""
+    low, high, total = np.float32(np.inf), np.float32(-np.inf), np.float32(0.0)
+    for i in range(count):
         low, high = min(low, value[i]), max(high, value[i])
         total += weight[i]
     for _ in range(STEPS):
         middle = _HALF * (low + high)
         below = np.float32(0.0)
-        for i in range(value.shape[0]):
+        for i in range(count):
             below += weight[i] if value[i] < middle else np.float32(0.0)
         if below > _HALF * total:
             high = middle
@@ -142,7 +150,9 @@ def visibility(first, warped, inside, flow, sigma_div, sigma_color, out):
         above, below = max(y - 1, 0), min(y + 1, height - 1)
         for x in range(width):
             left, right = max(x - 1, 0), min(x + 1, width - 1)
-            divergence = _HALF * (flow[0, y, right] - flow[0, y, left] + flow[1, below, x] - flow[1, above, x])
+            divergence = _HALF * (
+                flow[0, y, right] - flow[0, y, left] + flow[1, below, x] - flow[1, above, x]
+            )
             together = min(divergence, np.float32(0.0))
             unlike = np.float32(0.0)
             for c in range(channels):
