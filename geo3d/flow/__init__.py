@@ -1,7 +1,7 @@
 """Optical flow and dense correspondence: where each pixel of an image is in another one, and how far to believe it."""
 
-from geo3d.flow.fast import FastOptions
 from geo3d.flow.accurate import AccurateOptions, MedianOptions
+from geo3d.flow.fast import FastOptions
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.metrics import (
     FlowErrors,
