@@ -37,7 +37,9 @@ def weighted_median_reference(
             j, i = np.mgrid[:height, :width][:, rows, columns]
             apart = ((i - x) ** 2 + (j - y) ** 2) / (2.0 * sigma_space**2)
             unlike = ((guide[:, rows, columns] - guide[:, y, x, None, None]) ** 2).sum(axis=0)
-            weight = ((seen[rows, columns] + _LEAST) * np.exp(-apart - unlike / (2.0 * sigma_color**2))).ravel()
+            weight = (
+                (seen[rows, columns] + _LEAST) * np.exp(-apart - unlike / (2.0 * sigma_color**2))
+            ).ravel()
             for c in range(2):
                 value = flow[c, rows, columns].ravel()
                 order = np.argsort(value, kind="stable")
