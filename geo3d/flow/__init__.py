@@ -3,6 +3,7 @@
 from geo3d.flow.accurate import AccurateOptions, MedianOptions
 from geo3d.flow.fast import FastOptions
 from geo3d.flow.images import FlowImages, prepare_pair
+from geo3d.flow.lucas_kanade import LucasKanadeOptions, TrackedPoints, TrackOptions, track_points
 from geo3d.flow.metrics import (
     FlowErrors,
     InterpolationErrors,
@@ -28,8 +29,11 @@ __all__ = [
     "FlowMethod",
     "FlowResult",
     "InterpolationErrors",
+    "LucasKanadeOptions",
     "MedianOptions",
     "Splatted",
+    "TrackOptions",
+    "TrackedPoints",
     "VariationalOptions",
     "endpoint_error",
     "flow_errors",
@@ -38,5 +42,6 @@ __all__ = [
     "optical_flow",
     "prepare_pair",
     "splat_forward",
+    "track_points",
     "warp_backward",
 ]
