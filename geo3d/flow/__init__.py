@@ -15,6 +15,7 @@ from geo3d.flow.optical_flow import METHODS, FlowMethod, optical_flow
 from geo3d.flow.peers import DisOptions, FarnebackOptions
 from geo3d.flow.result import FlowResult
 from geo3d.flow.splat import Splatted, splat_forward
+from geo3d.flow.tv_l1 import TvL1Options
 from geo3d.flow.variational import VariationalOptions
 from geo3d.flow.warp import leaves_image, warp_backward
 
@@ -34,6 +35,7 @@ __all__ = [
     "Splatted",
     "TrackOptions",
     "TrackedPoints",
+    "TvL1Options",
     "VariationalOptions",
     "endpoint_error",
     "flow_errors",
