@@ -1,14 +1,15 @@
 """Kernels of the search for motions that the coarse levels have lost.
 
-    cost(p, w) = sum_q a_pq min(|f0(q) - f1(q + w)|_1, TRUNCATION) / sum_q a_pq,   a_pq = exp(-|color_p - color_q|_1 / FALLOFF)
+    cost(p, w) = sum_q a_pq min(|f0(q) - f1(q + w)|_1, TRUNCATION) / sum_q a_pq
+    a_pq = exp(-|color_p - color_q|_1 / FALLOFF)
 
-over the 7 x 7 pixels q around p: colours like that of p count most, so that a thin thing is compared by itself and not
-with what is behind it (Yoon, Kweon 2006). Features (H, W, 5) float32: three of colour, two derivatives; those of
-image 1 are fetched bilinearly, and are as far as TRUNCATION beyond its border.
+over the 7 x 7 pixels q around p: colours like that of p count most, so that a thin thing is compared by itself and
+not with what is behind it (Yoon, Kweon 2006). Features (H, W, 5) float32: three of colour, two derivatives; those
+of image 1 are fetched bilinearly, and are as far as TRUNCATION beyond its border.
 
-Propagation is PatchMatch's (Barnes et al. 2009): each pixel tries the motions of its neighbours and small random changes
-of its own. All look at the field as it was before, and random numbers are hashed from the place, so that the result is
-the same on any number of cores. The plain form of the cost is `cost_reference`.
+Propagation is PatchMatch's (Barnes et al. 2009): each pixel tries the motions of its neighbours and small random
+changes of its own. All look at the field as it was before, and random numbers are hashed from the place, so that the
+result is the same on any number of cores. The plain form of the cost is `cost_reference`.
 """
 
 import numba

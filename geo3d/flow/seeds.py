@@ -2,9 +2,9 @@
 
 What is smaller than its motion vanishes on the levels where that motion is small, and a flow refined from coarse to
 fine misses it. So on one level, where the flow explains the image badly, all motions are tried; what is found spreads
-along things of one colour; and it is believed if it fits much better, leads back from the other image, and
-covers more than a speck. (The idea of descriptor matching: Brox, Malik 2011; Xu, Jia, Matsushita, "Motion detail preserving optical
-flow estimation", 2012, who look for such motions on every level.)
+along things of one colour; and it is believed if it fits much better, leads back from the other image, and covers
+more than a speck. (Brox, Malik 2011, and Xu, Jia, Matsushita, "Motion detail preserving optical flow estimation", 2012,
+bring such motions in from matches of descriptors.)
 """
 
 from dataclasses import dataclass
