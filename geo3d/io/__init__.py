@@ -5,6 +5,7 @@ from geo3d.io.camera_json import NamedCamera, read_camera_json, write_camera_jso
 from geo3d.io.colmap import colmap_format, read_colmap, write_colmap
 from geo3d.io.database import ColmapDatabase
 from geo3d.io.database_schema import DatabaseImage, PosePrior, TwoViewRecord, pair_id, pair_of
+from geo3d.io.flow_files import FLOW_ENDINGS, read_flow, write_flow
 from geo3d.io.hloc import HlocImport, import_hloc
 from geo3d.io.pfm import read_pfm, write_pfm
 from geo3d.io.ply import PlyMesh, read_ply, write_ply
@@ -53,6 +54,7 @@ from geo3d.io.world_frame import WorldFrame, read_georeference
 from geo3d.io.write_calibration import FORMATS, CalibrationFormat, format_holds, write_calibration
 
 __all__ = [
+    "FLOW_ENDINGS",
     "FORMATS",
     "SCENE_FORMATS",
     "SPLAT_FORMATS",
@@ -89,6 +91,7 @@ __all__ = [
     "read_colmap",
     "read_components",
     "read_compressed_ply",
+    "read_flow",
     "read_georeference",
     "read_mapped",
     "read_pfm",
@@ -114,6 +117,7 @@ __all__ = [
     "write_colmap",
     "write_components",
     "write_compressed_ply",
+    "write_flow",
     "write_pfm",
     "write_ply",
     "write_png16",

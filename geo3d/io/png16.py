@@ -14,6 +14,7 @@ from geo3d.util.require import require
 
 _LARGEST = 65_535
 _HEADER = struct.Struct(">8s4x4sIIBB")  # signature, IHDR, width, height, bits, kind of colour
+_GRAY = 0  # PNG's colour type
 _MOST_BYTES_A_BYTE = 1032  # that a PNG's compression can stand for
 
 
@@ -75,17 +76,37 @@ def read_png16(path: str | os.PathLike, scale: float) -> np.ndarray:
     """
     if not (np.isfinite(scale) and scale > 0.0):
         raise ValueError(f"scale: expected a positive number, got {scale}")
+    steps = decode_png16(path, _GRAY)
+    return np.where(steps > 0, steps / np.float32(scale), np.float32(np.nan)).astype(np.float32)
+
+
+def decode_png16(path: str | os.PathLike, kind: int) -> np.ndarray:
+    """What a PNG of 16 bits holds, (H, W) uint16, or (H, W, 3) in the order blue, green, red.
+
+    Parameters
+    ----------
+    path : path
+    kind : int
+        PNG's colour type: 0 grey, 2 three channels.
+
+    Raises
+    ------
+    ValueError
+        If the file is of another kind, claims more than it can hold, or is damaged.
+    """
     data = Path(path).read_bytes()
     if len(data) < _HEADER.size:
         raise ValueError(f"{path}: expected a PNG file, found {len(data)} bytes")
-    signature, chunk, width, height, bits, kind = _HEADER.unpack_from(data)
+    signature, chunk, width, height, bits, found = _HEADER.unpack_from(data)
     if signature != b"\x89PNG\r\n\x1a\n" or chunk != b"IHDR":
         raise ValueError(f"{path}: expected a PNG file, found {data[:8]!r}")
-    if (bits, kind) != (16, 0):
+    channels = 1 if kind == _GRAY else 3
+    if (bits, found) != (16, kind):
         raise ValueError(
-            f"{path}: expected one channel of 16 bits, found {bits} bits and PNG's colour type {kind}"
+            f"{path}: expected {'one channel' if kind == _GRAY else 'three channels'} of 16 bits, found {bits} bits "
+            f"and PNG's colour type {found}"
         )
-    if 2 * width * height > _MOST_BYTES_A_BYTE * len(data):
+    if 2 * channels * width * height > _MOST_BYTES_A_BYTE * len(data):
         raise ValueError(
             f"{path}: claims {width}x{height} pixels in {len(data)} bytes; it is truncated or corrupt"
         )
@@ -94,6 +115,7 @@ def read_png16(path: str | os.PathLike, scale: float) -> np.ndarray:
         steps = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         steps = None
-    if steps is None or steps.dtype != np.uint16 or steps.shape != (height, width):
+    shape = (height, width) if kind == _GRAY else (height, width, 3)
+    if steps is None or steps.dtype != np.uint16 or steps.shape != shape:
         raise ValueError(f"{path}: the image can't be decoded; it is truncated or corrupt")
-    return np.where(steps > 0, steps / np.float32(scale), np.float32(np.nan)).astype(np.float32)
+    return steps

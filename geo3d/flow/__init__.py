@@ -1,0 +1,35 @@
+"""Optical flow and dense correspondence: where each pixel of an image is in another one, and how far to believe it."""
+
+from geo3d.flow.images import FlowImages, prepare_pair
+from geo3d.flow.metrics import (
+    FlowErrors,
+    InterpolationErrors,
+    endpoint_error,
+    flow_errors,
+    interpolation_error,
+)
+from geo3d.flow.optical_flow import METHODS, FlowMethod, optical_flow
+from geo3d.flow.peers import DisOptions, FarnebackOptions
+from geo3d.flow.result import FlowResult
+from geo3d.flow.splat import Splatted, splat_forward
+from geo3d.flow.warp import leaves_image, warp_backward
+
+__all__ = [
+    "METHODS",
+    "DisOptions",
+    "FarnebackOptions",
+    "FlowErrors",
+    "FlowImages",
+    "FlowMethod",
+    "FlowResult",
+    "InterpolationErrors",
+    "Splatted",
+    "endpoint_error",
+    "flow_errors",
+    "interpolation_error",
+    "leaves_image",
+    "optical_flow",
+    "prepare_pair",
+    "splat_forward",
+    "warp_backward",
+]
