@@ -18,6 +18,7 @@ from geo3d.flow.confidence import estimate_confidence
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.occlusion import estimate_occlusion, warp_residual
 from geo3d.flow.peers import DisOptions, FarnebackOptions, flow_dis, flow_farneback
+from geo3d.flow.raft import RaftOptions, flow_raft
 from geo3d.flow.result import FlowResult
 
 
@@ -38,6 +39,7 @@ class FlowMethod:
 
 
 METHODS: dict[str, FlowMethod] = {
+    "raft": FlowMethod(flow_raft, RaftOptions),
     "farneback": FlowMethod(flow_farneback, FarnebackOptions),
     "dis": FlowMethod(flow_dis, DisOptions),
 }

@@ -20,6 +20,7 @@ from geo3d.flow.raft.architecture import REDUCED, Architecture
 from geo3d.flow.raft.loss import sequence_loss
 from geo3d.flow.raft.model import Raft
 from geo3d.flow.raft.weights import raft_of, read_tensors
+from geo3d.synthetic import FlowPair
 from geo3d.util.files import atomic_path
 from geo3d.util.progress import Progress
 from geo3d.util.require import require
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 else:
     torch = require("torch")
 
-Pairs = Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Of a seed: two images (H, W, 3) float32 in [0, 1] and the flow (H, W, 2), NaN where it is not known."""
+Pairs = Callable[[int], FlowPair]
+"""The pair of a seed, always the same; all of one size."""
 
 _UNSEEN = 1 << 30  # first seed of the pairs that measure: training never comes so far
 
@@ -262,6 +263,10 @@ def _key(options: TrainingOptions) -> dict[str, Any]:
 
 def _batch(pairs: Pairs, seeds: range) -> tuple[Tensor, Tensor, Tensor]:
     """Images and flow of pairs, (N, 3 or 2, H, W)."""
-    made = zip(*(pairs(seed) for seed in seeds))
-    first, second, flow = (torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).contiguous() for part in made)
-    return first, second, flow
+    made = [pairs(seed) for seed in seeds]
+    first, second = (
+        torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255.0
+        for images in ([pair.image0 for pair in made], [pair.image1 for pair in made])
+    )
+    flow = torch.from_numpy(np.stack([pair.flow for pair in made])).permute(0, 3, 1, 2)
+    return first.contiguous(), second.contiguous(), flow.contiguous()
