@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from geo3d.flow.raft import training
 from geo3d.flow.raft.__main__ import main
 from geo3d.flow.raft.architecture import REDUCED
 from geo3d.flow.raft.loss import sequence_loss
@@ -94,15 +95,11 @@ def test_another_training_is_not_gone_on_with(tmp_path):
         train_raft(tmp_path / "plain.pth", small_pair, TINY)
 
 
-def test_divergence_is_told(tmp_path):
-    def broken(seed):
-        pair = small_pair(seed)
-        return replace(pair, flow=np.full_like(pair.flow, 1e38)) if seed < 100 else pair
-
-    network_breaks = replace(TINY, learning_rate=0.99, longest_gradient=1e30, steps=30)
-    with pytest.raises(ValueError, match="diverged in step .* lower learning_rate"):
-        train_raft(tmp_path / "raft.pth", small_pair, network_breaks)
-    assert train_raft(tmp_path / "far.pth", broken, replace(TINY, steps=1)).curve  # too long to count
+def test_divergence_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "sequence_loss", lambda *_: torch.tensor(torch.nan))
+    with pytest.raises(ValueError, match="diverged in step 1; lower learning_rate"):
+        train_raft(tmp_path / "raft.pth", small_pair, TINY)
+    assert not (tmp_path / "raft.pth").exists()
 
 
 @pytest.mark.parametrize(
