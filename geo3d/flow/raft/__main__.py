@@ -1,4 +1,4 @@
-"""`python -m geo3d.flow.raft FILE`: train a small RAFT on made-up pairs, for `geo3d flow --method raft --weights FILE`."""
+"""Train a small RAFT on made-up pairs, for `geo3d flow --method raft --weights FILE`."""
 
 import argparse
 import sys
@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     last = done.curve[-1]
     print(
-        f"{given.file}: mean endpoint error {last.epe_px:.2f} px on unseen pairs (no flow at all: {done.zero_epe_px:.2f}), "
-        f"trained in {format_seconds(last.seconds)}"
+        f"{given.file}: mean endpoint error {last.epe_px:.2f} px on unseen pairs (no flow at all: "
+        f"{done.zero_epe_px:.2f}), trained in {format_seconds(last.seconds)}"
     )
     return 0
 

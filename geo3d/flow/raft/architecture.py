@@ -168,7 +168,9 @@ def _kernel(shapes: Shapes, name: str) -> tuple[int, ...]:
     if found is None:
         raise ValueError(f"not the weights of a RAFT network: {name}.weight is missing")
     if len(found) != 4 or min(found) < 1:
-        raise ValueError(f"{name}.weight has shape {found}, expected that of a convolution: (out, in, height, width)")
+        raise ValueError(
+            f"{name}.weight has shape {found}, expected that of a convolution: (out, in, height, width)"
+        )
     return found
 
 
@@ -178,6 +180,6 @@ def _radius(values: int) -> int:
         if LEVELS * (2 * radius + 1) ** 2 == values:
             return radius
     raise ValueError(
-        f"update_block.encoder.convc1.weight takes {values} values of correlation, expected 4 (2 r + 1)^2 for a radius r "
-        "of 1 to 15: 324 for the full network, 196 for the small one"
+        f"update_block.encoder.convc1.weight takes {values} values of correlation, expected 4 (2 r + 1)^2 for a "
+        "radius r of 1 to 15: 324 for the full network, 196 for the small one"
     )

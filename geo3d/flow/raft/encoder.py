@@ -92,7 +92,8 @@ class Encoder(nn.Module):
         for number, (before, channels) in enumerate(((first, first), (first, second), (second, third)), 1):
             stride = 1 if number == 1 else 2
             stage = nn.Sequential(
-                Block(before, channels, norm, stride, bottleneck), Block(channels, channels, norm, 1, bottleneck)
+                Block(before, channels, norm, stride, bottleneck),
+                Block(channels, channels, norm, 1, bottleneck),
             )
             self.add_module(f"layer{number}", stage)
         self.conv2 = nn.Conv2d(third, outputs, 1)

@@ -18,7 +18,9 @@ else:
     torch = require("torch")
 
 
-def sequence_loss(flows: list[Tensor], truth: Tensor, gamma: float = 0.8, longest_px: float = 400.0) -> Tensor:
+def sequence_loss(
+    flows: list[Tensor], truth: Tensor, gamma: float = 0.8, longest_px: float = 400.0
+) -> Tensor:
     """Loss of the flows of all iterations.
 
     Parameters

@@ -82,5 +82,7 @@ class Raft(torch.nn.Module):
             flow = flow + update
             if every or number == iterations:
                 weights = self.update_block.weights(h)
-                found.append(bilinear_upsampling(flow) if weights is None else convex_upsampling(flow, weights))
+                found.append(
+                    bilinear_upsampling(flow) if weights is None else convex_upsampling(flow, weights)
+                )
         return found

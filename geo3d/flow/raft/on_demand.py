@@ -12,14 +12,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from geo3d.flow.raft.correlation import pyramid, windows
 from geo3d.util.require import require
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from torch.utils.checkpoint import checkpoint
 else:
     torch = require("torch")
+    checkpoint = require("torch.utils.checkpoint").checkpoint
 
 _NUMBERS_AT_ONCE = 1 << 24  # of a block of products
 
@@ -64,7 +68,7 @@ def windows_by_products(first: Tensor, second: Tensor, centers: Tensor, radius: 
 
     step = max(1, _NUMBERS_AT_ONCE // (height * width))
     found = [  # a checkpoint computes the products again for the gradient instead of keeping them
-        torch.utils.checkpoint.checkpoint(block, rows, flat, around, use_reentrant=False)
+        checkpoint(block, rows, flat, around, use_reentrant=False)
         for rows, around in zip(first.split(step), centers.split(step))
     ]
     return torch.cat(found)
@@ -82,8 +86,7 @@ class Windows(torch.autograd.Function):
         ctx.save_for_backward(first, second, centers)
         ctx.radius = radius
         found = torch.empty(len(first), (2 * radius + 1) ** 2)
-        arrays = (tensor.detach().numpy() for tensor in (first, second, centers))
-        look_up(*arrays, radius, found.numpy())
+        look_up(_array(first), _array(second), _array(centers), radius, _array(found))
         return found
 
     @staticmethod
@@ -93,6 +96,11 @@ class Windows(torch.autograd.Function):
 
         first, second, centers = ctx.saved_tensors
         to_first, to_second = torch.zeros_like(first), torch.zeros_like(second)
-        arrays = (tensor.detach().numpy() for tensor in (first, second, centers, gradients[0].contiguous()))
-        look_up_gradients(*arrays, ctx.radius, to_first.numpy(), to_second.numpy())
+        arrays = _array(first), _array(second), _array(centers), _array(gradients[0].contiguous())
+        look_up_gradients(*arrays, ctx.radius, _array(to_first), _array(to_second))
         return to_first, to_second, None, None
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """The same memory."""
+    return tensor.detach().numpy()

@@ -18,7 +18,7 @@ _SLAB = 16  # channels of the second features whose gradient one thread sums
 
 @njit()
 def _corner(center: float, radius: int, size: int) -> tuple[int, float]:
-    """First cell of a window along an axis, and the fraction; a center far outside is brought near, where all is zero."""
+    """First cell of a window along an axis, and the fraction; a center far outside is brought near: zero there too."""
     low, high = -radius - 2.0, size + radius + 1.0
     inside = center
     if not center > low:  # NaN too
@@ -30,7 +30,9 @@ def _corner(center: float, radius: int, size: int) -> tuple[int, float]:
 
 
 @njit(parallel=True, fastmath=True, nogil=True)
-def look_up(first, second, centers, radius, found):  # (P, C), (H, W, C), (P, 2), -> (P, (2 radius + 1)^2), all float32
+def look_up(
+    first, second, centers, radius, found
+):  # (P, C), (H, W, C), (P, 2), -> (P, (2 radius + 1)^2), all float32
     """Fill `found` with the windows."""
     height, width, channels = second.shape
     side = 2 * radius + 2
@@ -75,7 +77,9 @@ def look_up_gradients(first, second, centers, gradients, radius, to_first, to_se
                 w = weights[p, i, j]
                 for c in range(channels):
                     to_first[p, c] += w * second[y0 + j, x0 + i, c]
-    for slab in prange((channels + _SLAB - 1) // _SLAB):  # threads share no channel: no order of sums to depend on
+    for slab in prange(
+        (channels + _SLAB - 1) // _SLAB
+    ):  # threads share no channel: no order of sums to depend on
         start, stop = slab * _SLAB, min(channels, slab * _SLAB + _SLAB)
         for p in range(len(first)):
             x0, _ = _corner(centers[p, 0], radius, width)

@@ -1,8 +1,8 @@
 """Training of RAFT on made-up pairs. Teed & Deng 2020, section 3.4, reduced to what a CPU does in minutes.
 
 AdamW, a learning rate that rises for 5 % of the steps and falls linearly to zero, gradients clipped by their norm, the
-loss of `geo3d.flow.raft.loss`. Step k takes the pairs with seeds k batch ... (k + 1) batch - 1, so that a training that was
-stopped goes on as if it had not been.
+loss of `geo3d.flow.raft.loss`. Step k takes the pairs with seeds k batch to (k + 1) batch - 1, so that a training
+that was stopped goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class CurvePoint:
     step : int
         Steps done.
     seconds : float
-        Of training so far, those of earlier runs too.
+        Of wall time so far, of earlier runs too: making the pairs, training, measuring.
     epe_px : float
         Mean endpoint error.
     """
@@ -158,24 +158,29 @@ def train_raft(
     with progress.stage("train", total=options.steps, initial=run.step) as stage:
         if not run.curve:
             run.measure(unseen)
+        begun = time.monotonic() - run.seconds
         saved = time.monotonic()
         while run.step < options.steps:
             first = run.step * options.batch
             run.advance(_batch(pairs, range(first, first + options.batch)))
+            run.seconds = time.monotonic() - begun
             if run.step % every == 0 or run.step == options.steps:
                 run.measure(unseen)
             stage.update(run.step, text=f"{run.curve[-1].epe_px:.2f} px")
             if time.monotonic() - saved > options.save_every_s:
                 run.save(path)
                 saved = time.monotonic()
-    run.save(path)
+    if run.step > run.saved:
+        run.save(path)
     return Training(run.network.eval(), zero, tuple(run.curve))
 
 
 def learning_rate(step: int, options: TrainingOptions) -> float:
     """Rate of a step, counted from 0: up over the first twentieth, then down to zero, linearly."""
     rise = max(1.0, 0.05 * options.steps)
-    return options.learning_rate * min((step + 1) / rise, (options.steps - step) / (options.steps - rise + 1.0))
+    return options.learning_rate * min(
+        (step + 1) / rise, (options.steps - step) / (options.steps - rise + 1.0)
+    )
 
 
 class _Run:
@@ -186,7 +191,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, eps=1e-8
         )
-        self.step, self.seconds = 0, 0.0
+        self.step, self.saved, self.seconds = 0, -1, 0.0
         self.curve: list[CurvePoint] = []
 
     @classmethod
@@ -204,19 +209,21 @@ class _Run:
             run = cls(options, raft_of(content["model"], str(path)))
             run.curve = [CurvePoint(int(s), float(t), float(e)) for s, t, e in curve]
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{path}: is not a checkpoint of a training ({error!r}); give a new file") from error
+            raise ValueError(
+                f"{path}: is not a checkpoint of a training ({error!r}); give a new file"
+            ) from error
         if kept != _key(options):
             changed = [name for name, value in _key(options).items() if kept.get(name) != value]
             raise ValueError(
                 f"{path}: was trained with other options ({', '.join(changed)}); give these, or a new file"
             )
         run.optimizer.load_state_dict(optimizer)
-        run.step, run.seconds = step, seconds
+        run.step, run.saved, run.seconds = step, step, seconds
         return run
 
     def advance(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         """One step."""
-        options, start = self.options, time.perf_counter()
+        options = self.options
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, options)
         self.network.train()
@@ -230,7 +237,6 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), options.longest_gradient)
         self.optimizer.step()
         self.step += 1
-        self.seconds += time.perf_counter() - start
 
     def measure(self, unseen: tuple[Tensor, Tensor, Tensor]) -> None:
         """Add a point to the curve."""
@@ -254,6 +260,7 @@ class _Run:
         }
         with atomic_path(path) as partial:
             torch.save(content, partial)
+        self.saved = self.step
 
 
 def _key(options: TrainingOptions) -> dict[str, Any]:

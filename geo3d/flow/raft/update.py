@@ -128,4 +128,6 @@ class UpdateBlock(nn.Module):
 
     def weights(self, h: Tensor) -> Tensor | None:
         """Logits (N, 9 * 64, H, W) of convex upsampling out of a state; None where the network has none."""
-        return None if self.mask is None else 0.25 * self.mask(h)  # 0.25: the published weights are trained so
+        return (
+            None if self.mask is None else 0.25 * self.mask(h)
+        )  # 0.25: the published weights are trained so

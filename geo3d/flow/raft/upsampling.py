@@ -40,6 +40,6 @@ def convex_upsampling(flow: Tensor, logits: Tensor) -> Tensor:
 
 
 def bilinear_upsampling(flow: Tensor) -> Tensor:
-    """Flow (N, 2, H, W) in cells to (N, 2, 8 H, 8 W) in pixels, corner cells at the corners, as the authors train it."""
+    """Flow (N, 2, H, W) in cells to (N, 2, 8 H, 8 W) in pixels, corner cells at the corners, as the authors do."""
     size = STRIDE * flow.shape[2], STRIDE * flow.shape[3]
     return STRIDE * torch.nn.functional.interpolate(flow, size=size, mode="bilinear", align_corners=True)

@@ -134,12 +134,16 @@ def _check_parameters(expected: dict[str, Tensor], found: dict[str, Tensor], sou
     if missing:
         raise ValueError(f"{source}: {len(missing)} parameters are missing, the first is {missing[0]}")
     if more:
-        raise ValueError(f"{source}: {len(more)} parameters are of no part of RAFT, the first is {more[0][:80]!r}")
+        raise ValueError(
+            f"{source}: {len(more)} parameters are of no part of RAFT, the first is {more[0][:80]!r}"
+        )
     for name, value in expected.items():
         if found[name].shape != value.shape:
             raise ValueError(
-                f"{source}: {name} has shape {tuple(found[name].shape)}, expected {tuple(value.shape)} beside the others"
+                f"{source}: {name} has shape {tuple(found[name].shape)}, expected {tuple(value.shape)} by the others"
             )
         if not torch.isfinite(found[name]).all():
-            raise ValueError(f"{source}: {name} has values that are not finite; the training diverged, or the file is "
-                             "damaged")
+            raise ValueError(
+                f"{source}: {name} has values that are not finite; the training diverged, or the file is "
+                "damaged"
+            )

@@ -66,11 +66,19 @@ def test_the_whole_pyramid_gives_the_same(weights, monkeypatch):
     on_demand = optical_flow(*pair, "raft", RaftOptions(weights, 3)).flow
     forward = Raft.forward
     monkeypatch.setattr(Raft, "forward", lambda self, a, b, n, on_demand: forward(self, a, b, n, False))
-    np.testing.assert_allclose(optical_flow(*pair, "raft", RaftOptions(weights, 3)).flow, on_demand, atol=1e-3)
+    np.testing.assert_allclose(
+        optical_flow(*pair, "raft", RaftOptions(weights, 3)).flow, on_demand, atol=1e-3
+    )
 
 
 def test_padding_is_about_the_image():
-    assert [estimate._padding(size) for size in (16, 63, 64, 65, 72)] == [(24, 24), (0, 1), (0, 0), (3, 4), (0, 0)]
+    assert [estimate._padding(size) for size in (16, 63, 64, 65, 72)] == [
+        (24, 24),
+        (0, 1),
+        (0, 0),
+        (3, 4),
+        (0, 0),
+    ]
 
 
 def test_without_weights_it_says_where_there_are():

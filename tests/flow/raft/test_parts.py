@@ -80,7 +80,11 @@ def test_shapes_of_an_update(architecture):
     )
     assert h.shape == (2, architecture.hidden, *size) and change.shape == (2, 2, *size)
     weights = update.weights(h)
-    assert (weights is None) if not architecture.mask else (weights is not None and weights.shape == (2, 576, *size))
+    assert (
+        (weights is None)
+        if not architecture.mask
+        else (weights is not None and weights.shape == (2, 576, *size))
+    )
 
 
 @pytest.mark.parametrize("on_demand", [False, True])

@@ -103,7 +103,8 @@ def test_divergence_is_told(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [({"steps": 0}, "steps: expected at least 1"), ({"learning_rate": 1.5}, "learning_rate")]
+    ("change", "message"),
+    [({"steps": 0}, "steps: expected at least 1"), ({"learning_rate": 1.5}, "learning_rate")],
 )
 def test_wrong_options_are_told(change, message):
     with pytest.raises(ValueError, match=message):

@@ -1,7 +1,7 @@
 """Checkpoints by the authors' names and shapes, and what their parameters do.
 
-The tables of names and shapes are written out here from the authors' published networks, and `plain_flow` is the network
-again, written as formulas on such a table: neither asks geo3d's modules for anything.
+The tables of names and shapes are written out here from the authors' published networks, and `plain_flow` is the
+network again, written as formulas on such a table: neither asks geo3d's modules for anything.
 """
 
 import math
@@ -155,7 +155,9 @@ def plain_flow(state, image0, image1, iterations, small):
     def block(name, x, stride):
         y = x
         for k in (1, 2, 3) if small else (1, 2):
-            y = torch.relu(norm(f"{name}.norm{k}", conv(f"{name}.conv{k}", y, stride if k == 1 + small else 1)))
+            y = torch.relu(
+                norm(f"{name}.norm{k}", conv(f"{name}.conv{k}", y, stride if k == 1 + small else 1))
+            )
         if stride > 1:
             x = norm(f"{name}.downsample.1", conv(f"{name}.downsample.0", x, stride))
         return torch.relu(x + y)
@@ -185,7 +187,7 @@ def plain_flow(state, image0, image1, iterations, small):
             for dx in range(-radius, radius + 1):
                 for dy in range(-radius, radius + 1):
                     values.append(bilinear(level, (x + flow[0, 0]) / 2**k + dx, (y + flow[0, 1]) / 2**k + dy))
-            level = F.avg_pool2d(level, 2)
+            level = F.avg_pool2d(level, 2) if k < 3 else level
         matched = torch.relu(conv("update_block.encoder.convc1", torch.stack(values)[None]))
         if not small:
             matched = torch.relu(conv("update_block.encoder.convc2", matched))
@@ -234,7 +236,11 @@ def test_the_authors_names_and_shapes_load(tmp_path, kind, prefix, zipped):
     network = load_raft(tmp_path / "raft.pth")
     assert network.architecture == architecture
     assert not network.training
-    assert not {name for name in network.state_dict() if not torch.equal(network.state_dict()[name], state[prefix + name])}
+    assert not {
+        name
+        for name in network.state_dict()
+        if not torch.equal(network.state_dict()[name], state[prefix + name])
+    }
 
 
 @pytest.mark.parametrize(("kind", "millions"), [("full", 5.257536), ("small", 0.990162)])
@@ -261,32 +267,36 @@ def test_the_architecture_is_read_off_the_shapes(architecture):
     assert architecture_of({name: tuple(value.shape) for name, value in state.items()}) == architecture
 
 
-def changed(state, name, value):
-    return {**state, name: value}
+CHANGES = {
+    "gru.convz1.weight has shape": {"update_block.gru.convz1.weight": torch.zeros(128, 384, 5, 1)},
+    r"\(127,\), expected \(128,\)": {"cnet.layer3.1.conv2.bias": torch.zeros(127)},
+    "fnet.conv1.weight .* not finite": {"fnet.conv1.weight": torch.full((64, 3, 7, 7), math.nan)},
+    "324 for the full": {"update_block.encoder.convc1.weight": torch.zeros(256, 300, 1, 1)},
+    "no part of RAFT.*head.weight": {"head.weight": torch.zeros(1)},
+    "claims": {"fnet.conv2.weight": torch.zeros(()).expand(10**12, 128, 1, 1)},
+    "a int": {"fnet.conv2.weight": 3},
+    "parameters are missing.*mask.2.bias": {"update_block.mask.2.bias": None},
+    "flow_head.conv1.weight is missing": {"update_block.flow_head.conv1.weight": None},
+}
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda s: changed(s, "module.update_block.gru.convz1.weight", torch.zeros(128, 384, 5, 1)), "gru.convz1.weight has shape"),
-        (lambda s: changed(s, "module.cnet.layer3.1.conv2.bias", torch.zeros(127)), r"\(127,\), expected \(128,\)"),
-        (lambda s: changed(s, "module.fnet.conv1.weight", s["module.fnet.conv1.weight"] * math.nan), "fnet.conv1.weight .* not finite"),
-        (lambda s: changed(s, "module.update_block.encoder.convc1.weight", torch.zeros(256, 300, 1, 1)), "324 for the full"),
-        (lambda s: {k: v for k, v in s.items() if "mask.2" not in k}, "2 parameters are missing.*mask.2.bias"),
-        (lambda s: {k: v for k, v in s.items() if "flow_head" not in k}, "flow_head.conv1.weight is missing"),
-        (lambda s: changed(s, "module.head.weight", torch.zeros(1)), "no part of RAFT.*head.weight"),
-        (lambda s: changed(s, "module.fnet.conv2.weight", torch.zeros(()).expand(10**12, 128, 1, 1)), "claims"),
-        (lambda s: {"epoch": 3}, "is a int"),
-        (lambda s: [1, 2], "expected a dict"),
-        (lambda s: {"model": 5}, "expected a dict of parameters, got int"),
-    ],
-)  # fmt: skip
-def test_what_does_not_fit_is_told(tmp_path, change, message):
+@pytest.mark.parametrize("message", CHANGES)
+def test_what_does_not_fit_is_told(tmp_path, message):
+    state = checkpoint(full_table())
+    for name, value in CHANGES[message].items():
+        state[f"module.{name}"] = value
     path = tmp_path / "wrong.pth"
-    torch.save(change(checkpoint(full_table())), path)
+    torch.save({name: value for name, value in state.items() if value is not None}, path)
     with pytest.raises(ValueError, match=message) as told:
         load_raft(path)
     assert str(path) in str(told.value)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"model": 5}, {"epoch": 3}, {}])
+def test_what_is_no_table_is_told(tmp_path, content):
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"expected a dict|expected a tensor|not the weights of a RAFT"):
+        load_raft(tmp_path / "other.pth")
 
 
 class Code:
@@ -334,4 +344,6 @@ def test_single_precision_comes_of_double(tmp_path):
     state = {name: value.double() for name, value in checkpoint(small_table()).items()}
     torch.save(state, tmp_path / "double.pth")
     assert next(load_raft(tmp_path / "double.pth").parameters()).dtype == torch.float32
-    assert np.isfinite([float(p.detach().sum()) for p in load_raft(tmp_path / "double.pth").parameters()]).all()
+    assert np.isfinite(
+        [float(p.detach().sum()) for p in load_raft(tmp_path / "double.pth").parameters()]
+    ).all()
