@@ -32,7 +32,7 @@ class Correlation(Protocol):
 
 
 def volume_bytes(height: int, width: int) -> int:
-    """Memory of the pyramid for features of height x width cells, one pair, float32."""
+    """Memory of the pyramid for features of `height` x `width` cells, one pair, float32."""
     return sum(4 * height * width * (height >> k) * (width >> k) for k in range(LEVELS))
 
 
@@ -70,7 +70,20 @@ def pyramid(level: Tensor) -> list[Tensor]:
 
 
 def windows(images: Tensor, centers: Tensor, radius: int) -> Tensor:
-    """Bilinear values (M, (2 radius + 1)^2) of images (M, 1, H, W) around centers (M, 2), zero outside."""
+    """Bilinear values around places, zero outside.
+
+    Parameters
+    ----------
+    images : Tensor (M, 1, H, W)
+    centers : Tensor (M, 2)
+        x and y, one place for each image.
+    radius : int
+
+    Returns
+    -------
+    Tensor (M, (2 radius + 1)^2)
+        Columns from left to right, each from its top.
+    """
     height, width = images.shape[2:]
     reach = torch.arange(-radius, radius + 1, dtype=centers.dtype, device=centers.device)
     offsets = torch.stack(torch.meshgrid(reach, reach, indexing="ij"), -1)  # [i, j] = (x_i, y_j)

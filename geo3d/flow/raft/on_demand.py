@@ -59,7 +59,21 @@ class OnDemand:
 
 
 def windows_by_products(first: Tensor, second: Tensor, centers: Tensor, radius: int) -> Tensor:
-    """Windows (P, (2 radius + 1)^2) of the products of features (P, C) with features (H, W, C), by blocks of rows."""
+    """Windows of the products of features, by blocks of rows.
+
+    Parameters
+    ----------
+    first : Tensor (P, C)
+    second : Tensor (H, W, C)
+    centers : Tensor (P, 2)
+        x and y in cells of `second`.
+    radius : int
+
+    Returns
+    -------
+    Tensor (P, (2 radius + 1)^2)
+        As of `geo3d.flow.raft.correlation.windows`.
+    """
     height, width, _ = second.shape
     flat = second.flatten(0, 1)
 
@@ -75,11 +89,11 @@ def windows_by_products(first: Tensor, second: Tensor, centers: Tensor, radius: 
 
 
 class Windows(torch.autograd.Function):
-    """`windows_by_products` by compiled kernels, float32 on the CPU."""
+    """`windows_by_products` by compiled kernels, float32 on the CPU; `apply` takes the same."""
 
     @staticmethod
     def forward(ctx: Any, first: Tensor, second: Tensor, centers: Tensor, radius: int) -> Tensor:
-        """See `windows_by_products`."""
+        """Windows of `first`, `second`, `centers`, `radius`; `ctx` keeps them."""
         from geo3d.flow.raft.on_demand_kernels import look_up
 
         first, second, centers = first.contiguous(), second.contiguous(), centers.contiguous()
@@ -91,7 +105,7 @@ class Windows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        """Gradients of `first` and `second`; `centers` are taken as constants."""
+        """Gradients of `first` and `second` from those of the windows, `gradients`; `ctx` has what was kept."""
         from geo3d.flow.raft.on_demand_kernels import look_up_gradients
 
         first, second, centers = ctx.saved_tensors

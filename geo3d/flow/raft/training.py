@@ -176,7 +176,7 @@ def train_raft(
 
 
 def learning_rate(step: int, options: TrainingOptions) -> float:
-    """Rate of a step, counted from 0: up over the first twentieth, then down to zero, linearly."""
+    """Rate of a `step`, counted from 0: up over the first twentieth of those of `options`, then down to zero, linearly."""
     rise = max(1.0, 0.05 * options.steps)
     return options.learning_rate * min(
         (step + 1) / rise, (options.steps - step) / (options.steps - rise + 1.0)
