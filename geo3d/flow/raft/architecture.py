@@ -16,6 +16,10 @@ LEVELS = 4
 """Levels of the correlation pyramid."""
 
 
+SMALLEST = STRIDE << (LEVELS - 1)
+"""Pixels a side that an image has to have: one cell of the features at the coarsest level."""
+
+
 @dataclass(frozen=True)
 class Architecture:
     """Channels of each part of the network.

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo3d.flow.images import FlowImages
+from geo3d.flow.raft.architecture import SMALLEST, STRIDE
 
 if TYPE_CHECKING:
     from geo3d.flow.raft.model import Raft
 
-_SMALLEST = 64  # pixels a side: one cell at the coarsest level of the pyramid
 _VOLUME_BYTES = 1 << 31  # of a correlation pyramid on a GPU, above which it is computed on demand
 
 
@@ -76,7 +76,7 @@ def infer(network: Raft, images: FlowImages, iterations: int) -> np.ndarray:
     top, bottom = _padding(height)
     pair = torch.from_numpy(np.stack([images.image0, images.image1])).to(device).permute(0, 3, 1, 2)
     pair = torch.nn.functional.pad(pair, (left, right, top, bottom), mode="replicate")
-    cells = pair.shape[2] // 8, pair.shape[3] // 8
+    cells = pair.shape[2] // STRIDE, pair.shape[3] // STRIDE
     # On the CPU windows on demand are faster too: the pyramid does not fit its caches.
     on_demand = device.type == "cpu" or volume_bytes(*cells) > _VOLUME_BYTES
     with torch.inference_mode():
@@ -87,5 +87,5 @@ def infer(network: Raft, images: FlowImages, iterations: int) -> np.ndarray:
 
 def _padding(size: int) -> tuple[int, int]:
     """Pixels to add before and after."""
-    missing = max(_SMALLEST, -(-size // 8) * 8) - size
+    missing = max(SMALLEST, -(-size // STRIDE) * STRIDE) - size
     return missing // 2, missing - missing // 2

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geo3d.flow.raft.architecture import REDUCED, Architecture
+from geo3d.flow.raft.architecture import REDUCED, SMALLEST, STRIDE, Architecture
 from geo3d.flow.raft.loss import sequence_loss
 from geo3d.flow.raft.model import Raft
 from geo3d.flow.raft.weights import raft_of, read_tensors
@@ -147,7 +147,7 @@ def train_raft(
     Raises
     ------
     ValueError
-        If the file is there and is not of this training, or the training diverges.
+        If the file is there and is not of this training, the pairs have another size, or the training diverges.
     """
     options, progress = options or TrainingOptions(), progress or Progress()
     path = Path(path)
@@ -176,7 +176,7 @@ def train_raft(
 
 
 def learning_rate(step: int, options: TrainingOptions) -> float:
-    """Rate of a `step`, counted from 0: up over the first twentieth of those of `options`, then down to zero, linearly."""
+    """Rate of a `step`, from 0 on: up over the first twentieth of those of `options`, then down to zero, linearly."""
     rise = max(1.0, 0.05 * options.steps)
     return options.learning_rate * min(
         (step + 1) / rise, (options.steps - step) / (options.steps - rise + 1.0)
@@ -271,6 +271,11 @@ def _key(options: TrainingOptions) -> dict[str, Any]:
 def _batch(pairs: Pairs, seeds: range) -> tuple[Tensor, Tensor, Tensor]:
     """Images and flow of pairs, (N, 3 or 2, H, W)."""
     made = [pairs(seed) for seed in seeds]
+    height, width = made[0].flow.shape[:2]
+    if min(height, width) < SMALLEST or height % STRIDE or width % STRIDE:
+        raise ValueError(
+            f"pairs: expected images of multiples of {STRIDE} pixels a side, at least {SMALLEST}, got {width}x{height}"
+        )
     first, second = (
         torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255.0
         for images in ([pair.image0 for pair in made], [pair.image1 for pair in made])

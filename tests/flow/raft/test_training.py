@@ -111,6 +111,11 @@ def test_wrong_options_are_told(change, message):
         TrainingOptions(**change)
 
 
+def test_a_size_that_does_not_fit_is_told(tmp_path):
+    with pytest.raises(ValueError, match="multiples of 8 pixels a side, at least 64, got 72x60"):
+        train_raft(tmp_path / "raft.pth", lambda seed: training_pair(seed, 72, 60), TINY)
+
+
 def test_training_pairs_have_a_seed():
     first, again, other = training_pair(3), training_pair(3), training_pair(4)
     np.testing.assert_array_equal(first.flow, again.flow)
