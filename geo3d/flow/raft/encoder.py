@@ -103,7 +103,11 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, 8 H, 8 W) in [-1, 1] to (N, outputs, H, W)."""
+        return self.conv2(self.trunk(images))
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """What the last convolution takes, (N, C, H, W)."""
         x = torch.relu(self.norm1(self.conv1(images)))
         for number in (1, 2, 3):
             x = self.get_submodule(f"layer{number}")(x)
-        return self.conv2(x)
+        return x

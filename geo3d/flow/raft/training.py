@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geo3d.flow.raft.architecture import REDUCED, SMALLEST, STRIDE, Architecture
+from geo3d.flow.raft.initial import start_features
 from geo3d.flow.raft.loss import sequence_loss
 from geo3d.flow.raft.model import Raft
 from geo3d.flow.raft.weights import raft_of, read_tensors
@@ -34,6 +35,7 @@ else:
 Pairs = Callable[[int], FlowPair]
 """The pair of a seed, always the same; all of one size."""
 
+_FIRST_LOOK = range(1 << 29, (1 << 29) + 16)  # seeds of pairs that the first features are set from
 _UNSEEN = 1 << 30  # first seed of the pairs that measure: training never comes so far
 
 
@@ -151,7 +153,7 @@ def train_raft(
     """
     options, progress = options or TrainingOptions(), progress or Progress()
     path = Path(path)
-    run = _Run.resumed(path, options) if path.exists() else _Run.started(options)
+    run = _Run.resumed(path, options) if path.exists() else _Run.started(pairs, options)
     unseen = _batch(pairs, range(_UNSEEN, _UNSEEN + options.unseen))
     zero = float(torch.linalg.vector_norm(unseen[2], dim=1).nanmean())
     every = max(1, options.steps // options.points)
@@ -195,10 +197,15 @@ class _Run:
         self.curve: list[CurvePoint] = []
 
     @classmethod
-    def started(cls, options: TrainingOptions) -> _Run:
+    def started(cls, pairs: Pairs, options: TrainingOptions) -> _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            return cls(options, Raft(options.architecture))
+            network = Raft(options.architecture)
+            start_features(network.fnet, 2.0 * _batch(pairs, _FIRST_LOOK)[0] - 1.0)
+            head = network.update_block.flow_head.conv2
+            torch.nn.init.zeros_(head.weight)  # the first flow is none, and not a random one
+            torch.nn.init.zeros_(head.bias)
+            return cls(options, network)
 
     @classmethod
     def resumed(cls, path: Path, options: TrainingOptions) -> _Run:
