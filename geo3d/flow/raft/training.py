@@ -202,9 +202,8 @@ class _Run:
             torch.manual_seed(options.seed)
             network = Raft(options.architecture)
             start_features(network.fnet, 2.0 * _batch(pairs, _FIRST_LOOK)[0] - 1.0)
-            head = network.update_block.flow_head.conv2
-            torch.nn.init.zeros_(head.weight)  # the first flow is none, and not a random one
-            torch.nn.init.zeros_(head.bias)
+            for parameter in network.update_block.flow_head.conv2.parameters():
+                torch.nn.init.zeros_(parameter)  # the first flow is none, and not a random one
             return cls(options, network)
 
     @classmethod
