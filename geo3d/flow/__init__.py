@@ -1,7 +1,9 @@
 """Optical flow and dense correspondence: where each pixel of an image is in another one, and how far to believe it."""
 
+from geo3d.flow.accurate import AccurateOptions, MedianOptions
 from geo3d.flow.compose import compose_flows, invert_flow
 from geo3d.flow.confidence import estimate_confidence, smaller_eigenvalue
+from geo3d.flow.fast import FastOptions
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.metrics import (
     FlowErrors,
@@ -16,20 +18,25 @@ from geo3d.flow.peers import DisOptions, FarnebackOptions
 from geo3d.flow.residual import Residual, warp_residual
 from geo3d.flow.result import FlowResult
 from geo3d.flow.splat import Splatted, splat_forward
+from geo3d.flow.variational import VariationalOptions
 from geo3d.flow.warp import leaves_image, warp_backward
 
 __all__ = [
     "METHODS",
+    "AccurateOptions",
     "Consistency",
     "DisOptions",
     "FarnebackOptions",
+    "FastOptions",
     "FlowErrors",
     "FlowImages",
     "FlowMethod",
     "FlowResult",
     "InterpolationErrors",
+    "MedianOptions",
     "Residual",
     "Splatted",
+    "VariationalOptions",
     "compose_flows",
     "consistency",
     "endpoint_error",

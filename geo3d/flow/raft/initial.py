@@ -45,8 +45,8 @@ def start_features(encoder: Encoder, images: Tensor) -> None:
     outputs, inputs = encoder.conv2.weight.shape[:2]
     turn = torch.linalg.qr(torch.randn(max(outputs, inputs), max(outputs, inputs)))[0][:outputs, :inputs]
     kernel = (outputs / inputs) ** 0.25 * turn @ whitening
-    encoder.conv2.weight.copy_(kernel[:, :, None, None])
-    encoder.conv2.bias.copy_(-kernel @ mean)
+    state = {"weight": kernel[:, :, None, None], "bias": -kernel @ mean}
+    encoder.conv2.load_state_dict(state)
 
 
 def smoothed(kernels: Tensor, passes: int) -> Tensor:
