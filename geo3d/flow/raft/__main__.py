@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"\n{parser.prog}: stopped; the same command goes on", file=sys.stderr)
+        return 130
     last = done.curve[-1]
     print(
         f"{given.file}: mean endpoint error {last.epe_px:.2f} px on unseen pairs (no flow at all: "

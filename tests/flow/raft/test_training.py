@@ -124,6 +124,15 @@ def test_training_pairs_have_a_seed():
     assert first.image0.shape == (96, 128, 3)
 
 
+def test_stopped_at_the_command_line(tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geo3d.flow.raft.training.train_raft", interrupted)
+    assert main([str(tmp_path / "raft.pth")]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
 def test_from_the_command_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("geo3d.flow.raft.training.TrainingOptions", lambda: replace(TINY, steps=9))
     assert main([str(tmp_path / "raft.pth"), "--steps", "1"]) == 0
