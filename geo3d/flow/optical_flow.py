@@ -21,6 +21,7 @@ from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.lucas_kanade import LucasKanadeOptions, flow_lucas_kanade
 from geo3d.flow.occlusion import estimate_occlusion
 from geo3d.flow.peers import DisOptions, FarnebackOptions, flow_dis, flow_farneback
+from geo3d.flow.raft import RaftOptions, flow_raft
 from geo3d.flow.residual import warp_residual
 from geo3d.flow.result import FlowResult
 from geo3d.flow.tv_l1 import TvL1Options, flow_tv_l1
@@ -47,6 +48,7 @@ METHODS: dict[str, FlowMethod] = {
     "accurate": FlowMethod(flow_accurate, AccurateOptions),
     "tv-l1": FlowMethod(flow_tv_l1, TvL1Options),
     "lucas-kanade": FlowMethod(flow_lucas_kanade, LucasKanadeOptions),
+    "raft": FlowMethod(flow_raft, RaftOptions),
     "farneback": FlowMethod(flow_farneback, FarnebackOptions),
     "dis": FlowMethod(flow_dis, DisOptions),
 }
