@@ -1,5 +1,7 @@
 """Optical flow and dense correspondence: where each pixel of an image is in another one, and how far to believe it."""
 
+from geo3d.flow.camera_motion import CameraMotion, CameraMotionOptions, camera_motion
+from geo3d.flow.frames import Frames, SkippedFrame, UsableFrames, VideoFrame
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.metrics import (
     FlowErrors,
@@ -12,24 +14,41 @@ from geo3d.flow.optical_flow import METHODS, FlowMethod, optical_flow
 from geo3d.flow.peers import DisOptions, FarnebackOptions
 from geo3d.flow.result import FlowResult
 from geo3d.flow.splat import Splatted, splat_forward
+from geo3d.flow.stabilise import (
+    Stabilisation,
+    StabiliseOptions,
+    plan_stabilisation,
+    stabilised_frames,
+)
 from geo3d.flow.warp import leaves_image, warp_backward
 
 __all__ = [
     "METHODS",
+    "CameraMotion",
+    "CameraMotionOptions",
     "DisOptions",
     "FarnebackOptions",
     "FlowErrors",
     "FlowImages",
     "FlowMethod",
     "FlowResult",
+    "Frames",
     "InterpolationErrors",
+    "SkippedFrame",
     "Splatted",
+    "Stabilisation",
+    "StabiliseOptions",
+    "UsableFrames",
+    "VideoFrame",
+    "camera_motion",
     "endpoint_error",
     "flow_errors",
     "interpolation_error",
     "leaves_image",
     "optical_flow",
+    "plan_stabilisation",
     "prepare_pair",
     "splat_forward",
+    "stabilised_frames",
     "warp_backward",
 ]

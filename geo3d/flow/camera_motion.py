@@ -3,13 +3,14 @@
     x_i+1 = H_i x_i        for what stands still, pixels of the frames i and i + 1
 
 Corners, one a cell of a grid so that they cover the picture, are followed by pyramidal Lucas-Kanade there and back;
-RANSAC finds what most of them agree on. Corners that went with the camera in the step before elect the motion of the
-next one as long as they agree among themselves, so that something which walks into the picture does not take over,
-even when it comes to cover most of it.
+RANSAC finds what most of them agree on. Corners that have gone with the camera elect the next step as long as they
+agree among themselves, and one that went its own way has no vote for some steps: so something that walks into the
+picture does not take over when it comes to cover most of it, or goes as the camera does for a moment.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ _STRUCTURE = (2.0 / 255.0) ** 2  # smaller eigenvalue of what can be followed
 _CELLS = 40  # along the longer side
 _FEWEST, _TRUSTED_FEWEST = 16, 30  # corners that a motion, and the election by the trusted ones, rest on
 _AGREE = 0.3  # share of the corners that have to agree on a motion
+_DISTRUSTED = 15  # steps without a vote for a corner that did not agree
 _BACK_PX = 0.7  # that a corner followed there and back may be off
 
 
@@ -88,7 +90,7 @@ class CameraMotion:
     def shots(self) -> list[tuple[int, int]]:
         """First frame of each shot and the one after its last, counted among the N."""
         edges = [0, *self.cuts.tolist(), len(self.numbers)]
-        return list(zip(edges[:-1], edges[1:]))
+        return list(pairwise(edges))
 
 
 def camera_motion(
@@ -123,7 +125,9 @@ def camera_motion(
         walk.add(frame.number, frame.pixels)
         progress(done)
     if len(walk.numbers) < 2:
-        raise ValueError(f"frames: expected two or more that can be used, got {len(walk.numbers)}{_why(usable)}")
+        raise ValueError(
+            f"frames: expected two or more that can be used, got {len(walk.numbers)}{_why(usable)}"
+        )
     assert usable.size is not None
     return CameraMotion(
         np.array(walk.numbers, np.int64),
@@ -154,7 +158,7 @@ class _View:
     number: int
     gray: np.ndarray
     corners: np.ndarray  # (C, 2) float32, pixels of the reduced frame, its top-left centre at 0, 0
-    trusted: np.ndarray  # (C,) bool: went with the camera
+    wait: np.ndarray  # (C,) int64: steps that each has to agree before it votes
 
 
 class _Walk:
@@ -165,7 +169,9 @@ class _Walk:
         self.numbers: list[int] = []
         self.steps: list[_Step] = []
         self.last: _View | None = None
-        self.before: _View | None = None  # the frame before the last one, where nothing led from it to the last
+        self.before: _View | None = (
+            None  # the frame before the last one, where nothing led from it to the last
+        )
 
     def add(self, number: int, pixels: np.ndarray) -> None:
         view = _seen(number, gray_bytes(pixels, self.options.side_px))
@@ -186,7 +192,7 @@ class _Walk:
         there, kept = _follow(first.gray, second.gray, first.corners)
         if kept.sum() < _FEWEST:
             return None
-        corners, moved, trusted = first.corners[kept] + 0.5, there[kept] + 0.5, first.trusted[kept]
+        corners, moved, trusted = first.corners[kept] + 0.5, there[kept] + 0.5, first.wait[kept] == 0
         found = None
         if trusted.sum() >= _TRUSTED_FEWEST:
             found = self._elect(corners[trusted], moved[trusted], 0.5)
@@ -198,7 +204,7 @@ class _Walk:
         support = float(agree.sum() / max(kept.size, 1))
         if support < 0.5 * _AGREE:
             return None
-        _carry_on(second, there[kept], agree)
+        _carry_on(second, there[kept], np.where(agree, np.maximum(first.wait[kept] - 1, 0), _DISTRUSTED))
         return _Step(_in_full(found, second.gray.shape, self.usable.size), support, False)
 
     def _elect(self, x: np.ndarray, y: np.ndarray, share: float) -> np.ndarray | None:
@@ -224,7 +230,7 @@ def transfer(matrix: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def _seen(number: int, gray: np.ndarray) -> _View:
     corners = _corners(gray)
-    return _View(number, gray, corners, np.zeros(len(corners), bool))
+    return _View(number, gray, corners, np.ones(len(corners), np.int64))
 
 
 def _corners(gray: np.ndarray) -> np.ndarray:
@@ -240,20 +246,20 @@ def _corners(gray: np.ndarray) -> np.ndarray:
     return np.stack([column * cell + x, row * cell + y], axis=1).astype(np.float32)
 
 
-def _carry_on(view: _View, corners: np.ndarray, trusted: np.ndarray) -> None:
+def _carry_on(view: _View, corners: np.ndarray, wait: np.ndarray) -> None:
     """Put corners that were followed into a view in the place of its own of the same cells."""
     height, width = view.gray.shape
     cell = max(max(height, width) // _CELLS, 4)
     inside = ((corners >= 0) & (corners <= [width - 1, height - 1])).all(axis=1)
-    corners, trusted = corners[inside], trusted[inside]
+    corners, wait = corners[inside], wait[inside]
     _, first = np.unique(_cells(corners, cell), return_index=True, axis=0)
     first = np.sort(first)
-    corners, trusted = corners[first], trusted[first]
+    corners, wait = corners[first], wait[first]
     taken = {tuple(place) for place in _cells(corners, cell).tolist()}
     free = np.array([tuple(place) not in taken for place in _cells(view.corners, cell).tolist()], bool)
     fresh = view.corners[free]
     view.corners = np.concatenate([corners, fresh]).astype(np.float32)
-    view.trusted = np.concatenate([trusted, np.zeros(len(fresh), bool)])
+    view.wait = np.concatenate([wait, np.ones(len(fresh), np.int64)])
 
 
 def _cells(corners: np.ndarray, cell: int) -> np.ndarray:

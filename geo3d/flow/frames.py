@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-Frames = Iterable["np.ndarray | None | tuple[int, np.ndarray | None]"]
+Frames = Iterable["np.ndarray | tuple[int, np.ndarray | None] | None"]
 """A video."""
 
 
