@@ -3,7 +3,7 @@
     python benchmarks/flow.py --data FOLDER [--json FILE] [--quick] [--methods NAME ...] [--contrib-python PATH]
 
 Cases: the folders of FOLDER (frame10.png, frame11.png and flow10.flo, as Middlebury's), and made-up pairs with exact
-truth. Peers run in processes of their own; DeepFlow needs opencv-contrib-python, which replaces OpenCV, and so is run
+truth, of seeds that nothing was tuned on. Peers run in processes of their own; DeepFlow needs opencv-contrib-python, which replaces OpenCV, and so is run
 by the Python of another environment, `--contrib-python venv/bin/python`. Figures: mean endpoint error over the pixels
 whose truth is known, the same over those that are seen in both images where the truth says it, outliers of KITTI's
 kind (Fl-all), angular error, and the best time of three, warm.
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -23,10 +23,22 @@ from common import make_parser, print_machine, write_figures
 
 from geo3d.flow import METHODS, flow_errors, optical_flow
 from geo3d.io import read_flow
+from geo3d.synthetic import FlowPairOptions, make_flow_pair
 
 PEERS = ("farneback", "dis-fast", "dis-medium", "skimage-tv-l1")
 OPENCV = ("farneback", "dis")  # behind our function; measured as peers
+KINDS = {
+    "mixed": {},
+    "small": {"max_motion_px": 3.0},
+    "large": {"max_motion_px": 30.0, "layers": 6},
+    "thin": {"thin": 14, "layers": 2},
+    "exposure": {"brightness": 0.25},
+    "noise": {"noise": 8.0},
+    "plain": {"plain": 0.6, "patches": 0.2},
+}
+FIRST_SEED = 900
 MIDDLEBURY = "Middlebury, mean"
+MADE_UP = "made-up, mean"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +55,14 @@ def middlebury(data: Path) -> Iterator[tuple[str, Case]]:
         if truth.is_file():
             images = (cv2.imread(str(folder / f"frame{i}.png"))[..., ::-1].copy() for i in (10, 11))
             yield folder.name, Case(*images, read_flow(truth), None)
+
+
+def made_up(quick: bool) -> Iterator[tuple[str, Case]]:
+    base = FlowPairOptions(width=512, height=384, layers=8, thin=4, samples=3)
+    for i, (kind, changes) in enumerate(KINDS.items()):
+        for number in range(1 if quick else 2):
+            pair = make_flow_pair(replace(base, **changes), FIRST_SEED + 10 * i + number)
+            yield f"{kind}-{number}", Case(pair.image0, pair.image1, pair.flow, pair.occlusion)
 
 
 def run_peer(
@@ -113,7 +133,8 @@ def main() -> None:
     arguments = parser.parse_args()
     print_machine()
     real = dict(middlebury(arguments.data))
-    cases = dict(real)
+    invented = dict(made_up(arguments.quick))
+    cases = real | invented
     repeats = 1 if arguments.quick else 3
     results: dict[str, dict[str, dict[str, float]]] = {name: {} for name in cases}
     for method in arguments.methods:
@@ -125,8 +146,9 @@ def main() -> None:
     for peer, python in peers:
         for name, (flow, ms) in run_peer(peer, python, cases, repeats).items():
             results[name][peer] = figures(flow, ms, cases[name])
-    if real:
-        results[MIDDLEBURY] = mean([results[name] for name in real])
+    for label, names in ((MIDDLEBURY, list(real)), (MADE_UP, list(invented))):
+        if names:
+            results[label] = mean([results[name] for name in names])
     print(f"{'case':<20}{'':<18}{'EPE':>11}{'seen':>11}{'Fl-all':>9}{'angle':>11}{'ms':>8}")
     for name, found in results.items():
         show(name, found)

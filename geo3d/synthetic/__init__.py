@@ -3,6 +3,14 @@
 from geo3d.geometry import look_at
 from geo3d.synthetic.boards import BoardOptions, BoardPhoto, board_points, board_poses, render_board
 from geo3d.synthetic.facades import Facade, house_poses, make_house, photograph_facades
+from geo3d.synthetic.flow import (
+    FlowPair,
+    FlowPairOptions,
+    FlowScene,
+    FlowTruth,
+    make_flow_pair,
+    make_flow_scene,
+)
 from geo3d.synthetic.pairs import ResectionData, TwoViewData, make_resection, make_two_view
 from geo3d.synthetic.photos import (
     HabitatOptions,
@@ -22,6 +30,10 @@ __all__ = [
     "BoardOptions",
     "BoardPhoto",
     "Facade",
+    "FlowPair",
+    "FlowPairOptions",
+    "FlowScene",
+    "FlowTruth",
     "HabitatOptions",
     "HabitatTruth",
     "PrintOptions",
@@ -41,6 +53,8 @@ __all__ = [
     "habitat_view",
     "house_poses",
     "look_at",
+    "make_flow_pair",
+    "make_flow_scene",
     "make_house",
     "make_resection",
     "make_scene",

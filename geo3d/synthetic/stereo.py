@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geo3d.synthetic.textures import noise_texture, patch_texture, repeating_texture
+
 
 @dataclass(frozen=True)
 class StereoPairOptions:
@@ -229,32 +231,9 @@ def _texture(options: StereoPairOptions, rng: np.random.Generator, is_background
     kind = rng.random()
     base = rng.uniform(50, 205, 3)
     if not is_background and kind < options.repetition:
-        period = int(rng.choice([8, 16]))
-        tile = np.kron(rng.uniform(-60, 60, (4, 4, 3)), np.ones((period // 4, period // 4, 1)))
-        return np.clip(base + np.tile(tile, (256 // period, 256 // period, 1)), 0, 255).astype(np.float32)
+        return repeating_texture(base, rng)
     if 1.0 - kind < options.patches:
-        return _patches(base, rng)
+        return patch_texture(base, rng)
     plain = kind < options.repetition + options.plain
     contrast = rng.uniform(1, 4) if plain else rng.uniform(12, 40)
-    steep = rng.uniform(0.7, 1.3)
-    frequency = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256)[None])
-    frequency[0, 0] = 1.0
-    shared = rng.normal(size=(256, 256))
-    channels = []
-    for _ in range(3):
-        white = np.fft.fft2(0.8 * shared + 0.6 * rng.normal(size=(256, 256)))
-        white[0, 0] = 0.0
-        noise = np.fft.ifft2(white / frequency**steep).real
-        channels.append(noise / noise.std())
-    return np.clip(base + contrast * np.stack(channels, axis=-1), 0, 255).astype(np.float32)
-
-
-def _patches(base: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(256, 256, 3) float32, periodic: squares of one colour over each other, many small ones and few large."""
-    texture = np.empty((256, 256, 3), np.float32)
-    texture[:] = base
-    for size in 8.0 * rng.uniform(0.08, 1.0, 250) ** -0.8:
-        side = np.arange(int(size))
-        rows, columns = (side + rng.integers(256)) % 256, (side + rng.integers(256)) % 256
-        texture[np.ix_(rows, columns)] = np.clip(base + rng.normal(0.0, 35.0, 3), 0, 255)
-    return texture
+    return noise_texture(base, contrast, rng)
