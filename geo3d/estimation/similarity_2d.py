@@ -156,4 +156,5 @@ def _fit(z: np.ndarray, w: np.ndarray, weights: np.ndarray) -> tuple[complex, co
 def _rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Matrices (K, 9) of z2 = a z1 + b."""
     zero, one = np.zeros(len(a)), np.ones(len(a))
-    return np.stack([a.real, -a.imag, b.real, a.imag, a.real, b.imag, zero, zero, one], axis=1)
+    (p, q), (x, y) = (np.real(a), np.imag(a)), (np.real(b), np.imag(b))
+    return np.stack([p, -q, x, q, p, y, zero, zero, one], axis=1)

@@ -1,8 +1,14 @@
 """Optical flow and dense correspondence: where each pixel of an image is in another one, and how far to believe it."""
 
+from geo3d.flow.both_ways import BothFlows, find_both_flows
 from geo3d.flow.camera_motion import CameraMotion, CameraMotionOptions, camera_motion
 from geo3d.flow.frames import Frames, SkippedFrame, UsableFrames, VideoFrame
 from geo3d.flow.images import FlowImages, prepare_pair
+from geo3d.flow.interpolate import (
+    InterpolateOptions,
+    interpolate,
+    interpolated_frames,
+)
 from geo3d.flow.metrics import (
     FlowErrors,
     InterpolationErrors,
@@ -20,10 +26,19 @@ from geo3d.flow.stabilise import (
     plan_stabilisation,
     stabilised_frames,
 )
+from geo3d.flow.tracks import (
+    PointTracks,
+    TrackedFrame,
+    TrackGatherer,
+    TrackOptions,
+    follow_points,
+    track_video,
+)
 from geo3d.flow.warp import leaves_image, warp_backward
 
 __all__ = [
     "METHODS",
+    "BothFlows",
     "CameraMotion",
     "CameraMotionOptions",
     "DisOptions",
@@ -33,16 +48,25 @@ __all__ = [
     "FlowMethod",
     "FlowResult",
     "Frames",
+    "InterpolateOptions",
     "InterpolationErrors",
+    "PointTracks",
     "SkippedFrame",
     "Splatted",
     "Stabilisation",
     "StabiliseOptions",
+    "TrackGatherer",
+    "TrackOptions",
+    "TrackedFrame",
     "UsableFrames",
     "VideoFrame",
     "camera_motion",
     "endpoint_error",
+    "find_both_flows",
     "flow_errors",
+    "follow_points",
+    "interpolate",
+    "interpolated_frames",
     "interpolation_error",
     "leaves_image",
     "optical_flow",
@@ -50,5 +74,6 @@ __all__ = [
     "prepare_pair",
     "splat_forward",
     "stabilised_frames",
+    "track_video",
     "warp_backward",
 ]

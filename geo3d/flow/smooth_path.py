@@ -13,6 +13,8 @@ on (g - 1, d) keeps the window in the middle and upright where nothing else deci
 Grundmann, Kwatra, Essa: "Auto-directed video stabilization with robust L1 optimal camera paths", CVPR 2011.
 """
 
+from typing import Any
+
 import numpy as np
 
 _WEIGHTS = (10.0, 1.0, 100.0)  # of the first, second and third differences
@@ -104,7 +106,7 @@ def _solve(
     found = linprog(
         np.concatenate([np.zeros(4 * count), weights, weights]),
         A_ub=inside,
-        b_ub=bound + 1e-9,
+        b_ub=bound + 1e-6,
         A_eq=equal,
         b_eq=-np.concatenate(constants),
         bounds=np.concatenate(
@@ -116,27 +118,26 @@ def _solve(
     return found.x[: 4 * count].reshape(count, 4)
 
 
-def _residuals(alpha: np.ndarray, beta: np.ndarray):
+def _residuals(alpha: np.ndarray, beta: np.ndarray) -> tuple[Any, np.ndarray]:
     """Matrix (4 (n - 1), 4 n) and constant of r_i = alpha_i g_i+1 - g_i, alpha_i d_i+1 + beta_i - d_i."""
     from scipy import sparse
 
     count = len(alpha)
-    re, im = alpha.real, alpha.imag
+    re, im = np.real(alpha), np.imag(alpha)
     turned = np.zeros((count, 4, 4))
     turned[:, 0, 0] = turned[:, 1, 1] = turned[:, 2, 2] = turned[:, 3, 3] = re
     turned[:, 0, 1] = turned[:, 2, 3] = -im
     turned[:, 1, 0] = turned[:, 3, 2] = im
-    # beta joins g in no way: B is applied first, so that F B = alpha (g z + d) + beta
     i, r, c = np.meshgrid(np.arange(count), np.arange(4), np.arange(4), indexing="ij")
     shape = (4 * count, 4 * (count + 1))
     after = sparse.csc_matrix((turned.ravel(), ((4 * i + r).ravel(), (4 * i + 4 + c).ravel())), shape)
     here = sparse.csc_matrix((np.ones(4 * count), (np.arange(4 * count), np.arange(4 * count))), shape)
     offset = np.zeros((count, 4))
-    offset[:, 2], offset[:, 3] = beta.real, beta.imag
+    offset[:, 2], offset[:, 3] = np.real(beta), np.imag(beta)
     return (after - here).tocsr(), offset.ravel()
 
 
-def _containment(limits: np.ndarray, half: np.ndarray):
+def _containment(limits: np.ndarray, half: np.ndarray) -> tuple[Any, np.ndarray]:
     """Matrix and bound of: every corner of the window is within the limits of its frame."""
     from scipy import sparse
 

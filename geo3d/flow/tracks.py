@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from geo3d.flow.both_ways import comes_home, find_both_flows
 from geo3d.flow.confidence import smaller_eigenvalue
 from geo3d.flow.frames import Frames, SkippedFrame, UsableFrames, VideoFrame
 from geo3d.flow.images import prepare_pair
-from geo3d.flow.optical_flow import METHODS, optical_flow
-from geo3d.util.require import require
+from geo3d.flow.optical_flow import METHODS
 
 _STRUCTURE = (2.0 / 255.0) ** 2  # smaller eigenvalue of what can be followed
-_CUT_SHARE = 0.1  # of the points that go on: fewer, and another shot has begun
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,6 @@ def follow_points(
     for frame in usable:
         if last is not None and len(points):
             places, alive = advance_points(last.pixels, frame.pixels, points, options)
-            if alive.mean() < _CUT_SHARE:
-                alive[:] = False
             ids, points = ids[alive], places[alive]
         fresh = _new_points(frame.pixels, points, options.spacing_px)
         ids = np.concatenate([ids, count + np.arange(len(fresh))])
@@ -241,18 +238,16 @@ def advance_points(
     alive : (P,) bool
         Which are still seen there.
     """
-    forward = optical_flow(image0, image1, options.method, options.flow_options)
-    backward = optical_flow(image1, image0, options.method, options.flow_options)
-    height, width = forward.flow.shape[:2]
-    w = _sample(forward.flow, points)
+    flows = find_both_flows(image0, image1, options.method, options.flow_options)
+    height, width = flows.forward.shape[:2]
+    w = _sample(flows.forward, points)
+    if flows.is_cut:
+        return points + w, np.zeros(len(points), bool)
     places = points + w
     alive = (places >= 0).all(axis=1) & (places <= [width, height]).all(axis=1)
-    v = _sample(backward.flow, places)
-    squared = (w**2).sum(axis=1) + (v**2).sum(axis=1)
-    alive &= ((w + v) ** 2).sum(axis=1) <= 0.01 * squared + 0.5
-    u = forward.flow.astype(np.float64)
-    slope = np.stack([(d**2).sum(axis=2) for d in np.gradient(u, axis=(0, 1))], axis=2).sum(axis=2)
-    boundary = _sample(slope[..., None], points)[:, 0]
+    alive &= comes_home(w, _sample(flows.backward, places))
+    slope = sum((d**2).sum(axis=2) for d in np.gradient(flows.forward.astype(np.float64), axis=(0, 1)))
+    boundary = _sample(np.asarray(slope)[..., None], points)[:, 0]
     return places, alive & (boundary <= 0.01 * (w**2).sum(axis=1) + 0.002)
 
 
@@ -261,7 +256,10 @@ def _sample(field: np.ndarray, points: np.ndarray) -> np.ndarray:
     height, width = field.shape[:2]
     x = np.clip(points[:, 0] - 0.5, 0, width - 1)
     y = np.clip(points[:, 1] - 0.5, 0, height - 1)
-    left, top = np.minimum(x.astype(np.int64), max(width - 2, 0)), np.minimum(y.astype(np.int64), max(height - 2, 0))
+    left, top = (
+        np.minimum(x.astype(np.int64), max(width - 2, 0)),
+        np.minimum(y.astype(np.int64), max(height - 2, 0)),
+    )
     right, low = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
     fx, fy = (x - left)[:, None], (y - top)[:, None]
     above = (1 - fx) * field[top, left] + fx * field[top, right]

@@ -56,5 +56,5 @@ def shaken_clip(count=40, shake_deg=0.5, pan_deg=0.15, mover=0.0, seed=0):
             frame[top:, x0:x1] = coat[:side, x0 - left : x1 - left]
         frames.append(frame)
         places.append(place)
-    steps = np.stack([b @ np.linalg.inv(a) for a, b in pairwise(places)])
+    steps = np.array([b @ np.linalg.inv(a) for a, b in pairwise(places)]).reshape(-1, 3, 3)
     return Clip(frames, steps / steps[:, 2:, 2:])
