@@ -22,6 +22,7 @@ from geo3d.util.require import require
 ORIENTATION = {0: 1, 90: 6, 180: 3, 270: 8}
 """Clockwise turn that a video asks for, degrees, to EXIF's orientation."""
 
+_BROKEN_IN_A_ROW = 30  # frames, after which a video has ended
 _CUT_SHARE = 0.9  # of the frames that the header promises; the promise is often off by a few
 
 
@@ -87,18 +88,21 @@ def read_frames(
     Raises
     ------
     VideoError, OSError
-        As `read_video_info`. A video that breaks off ends there.
+        As `read_video_info`. A video that breaks off ends there; a damaged frame within it is passed over, and its
+        number is left out.
     """
     cv2 = require("cv2")
     with _opened(path) as capture:
-        number = 0
-        while (last is None or number <= last) and capture.grab():
-            if wanted is None or number in wanted:
+        promised, number, broken = _info(capture).frames, 0, 0
+        while last is None or number <= last:
+            good, bgr = capture.grab(), None
+            if good and (wanted is None or number in wanted):
                 good, bgr = capture.retrieve()
-                if not good or bgr is None:
-                    return
+            if good and bgr is not None:
                 yield number, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-            number += 1
+            number, broken = number + 1, 0 if good else broken + 1
+            if broken and (number >= promised or broken > _BROKEN_IN_A_ROW):
+                return
 
 
 def cut_short(info: VideoInfo, read: int) -> bool:
