@@ -2,13 +2,11 @@
 
 from geo3d.flow.both_ways import BothFlows, find_both_flows
 from geo3d.flow.camera_motion import CameraMotion, CameraMotionOptions, camera_motion
+from geo3d.flow.compose import compose_flows, invert_flow
+from geo3d.flow.confidence import estimate_confidence, smaller_eigenvalue
 from geo3d.flow.frames import Frames, SkippedFrame, UsableFrames, VideoFrame
 from geo3d.flow.images import FlowImages, prepare_pair
-from geo3d.flow.interpolate import (
-    InterpolateOptions,
-    interpolate,
-    interpolated_frames,
-)
+from geo3d.flow.interpolate import InterpolateOptions, interpolate, interpolated_frames
 from geo3d.flow.metrics import (
     FlowErrors,
     InterpolationErrors,
@@ -16,16 +14,13 @@ from geo3d.flow.metrics import (
     flow_errors,
     interpolation_error,
 )
+from geo3d.flow.occlusion import Consistency, consistency, estimate_occlusion
 from geo3d.flow.optical_flow import METHODS, FlowMethod, optical_flow
 from geo3d.flow.peers import DisOptions, FarnebackOptions
+from geo3d.flow.residual import Residual, warp_residual
 from geo3d.flow.result import FlowResult
 from geo3d.flow.splat import Splatted, splat_forward
-from geo3d.flow.stabilise import (
-    Stabilisation,
-    StabiliseOptions,
-    plan_stabilisation,
-    stabilised_frames,
-)
+from geo3d.flow.stabilise import Stabilisation, StabiliseOptions, plan_stabilisation, stabilised_frames
 from geo3d.flow.tracks import (
     PointTracks,
     TrackedFrame,
@@ -41,6 +36,7 @@ __all__ = [
     "BothFlows",
     "CameraMotion",
     "CameraMotionOptions",
+    "Consistency",
     "DisOptions",
     "FarnebackOptions",
     "FlowErrors",
@@ -51,6 +47,7 @@ __all__ = [
     "InterpolateOptions",
     "InterpolationErrors",
     "PointTracks",
+    "Residual",
     "SkippedFrame",
     "Splatted",
     "Stabilisation",
@@ -61,19 +58,26 @@ __all__ = [
     "UsableFrames",
     "VideoFrame",
     "camera_motion",
+    "compose_flows",
+    "consistency",
     "endpoint_error",
+    "estimate_confidence",
+    "estimate_occlusion",
     "find_both_flows",
     "flow_errors",
     "follow_points",
     "interpolate",
     "interpolated_frames",
     "interpolation_error",
+    "invert_flow",
     "leaves_image",
     "optical_flow",
     "plan_stabilisation",
     "prepare_pair",
+    "smaller_eigenvalue",
     "splat_forward",
     "stabilised_frames",
     "track_video",
     "warp_backward",
+    "warp_residual",
 ]
