@@ -53,7 +53,15 @@ class Trails:
             for start, end, row in zip(_fixed(points0[at0[kept]]), _fixed(points1[at1[kept]]), rows):
                 cv2.line(picture, start, end, colors[row].tolist(), **line)
         for place, color in zip(_fixed(points), colors):
-            cv2.circle(picture, place, (thick + 1) << (_SUBPIXEL_BITS - 1), color.tolist(), -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+            cv2.circle(
+                picture,
+                place,
+                (thick + 1) << (_SUBPIXEL_BITS - 1),
+                color.tolist(),
+                -1,
+                cv2.LINE_AA,
+                _SUBPIXEL_BITS,
+            )
         return picture
 
     def _oldest(self, ids: np.ndarray, points: np.ndarray) -> np.ndarray:
