@@ -247,6 +247,10 @@ def check_video(options: Options) -> None:
         )
     if options.window is not None and not options.stabilise:
         raise UsageError("--window is for --stabilise; leave it out")
+    try:
+        StabiliseOptions(options.window or StabiliseOptions.window)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
     _check_out(options, asked[0] if asked else "")
 
 
