@@ -102,7 +102,7 @@ def test_a_folder_of_frames_of_which_two_are_wrong(tmp_path, capsys):
 
 def test_a_video_with_a_damaged_frame(tmp_path, capsys):
     writer = cv2.VideoWriter(
-        str(tmp_path / "a.avi"), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"MJPG"), 10.0, SIZE
+        str(tmp_path / "a.avi"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 10.0, SIZE
     )
     for frame in frames(8):
         writer.write(frame)
