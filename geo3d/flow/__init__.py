@@ -1,9 +1,11 @@
 """Optical flow and dense correspondence: where each pixel of an image is in another one, and how far to believe it."""
 
+from geo3d.flow.accurate import AccurateOptions, MedianOptions
 from geo3d.flow.both_ways import BothFlows, find_both_flows
 from geo3d.flow.camera_motion import CameraMotion, CameraMotionOptions, camera_motion
 from geo3d.flow.compose import compose_flows, invert_flow
 from geo3d.flow.confidence import estimate_confidence, smaller_eigenvalue
+from geo3d.flow.fast import FastOptions
 from geo3d.flow.frames import Frames, SkippedFrame, UsableFrames, VideoFrame
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.interpolate import InterpolateOptions, interpolate, interpolated_frames
@@ -29,16 +31,19 @@ from geo3d.flow.tracks import (
     follow_points,
     track_video,
 )
+from geo3d.flow.variational import VariationalOptions
 from geo3d.flow.warp import leaves_image, warp_backward
 
 __all__ = [
     "METHODS",
+    "AccurateOptions",
     "BothFlows",
     "CameraMotion",
     "CameraMotionOptions",
     "Consistency",
     "DisOptions",
     "FarnebackOptions",
+    "FastOptions",
     "FlowErrors",
     "FlowImages",
     "FlowMethod",
@@ -46,6 +51,7 @@ __all__ = [
     "Frames",
     "InterpolateOptions",
     "InterpolationErrors",
+    "MedianOptions",
     "PointTracks",
     "Residual",
     "SkippedFrame",
@@ -56,6 +62,7 @@ __all__ = [
     "TrackOptions",
     "TrackedFrame",
     "UsableFrames",
+    "VariationalOptions",
     "VideoFrame",
     "camera_motion",
     "compose_flows",
