@@ -47,7 +47,7 @@ def comes_home(there: np.ndarray, back: np.ndarray) -> np.ndarray:
 
 
 def find_both_flows(
-    image0: np.ndarray, image1: np.ndarray, method: str = "dis", options: Any = None
+    image0: np.ndarray, image1: np.ndarray, method: str = "fast", options: Any = None
 ) -> BothFlows:
     """Flows between two images, both ways, and what is hidden.
 

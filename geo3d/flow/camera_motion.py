@@ -20,7 +20,7 @@ from geo3d.flow.confidence import smaller_eigenvalue
 from geo3d.flow.frames import Frames, SkippedFrame, UsableFrames, gray_bytes
 from geo3d.util.require import require
 
-_STRUCTURE = (2.0 / 255.0) ** 2  # smaller eigenvalue of what can be followed
+_STRUCTURE = (1.0 / 255.0) ** 2  # smaller eigenvalue of what can be followed
 _CELLS = 40  # along the longer side
 _FEWEST, _TRUSTED_FEWEST = 16, 30  # corners that a motion, and the election by the trusted ones, rest on
 _AGREE = 0.3  # share of the corners that have to agree on a motion

@@ -47,7 +47,7 @@ class InterpolateOptions:
         If there is no such method.
     """
 
-    method: str = "dis"
+    method: str = "fast"
     flow_options: Any = None
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ def interpolate(
     time : float
         0 for image0, 1 for image1.
     flows : BothFlows, optional
-        Between them; found by "dis" where left out.
+        Between them; found by the method "fast" where left out.
 
     Returns
     -------

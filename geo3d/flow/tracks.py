@@ -23,7 +23,7 @@ from geo3d.flow.frames import Frames, SkippedFrame, UsableFrames, VideoFrame
 from geo3d.flow.images import prepare_pair
 from geo3d.flow.optical_flow import METHODS
 
-_STRUCTURE = (2.0 / 255.0) ** 2  # smaller eigenvalue of what can be followed
+_STRUCTURE = (1.0 / 255.0) ** 2  # smaller eigenvalue of what can be followed
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class TrackOptions:
     """
 
     spacing_px: int = 12
-    method: str = "dis"
+    method: str = "fast"
     flow_options: Any = None
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from geo3d.flow import (
     BothFlows,
+    InterpolateOptions,
     find_both_flows,
     interpolate,
     interpolated_frames,
@@ -15,6 +16,7 @@ from geo3d.synthetic.flow import FlowPairOptions, make_flow_scene
 
 from .clips import shaken_clip, wallpaper
 
+DIS = InterpolateOptions(method="dis")  # the quickest
 LAYERS = FlowPairOptions(width=192, height=144, layers=3, thin=0, max_motion_px=10.0, noise=0.0, plain=0.0)
 
 
@@ -106,7 +108,7 @@ def test_a_video_of_more_frames():
     frames: list = list(shaken_clip(5).frames)
     frames[2] = None
     skipped: list = []
-    found = list(interpolated_frames(frames, 3, skipped=skipped))
+    found = list(interpolated_frames(frames, 3, DIS, skipped))
     assert len(found) == 13 and [frame.number for frame in skipped] == [2]
     for number in (0, 1, 3, 4):
         assert (found[3 * number] == frames[number]).all()
@@ -114,7 +116,7 @@ def test_a_video_of_more_frames():
 
 def test_nothing_is_blended_across_a_cut():
     first, second = shaken_clip(1, seed=1).frames[0], shaken_clip(1, seed=2).frames[0]
-    found = list(interpolated_frames([first, second], 4))
+    found = list(interpolated_frames([first, second], 4, DIS))
     assert [next(i for i, f in enumerate((first, second)) if (f == frame).all()) for frame in found] == [
         0,
         0,

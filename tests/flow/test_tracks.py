@@ -9,6 +9,7 @@ from geo3d.synthetic.flow import FlowPairOptions, make_flow_scene
 
 from .clips import SIZE, shaken_clip
 
+DIS = TrackOptions(method="dis")  # the quickest
 LAYERS = FlowPairOptions(
     width=SIZE[0],
     height=SIZE[1],
@@ -28,7 +29,7 @@ LAYERS = FlowPairOptions(
 def test_tracks_follow_the_truth(seed):
     count = 10
     scene = make_flow_scene(LAYERS, seed)
-    tracks = track_video([scene.image(float(i)) for i in range(count)])
+    tracks = track_video([scene.image(float(i)) for i in range(count)], DIS)
     places = [scene.homographies(float(i)) for i in range(count)]
     truths = [scene.truth(float(i), float(i + 1)) for i in range(count)]
     errors, strays = [], []
@@ -49,7 +50,7 @@ def test_tracks_follow_the_truth(seed):
 def test_every_place_has_a_point_and_no_id_comes_twice():
     clip = shaken_clip(8)
     seen, last = set(), set()
-    for tracked in follow_points(clip.frames):
+    for tracked in follow_points(clip.frames, DIS):
         assert (np.diff(tracked.ids) > 0).all()
         now = set(tracked.ids.tolist())
         assert not (now - last) & seen  # an ended track does not begin again
@@ -62,8 +63,8 @@ def test_every_place_has_a_point_and_no_id_comes_twice():
 
 def test_tracks_and_frames_tell_the_same():
     frames = shaken_clip(6).frames
-    walked = list(follow_points(frames))
-    tracks = track_video(frames)
+    walked = list(follow_points(frames, DIS))
+    tracks = track_video(frames, DIS)
     assert tracks.size == SIZE and tracks.numbers.tolist() == list(range(6))
     assert (tracks.lengths >= 2).all() and tracks.lengths.sum() == len(tracks.points)
     for i, tracked in enumerate(walked):
@@ -76,7 +77,7 @@ def test_tracks_and_frames_tell_the_same():
 
 def test_a_cut_ends_all_tracks():
     first, second = shaken_clip(4, seed=1), shaken_clip(4, seed=2)
-    tracks = track_video(first.frames + second.frames)
+    tracks = track_video(first.frames + second.frames, DIS)
     assert len(tracks) > 100
     assert ((tracks.first >= 4) | (tracks.first + tracks.lengths <= 4)).all()
 
@@ -89,7 +90,7 @@ def test_a_plain_video_has_no_points():
 def test_broken_frames_are_bridged_and_named():
     frames: list = list(shaken_clip(6).frames)
     frames[2], frames[4] = None, frames[4][:100]
-    tracks = track_video(frames)
+    tracks = track_video(frames, DIS)
     assert tracks.numbers.tolist() == [0, 1, 3, 5]
     assert [frame.number for frame in tracks.skipped] == [2, 4]
     assert (tracks.lengths == 4).mean() > 0.3
