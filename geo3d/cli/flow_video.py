@@ -26,7 +26,7 @@ from geo3d.flow import (
     stabilised_frames,
 )
 from geo3d.flow.track_files import TRACK_ENDINGS, write_tracks
-from geo3d.images import PhotoError, list_photos, read_frames, read_image, read_video_info
+from geo3d.images import PhotoError, find_other_sizes, list_photos, read_frames, read_image, read_video_info
 from geo3d.io import write_flow
 from geo3d.render.video import image_sequence_writer, video_writer, write_png
 from geo3d.util.files import atomic_path
@@ -42,7 +42,7 @@ _NAMED = 5  # frames that were left out, named one by one
 
 def run_video(options: Options, session: Session) -> int:
     """Do with a video what the options ask for."""
-    clip = _Clip.of(options.images[0])
+    clip = _Clip.of(options.images[0], session)
     if options.stabilise:
         return _run_stabilise(options, clip, session)
     if options.tracks:
@@ -59,16 +59,19 @@ class _Clip:
     path: Path
     fps: float
     count: int  # that the header promises, 0 where it does not say
+    other_sizes: dict[int, tuple[int, int]]  # of frames that the video scales to its size
 
     @staticmethod
-    def of(path: Path) -> _Clip:
+    def of(path: Path, session: Session) -> _Clip:
         if path.is_dir():
             names = list_photos(path)
             if not names:
                 raise UsageError(f"{path} has no photos in it; give a video, or a folder of frames")
-            return _Clip(path, _FOLDER_FPS, len(names))
+            return _Clip(path, _FOLDER_FPS, len(names), {})
         info = read_video_info(path)
-        return _Clip(path, info.fps, info.frames)
+        with session.progress.stage("look", total=info.frames or None) as stage:
+            others = find_other_sizes(path, lambda done: stage.update(done))
+        return _Clip(path, info.fps, info.frames, others)
 
     def frames(self) -> Iterator[tuple[int, np.ndarray | None]]:
         """Number and pixels of each frame; None for one that cannot be read, where others follow."""
@@ -80,6 +83,9 @@ class _Clip:
         for number, pixels in read_frames(self.path):
             for missing in range(expected, number):
                 yield missing, None
+            if number in self.other_sizes:  # blank in its own size, by which it is left out
+                width, height = self.other_sizes[number]
+                pixels = np.zeros((height, width, 3), np.uint8)
             yield number, pixels
             expected = number + 1
 

@@ -5,10 +5,14 @@ an array, as `geo3d.images.read_frames` gives. None stands for a frame that coul
 frames are held at a time. What cannot be used is left out and named.
 """
 
+import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+
+_LOOK_AHEAD = 3
 
 Frames = Iterable["np.ndarray | tuple[int, np.ndarray | None] | None"]
 """A video."""
@@ -46,7 +50,7 @@ class UsableFrames:
     ----------
     frames : Frames
     size : (width, height), optional
-        That the frames have to be of; that of the first where left out.
+        That the frames have to be of; that of most of the first three where left out.
     skipped : list of SkippedFrame
     """
 
@@ -55,7 +59,13 @@ class UsableFrames:
     skipped: list[SkippedFrame] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        for count, item in enumerate(self.frames):
+        items = iter(self.frames)
+        first = list(itertools.islice(items, _LOOK_AHEAD))
+        if self.size is None:
+            sizes = Counter(size for item in first if (size := _size(item)) is not None)
+            self.size = sizes.most_common(1)[0][0] if sizes else None
+        ahead = (first.pop(0) for _ in range(len(first)))  # so that none is held longer than it is looked at
+        for count, item in enumerate(itertools.chain(ahead, items)):
             number, pixels = item if isinstance(item, tuple) else (count, item)
             reason = self._fault(number, pixels)
             if reason is None:
@@ -83,6 +93,14 @@ class UsableFrames:
         if size != self.size:
             return f"it is of {size[0]}x{size[1]} pixels, the video of {self.size[0]}x{self.size[1]}"
         return None
+
+
+def _size(item: "np.ndarray | tuple[int, np.ndarray | None] | None") -> tuple[int, int] | None:
+    pixels = item[1] if isinstance(item, tuple) else item
+    if pixels is None or np.ndim(pixels) not in (2, 3):
+        return None
+    height, width = np.shape(pixels)[:2]
+    return width, height
 
 
 def gray_bytes(pixels: np.ndarray, longest_side_px: int | None = None) -> np.ndarray:

@@ -8,7 +8,8 @@ off. The rotation is kept as the EXIF orientation that asks for the same.
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,46 @@ def read_frames(
             number, broken = number + 1, 0 if good else broken + 1
             if broken and (number >= promised or broken > _BROKEN_IN_A_ROW):
                 return
+
+
+def find_other_sizes(
+    path: str | os.PathLike, progress: Callable[[int], object] = lambda done: None
+) -> dict[int, tuple[int, int]]:
+    """Frames of a video that are of another size than most of it, which `read_frames` scales to one.
+
+    Parameters
+    ----------
+    path : path
+        A video that `read_video_info` takes.
+    progress : callable
+        Called with the number of frames that were looked at.
+
+    Returns
+    -------
+    dict
+        Number of each such frame to its width and height, pixels.
+
+    Raises
+    ------
+    ImportError
+        If av is not installed.
+    """
+    av = require("av")
+    sizes: list[tuple[int, int] | None] = []
+    with av.open(os.path.realpath(path)) as file:
+        stream = file.streams.video[0]
+        stream.thread_type = "AUTO"
+        for packet in file.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                sizes.append(None)  # damaged: it has its number
+                continue
+            sizes += [(frame.width, frame.height) for frame in frames]
+            progress(len(sizes))
+    known = Counter(size for size in sizes if size is not None)
+    usual = known.most_common(1)[0][0] if known else None
+    return {number: size for number, size in enumerate(sizes) if size is not None and size != usual}
 
 
 def cut_short(info: VideoInfo, read: int) -> bool:

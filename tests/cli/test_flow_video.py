@@ -119,6 +119,23 @@ def test_a_video_with_a_damaged_frame(tmp_path, capsys):
     assert found["frames"] == 15 and found["skipped"] == [{"frame": 4, "reason": "it cannot be read"}]
 
 
+def test_a_video_with_a_frame_of_another_size(tmp_path, capsys):
+    """Motion JPEG holds a size in each of its frames."""
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "a.avi"), "w") as file:
+        stream = file.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuvj420p"
+        for number, frame in enumerate(frames(6)):
+            pixels = frame[:90, :120] if number == 3 else frame
+            packet = av.Packet(cv2.imencode(".jpg", pixels)[1].tobytes())
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            file.mux(packet)
+    assert flow(tmp_path / "a.avi", "--stabilise", "-o", tmp_path / "b.mp4", "--json") == 0
+    found = result(capsys)
+    assert found["frames"] == 5
+    assert found["skipped"] == [{"frame": 3, "reason": "it is of 120x90 pixels, the video of 160x120"}]
+
+
 @pytest.mark.parametrize(
     ("words", "answer"),
     [

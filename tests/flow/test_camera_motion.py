@@ -103,6 +103,14 @@ def test_frames_are_not_kept():
     assert len(camera_motion(walk()).numbers) == 12
 
 
+def test_the_first_frame_may_be_the_odd_one():
+    frames = shaken_clip(4).frames
+    frames[0] = frames[0][:100]
+    motion = camera_motion(frames)
+    assert motion.size == SIZE and motion.numbers.tolist() == [1, 2, 3]
+    assert [frame.number for frame in motion.skipped] == [0]
+
+
 def test_refusals():
     with pytest.raises(
         ValueError, match="two or more that can be used, got 1; frame 1 was left out: it cannot"
