@@ -9,6 +9,7 @@ from geo3d.flow.fast import FastOptions
 from geo3d.flow.frames import Frames, SkippedFrame, UsableFrames, VideoFrame
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.interpolate import InterpolateOptions, interpolate, interpolated_frames
+from geo3d.flow.lucas_kanade import LucasKanadeOptions, TrackedPoints, TrackOptions, track_points
 from geo3d.flow.metrics import (
     FlowErrors,
     InterpolationErrors,
@@ -51,6 +52,7 @@ __all__ = [
     "Frames",
     "InterpolateOptions",
     "InterpolationErrors",
+    "LucasKanadeOptions",
     "MedianOptions",
     "PointTracks",
     "Residual",
@@ -61,6 +63,7 @@ __all__ = [
     "TrackGatherer",
     "TrackOptions",
     "TrackedFrame",
+    "TrackedPoints",
     "UsableFrames",
     "VariationalOptions",
     "VideoFrame",
@@ -84,6 +87,7 @@ __all__ = [
     "smaller_eigenvalue",
     "splat_forward",
     "stabilised_frames",
+    "track_points",
     "track_video",
     "warp_backward",
     "warp_residual",
