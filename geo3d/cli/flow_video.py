@@ -16,8 +16,8 @@ from geo3d.flow import (
     SkippedFrame,
     StabiliseOptions,
     TrackGatherer,
-    TrackOptions,
     UsableFrames,
+    VideoTrackOptions,
     camera_motion,
     follow_points,
     interpolated_frames,
@@ -135,7 +135,7 @@ def _run_stabilise(options: Options, clip: _Clip, session: Session) -> int:
 
 
 def _run_tracks(options: Options, clip: _Clip, session: Session) -> int:
-    out, settings = options.out, TrackOptions(method=options.method)
+    out, settings = options.out, VideoTrackOptions(method=options.method)
     picture = out.with_name(f"{out.stem}_trails.mp4")
     gather, trails, skipped = TrackGatherer(), Trails(), []
     with (

@@ -28,7 +28,7 @@ from geo3d.flow.tracks import (
     PointTracks,
     TrackedFrame,
     TrackGatherer,
-    TrackOptions,
+    VideoTrackOptions,
     follow_points,
     track_video,
 )
@@ -67,6 +67,7 @@ __all__ = [
     "UsableFrames",
     "VariationalOptions",
     "VideoFrame",
+    "VideoTrackOptions",
     "camera_motion",
     "compose_flows",
     "consistency",

@@ -18,12 +18,8 @@ from geo3d.flow.accurate import AccurateOptions, flow_accurate
 from geo3d.flow.confidence import estimate_confidence
 from geo3d.flow.fast import FastOptions, flow_fast
 from geo3d.flow.images import FlowImages, prepare_pair
-<<<<<<< HEAD
-from geo3d.flow.occlusion import estimate_occlusion
-=======
 from geo3d.flow.lucas_kanade import LucasKanadeOptions, flow_lucas_kanade
-from geo3d.flow.occlusion import estimate_occlusion, warp_residual
->>>>>>> work/flowfast
+from geo3d.flow.occlusion import estimate_occlusion
 from geo3d.flow.peers import DisOptions, FarnebackOptions, flow_dis, flow_farneback
 from geo3d.flow.residual import warp_residual
 from geo3d.flow.result import FlowResult

@@ -27,7 +27,7 @@ _STRUCTURE = (1.0 / 255.0) ** 2  # smaller eigenvalue of what can be followed
 
 
 @dataclass(frozen=True)
-class TrackOptions:
+class VideoTrackOptions:
     """How points are followed.
 
     Attributes
@@ -121,7 +121,7 @@ class PointTracks:
 
 
 def follow_points(
-    frames: Frames, options: TrackOptions | None = None, skipped: list[SkippedFrame] | None = None
+    frames: Frames, options: VideoTrackOptions | None = None, skipped: list[SkippedFrame] | None = None
 ) -> Iterator[TrackedFrame]:
     """Follow points through a video, frame by frame; two frames are held at a time.
 
@@ -129,7 +129,7 @@ def follow_points(
     ----------
     frames : Frames
         The video: see `geo3d.flow.frames`.
-    options : TrackOptions, optional
+    options : VideoTrackOptions, optional
     skipped : list, optional
         Frames that are left out are added to it.
 
@@ -138,7 +138,7 @@ def follow_points(
     TrackedFrame
         Of each frame that can be used, with new points in it.
     """
-    options = options or TrackOptions()
+    options = options or VideoTrackOptions()
     usable = UsableFrames(frames, skipped=[] if skipped is None else skipped)
     last: VideoFrame | None = None
     ids, points, count = np.zeros(0, np.int64), np.zeros((0, 2)), 0
@@ -155,7 +155,7 @@ def follow_points(
 
 def track_video(
     frames: Frames,
-    options: TrackOptions | None = None,
+    options: VideoTrackOptions | None = None,
     progress: Callable[[int], object] = lambda done: None,
 ) -> PointTracks:
     """Follow points through a video and gather their tracks.
@@ -164,7 +164,7 @@ def track_video(
     ----------
     frames : Frames
         The video: see `geo3d.flow.frames`.
-    options : TrackOptions, optional
+    options : VideoTrackOptions, optional
     progress : callable
         Called with the number of frames that are done.
 
@@ -220,7 +220,7 @@ class TrackGatherer:
 
 
 def advance_points(
-    image0: np.ndarray, image1: np.ndarray, points: np.ndarray, options: TrackOptions
+    image0: np.ndarray, image1: np.ndarray, points: np.ndarray, options: VideoTrackOptions
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where points of an image are in the next one.
 
@@ -229,7 +229,7 @@ def advance_points(
     image0, image1 : (H, W) or (H, W, 3)
     points : (P, 2)
         In image0, the centre of the top-left pixel at 0.5, 0.5.
-    options : TrackOptions
+    options : VideoTrackOptions
 
     Returns
     -------

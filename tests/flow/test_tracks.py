@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from geo3d.flow import TrackOptions, follow_points, track_video
+from geo3d.flow import VideoTrackOptions, follow_points, track_video
 from geo3d.flow.camera_motion import transfer
 from geo3d.synthetic.flow import FlowPairOptions, make_flow_scene
 
 from .clips import SIZE, shaken_clip
 
-DIS = TrackOptions(method="dis")  # the quickest
+DIS = VideoTrackOptions(method="dis")  # the quickest
 LAYERS = FlowPairOptions(
     width=SIZE[0],
     height=SIZE[1],
@@ -100,6 +100,6 @@ def test_refusals():
     with pytest.raises(ValueError, match="got none; frame 0 was left out: it cannot be read"):
         track_video([None])
     with pytest.raises(ValueError, match="spacing_px"):
-        TrackOptions(spacing_px=0)
+        VideoTrackOptions(spacing_px=0)
     with pytest.raises(ValueError, match="method: expected one of"):
-        TrackOptions(method="eye")
+        VideoTrackOptions(method="eye")
