@@ -1,8 +1,8 @@
 """Flow for a video: what is shaken is held steady, points are followed, and frames are made between frames.
 
-A made-up scene in motion is filmed by a hand that trembles. The camera's motion is found from what most of the picture
-does, whatever moves before it, and taken out by a window that follows the smoothest path. Points are followed until they
-are hidden. The frame between two is compared with the one that a camera takes there.
+A made-up scene in motion is filmed by a hand that trembles. The motion of the camera is found from what most of the
+picture does, whatever moves before it, and taken out by a window that follows the smoothest path. Points are followed
+until they are hidden. The frame between two is compared with the one that a camera takes there.
 """
 
 import cv2
