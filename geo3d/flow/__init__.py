@@ -1,5 +1,7 @@
 """Optical flow and dense correspondence: where each pixel of an image is in another one, and how far to believe it."""
 
+from geo3d.flow.depth import FlowDepth, FlowDepthOptions, flow_to_depth
+from geo3d.flow.ego_motion import EgoMotion, EgoMotionOptions, fundamental_from_flow, separate_motion
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.metrics import (
     FlowErrors,
@@ -17,7 +19,11 @@ from geo3d.flow.warp import leaves_image, warp_backward
 __all__ = [
     "METHODS",
     "DisOptions",
+    "EgoMotion",
+    "EgoMotionOptions",
     "FarnebackOptions",
+    "FlowDepth",
+    "FlowDepthOptions",
     "FlowErrors",
     "FlowImages",
     "FlowMethod",
@@ -26,10 +32,13 @@ __all__ = [
     "Splatted",
     "endpoint_error",
     "flow_errors",
+    "flow_to_depth",
+    "fundamental_from_flow",
     "interpolation_error",
     "leaves_image",
     "optical_flow",
     "prepare_pair",
+    "separate_motion",
     "splat_forward",
     "warp_backward",
 ]

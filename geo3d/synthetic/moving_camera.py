@@ -1,4 +1,4 @@
-"""Two photos by a moving camera of boards before a wall, some of which move by themselves: exact depth, flow, occlusion.
+"""Two photos by a moving camera of boards before a wall, some of which move: exact depth, flow and occlusion.
 
 Everything is in the frame of camera 0, metres: x right, y down, z forward. A pixel p of photo 0 sees the point X of a
 board, which is at X + m when photo 1 is taken (m = 0 but for boards that move), so that
