@@ -6,23 +6,8 @@ error(p) = |there(p) + back(p + there(p))|
 import numpy as np
 
 from geo3d.flow.images import FlowImages
+from geo3d.flow.occlusion import consistency
 from geo3d.flow.result import FlowResult
-from geo3d.flow.warp import leaves_image, warp_backward
-
-
-def round_trip_error(there: np.ndarray, back: np.ndarray) -> np.ndarray:
-    """(H, W) float32, pixels: how far from a pixel one comes out, there and back; NaN where either is not known.
-
-    Parameters
-    ----------
-    there : (H, W, 2) float32
-        From image 0 to image 1.
-    back : (H, W, 2) float32
-        From image 1 to image 0.
-    """
-    error = np.linalg.norm(there + warp_backward(back, there), axis=2)
-    error[leaves_image(there)] = np.nan
-    return error
 
 
 def drop_inconsistent(
@@ -45,12 +30,12 @@ def drop_inconsistent(
     images : FlowImages
     method : str
     max_error_px : float
-        Largest `round_trip_error`.
+        Farthest from where it started that a pixel may come out, there and back.
     min_area_px : int
         Smallest area of neighbours with a like flow.
     """
     with np.errstate(invalid="ignore"):
-        good = round_trip_error(there, back) <= max_error_px
+        good = consistency(there, back).error_px <= max_error_px
     if images.invalid is not None:
         good &= ~images.invalid
     good &= _areas(there, good, 2.0) >= min_area_px
