@@ -16,6 +16,7 @@ from geo3d.flow.metrics import (
 )
 from geo3d.flow.occlusion import Consistency, consistency, estimate_occlusion
 from geo3d.flow.optical_flow import METHODS, FlowMethod, optical_flow
+from geo3d.flow.patch_match import PatchMatchOptions, patch_match
 from geo3d.flow.peers import DisOptions, FarnebackOptions
 from geo3d.flow.residual import Residual, warp_residual
 from geo3d.flow.result import FlowResult
@@ -38,6 +39,7 @@ __all__ = [
     "FlowResult",
     "GuidedOptions",
     "InterpolationErrors",
+    "PatchMatchOptions",
     "Residual",
     "Splatted",
     "compose_flows",
@@ -53,6 +55,7 @@ __all__ = [
     "invert_flow",
     "leaves_image",
     "optical_flow",
+    "patch_match",
     "prepare_pair",
     "separate_motion",
     "smaller_eigenvalue",

@@ -23,6 +23,7 @@ from geo3d.util.require import require
 _ROUNDS = 3
 _WINDOW = 15  # pixels a side, in which the errors of the flow are taken as alike
 _LEAST_SIGMA_PX = 0.02
+_ON_LINES_PX = 1e-3
 _MAD_TO_SIGMA = 1.4826
 
 
@@ -98,7 +99,8 @@ def flow_to_depth(
     Raises
     ------
     ValueError
-        If the camera only turned (there is no parallax), the sizes differ, or a deviation is not positive.
+        If the camera only turned (there is no parallax), the sizes differ, a deviation is not positive, or it is to be
+        measured of a flow that lies on the epipolar lines, as `guided_flow` gives it.
     """
     flow, options = as_flow(flow), options or FlowDepthOptions()
     height, width = flow.shape[:2]
@@ -172,6 +174,11 @@ def _given_sigma(sigma_px: float | np.ndarray | None, shape: tuple[int, int]) ->
 def _overall_sigma(across: np.ndarray) -> float:
     """Standard deviation of the flow's errors (H, W), robust against what moved."""
     known = np.abs(across[np.isfinite(across)])
+    if known.size and np.median(known) < _ON_LINES_PX:
+        raise ValueError(
+            "sigma_px: the flow lies on the epipolar lines, as one does that was sought there, so that its errors "
+            "can not be measured by them; give their standard deviation (0.15 pixels is about right for guided_flow)"
+        )
     return max(_MAD_TO_SIGMA * float(np.median(known)), _LEAST_SIGMA_PX) if known.size else np.inf
 
 

@@ -185,7 +185,7 @@ def _one_way(
         for i in range(2)
     ]
     flow = np.stack([ends[0] - x, ends[1] - y], axis=-1).astype(np.float32)
-    flow[score < 0.0] = np.nan
+    flow[score <= 0.0] = np.nan
     return flow, np.maximum(score, 0.0)
 
 

@@ -190,3 +190,56 @@ def refine(gray0, gray1, epipole, slopes, step, radius, parallax, score):
                             d, middle = moved, found
                     size *= np.float32(0.4)
             parallax[y, x], score[y, x] = d, middle
+
+
+def costs_reference(
+    gray0: np.ndarray, gray1: np.ndarray, valid1: np.ndarray, epipole: np.ndarray, places: np.ndarray
+) -> np.ndarray:
+    """C (H, W, D) of the parallaxes `places` (D,), pixel by pixel as the formulas say."""
+    height, width = gray0.shape
+
+    def bits(gray: np.ndarray, x: int, y: int) -> np.ndarray:
+        rows = np.clip(np.arange(y - CENSUS_Y, y + CENSUS_Y + 1), 0, height - 1)
+        columns = np.clip(np.arange(x - CENSUS_X, x + CENSUS_X + 1), 0, width - 1)
+        return gray[np.ix_(rows, columns)] < gray[y, x]
+
+    costs = np.full((height, width, len(places)), OUTSIDE, np.int64)
+    for y in range(height):
+        for x in range(width):
+            for k, d in enumerate(places):
+                u, v = (np.array([x, y]) + 0.5 + d * epipole[:2]) / (1.0 + d * epipole[2])
+                column, row = int(np.floor(u)), int(np.floor(v))
+                if 0 <= column < width and 0 <= row < height and valid1[row, column]:
+                    costs[y, x, k] = np.sum(bits(gray0, x, y) != bits(gray1, column, row))
+    return costs
+
+
+def path_reference(costs: np.ndarray, jumps: np.ndarray, p1: float, down: int, right: int) -> np.ndarray:
+    """L (H, W, D) of the path whose predecessor of (y, x) is (y - down, x - right)."""
+    height, width = costs.shape[:2]
+    paths = np.zeros(costs.shape)
+    for y in range(height)[:: -1 if down < 0 else 1]:
+        for x in range(width)[:: -1 if down == 0 and right < 0 else 1]:
+            v, u = y - down, x - right
+            if not (0 <= v < height and 0 <= u < width):
+                paths[y, x] = costs[y, x]
+                continue
+            p2 = jumps[max(y, v), x, 1] if down else jumps[y, max(x, u), 0]
+            before = np.concatenate([[np.inf], paths[v, u], [np.inf]])
+            beside = np.minimum(before[:-2], before[2:]) + p1
+            best = np.minimum(np.minimum(before[1:-1], beside), before.min() + p2)
+            paths[y, x] = costs[y, x] + best - before.min()
+    return paths
+
+
+def correlation_reference(
+    gray0: np.ndarray, gray1: np.ndarray, x: int, y: int, d: float, epipole: np.ndarray, radius: int
+) -> float:
+    """Zero-mean normalised correlation of windows within both images, of one parallax."""
+    j, i = (o.ravel() for o in np.mgrid[-radius : radius + 1, -radius : radius + 1])
+    at = (np.stack([x + i, y + j], axis=1) + 0.5 + d * epipole[:2]) / (1.0 + d * epipole[2]) - 0.5
+    column, row = np.floor(at).astype(int).T
+    fx, fy = (at - np.floor(at)).T
+    above = (1 - fx) * gray1[row, column] + fx * gray1[row, column + 1]
+    below = (1 - fx) * gray1[row + 1, column] + fx * gray1[row + 1, column + 1]
+    return float(np.corrcoef(gray0[y + j, x + i], (1 - fy) * above + fy * below)[0, 1])

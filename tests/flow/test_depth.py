@@ -91,7 +91,7 @@ def test_small_parallax_is_refused_as_the_options_say(pair):
 def test_unknown_flow_has_no_depth(pair):
     flow = pair.flow.copy()
     flow[10:20, 30:40] = np.nan
-    found = triangulated(pair, flow)
+    found = triangulated(pair, flow, 0.1)
     assert np.isnan(found.depth[10:20, 30:40]).all()
     assert np.isnan(triangulated(pair, np.full_like(flow, np.nan)).depth).all()
 
@@ -104,5 +104,7 @@ def test_wrong_input_is_refused(pair):
         flow_to_depth(pair.flow[1:], camera, camera, motion)
     with pytest.raises(ValueError, match="positive"):
         flow_to_depth(pair.flow, camera, camera, motion, sigma_px=0.0)
+    with pytest.raises(ValueError, match="lies on the epipolar lines"):
+        flow_to_depth(np.where(pair.moving[..., None], np.nan, pair.flow), camera, camera, motion)
     with pytest.raises(ValueError, match="one size"):
         flow_to_depth(pair.flow, camera, camera, motion, sigma_px=np.ones((3, 3)))
