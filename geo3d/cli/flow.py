@@ -11,7 +11,7 @@ from tyro.conf import arg
 
 from geo3d.cli.common import Common, OptionalPath, Session, UsageError, existing_file, existing_path
 
-METHODS = Literal["fast", "accurate", "tv-l1", "lucas-kanade", "raft", "farneback", "dis"]
+METHODS = Literal["fast", "accurate", "tv-l1", "lucas-kanade", "raft", "patchmatch", "farneback", "dis"]
 _ENDINGS = (".flo", ".png", ".pfm")
 
 
@@ -24,6 +24,8 @@ class Options(Common):
     geo3d flow frame1.png frame2.png -o flow.flo --method fast --maps
 
     geo3d flow frame1.png frame2.png -o flow.png --truth truth.flo
+
+    geo3d flow frame1.png frame2.png --moving
 
     The flow is x and y in pixels from the first image to the second.
     """
@@ -38,13 +40,16 @@ class Options(Common):
 
     method: METHODS = "accurate"
     """fast: in real-time range; accurate: variational, with large displacements; raft: a network, with --weights;
-    tv-l1, lucas-kanade: the classics; farneback, dis: OpenCV's, to compare with."""
+    tv-l1, lucas-kanade: the classics; patchmatch: two views of a place, turned and scaled too; farneback, dis: OpenCV's, to compare with."""
 
     weights: Annotated[OptionalPath, arg(help_behavior_hint="")] = None
     """With --method raft: file of the network's weights."""
 
     truth: Annotated[OptionalPath, arg(help_behavior_hint="")] = None
     """True flow, .flo, .png or .pfm: the errors are told and shown in flow_error.png."""
+
+    moving: bool = False
+    """Write flow_moving.png too: white what moved by itself, black what the camera's own motion moves."""
 
     maps: bool = False
     """Write flow_arrows.png, flow_confidence.png and flow_occlusion.png too."""

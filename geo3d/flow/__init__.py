@@ -1,10 +1,12 @@
 """Optical flow and dense correspondence: where each pixel of an image is in another one, and how far to believe it."""
 
+from geo3d.flow.accurate import AccurateOptions, MedianOptions
 from geo3d.flow.compose import compose_flows, invert_flow
 from geo3d.flow.confidence import estimate_confidence, smaller_eigenvalue
 from geo3d.flow.depth import FlowDepth, FlowDepthOptions, flow_to_depth
 from geo3d.flow.ego_motion import EgoMotion, EgoMotionOptions, fundamental_from_flow, separate_motion
 from geo3d.flow.epipolar_search import EpipolarGeometry
+from geo3d.flow.fast import FastOptions
 from geo3d.flow.guided import GuidedOptions, guided_flow
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.metrics import (
@@ -21,16 +23,19 @@ from geo3d.flow.peers import DisOptions, FarnebackOptions
 from geo3d.flow.residual import Residual, warp_residual
 from geo3d.flow.result import FlowResult
 from geo3d.flow.splat import Splatted, splat_forward
+from geo3d.flow.variational import VariationalOptions
 from geo3d.flow.warp import leaves_image, warp_backward
 
 __all__ = [
     "METHODS",
+    "AccurateOptions",
     "Consistency",
     "DisOptions",
     "EgoMotion",
     "EgoMotionOptions",
     "EpipolarGeometry",
     "FarnebackOptions",
+    "FastOptions",
     "FlowDepth",
     "FlowDepthOptions",
     "FlowErrors",
@@ -39,9 +44,11 @@ __all__ = [
     "FlowResult",
     "GuidedOptions",
     "InterpolationErrors",
+    "MedianOptions",
     "PatchMatchOptions",
     "Residual",
     "Splatted",
+    "VariationalOptions",
     "compose_flows",
     "consistency",
     "endpoint_error",

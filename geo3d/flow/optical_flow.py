@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from geo3d.flow.accurate import AccurateOptions, flow_accurate
 from geo3d.flow.confidence import estimate_confidence
+from geo3d.flow.fast import FastOptions, flow_fast
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.occlusion import estimate_occlusion
 from geo3d.flow.peers import DisOptions, FarnebackOptions, flow_dis, flow_farneback
@@ -39,6 +41,8 @@ class FlowMethod:
 
 
 METHODS: dict[str, FlowMethod] = {
+    "fast": FlowMethod(flow_fast, FastOptions),
+    "accurate": FlowMethod(flow_accurate, AccurateOptions),
     "farneback": FlowMethod(flow_farneback, FarnebackOptions),
     "dis": FlowMethod(flow_dis, DisOptions),
 }
