@@ -40,7 +40,8 @@ class Options(Common):
 
     method: METHODS = "accurate"
     """fast: in real-time range; accurate: variational, with large displacements; raft: a network, with --weights;
-    tv-l1, lucas-kanade: the classics; patchmatch: two views of a place, turned and scaled too; farneback, dis: OpenCV's, to compare with."""
+    tv-l1, lucas-kanade: the classics; patchmatch: two views of a place, turned and scaled too; farneback, dis:
+    OpenCV's, to compare with."""
 
     weights: Annotated[OptionalPath, arg(help_behavior_hint="")] = None
     """With --method raft: file of the network's weights."""

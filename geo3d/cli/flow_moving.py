@@ -43,8 +43,8 @@ def say_moving(motion: EgoMotion, session: Session) -> None:
     session.say(f"{what if places else 'nothing moves by itself'}; {_CAMERA[motion.model]}.")
     if max(share, 1.0 - motion.inlier_share) > _MOST:
         session.progress.warn(
-            f"only {100 * motion.inlier_share:.0f} % of the flow follows one motion of the camera: what moves by itself "
-            "may be mistaken for what is still"
+            f"only {100 * motion.inlier_share:.0f} % of the flow follows one motion of the camera: what moves by "
+            "itself may be mistaken for what is still"
         )
 
 
