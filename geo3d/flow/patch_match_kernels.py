@@ -22,6 +22,7 @@ MOST_LOG_SCALE = np.float32(1.25)
 # dy, dx of the neighbours: all of the other colour of the chessboard
 _NEIGHBOURS = np.array([(0, -1), (0, 1), (-1, 0), (1, 0), (0, -5), (0, 5), (-5, 0), (5, 0)])
 _LEAST_SPREAD = np.float32(1e-3)
+_NARROWER = np.float32(0.4)
 _PI = np.float32(np.pi)
 
 
@@ -163,6 +164,8 @@ def sweep(image, other, field, back, costs, radius, least, color, seed):
                     if v < 0 or v >= back.shape[0] or u < 0 or u >= back.shape[1]:
                         continue
                     _invert(back[v, u], np.float32(u), np.float32(v), np.float32(x), np.float32(y), match)
+                if abs(match[0] - field[y, x, 0]) + abs(match[1] - field[y, x, 1]) < least:
+                    continue  # its own, nearly
                 cost = patch_cost(image, other, x, y, match)
                 if cost < costs[y, x]:
                     costs[y, x] = cost
@@ -179,5 +182,5 @@ def sweep(image, other, field, back, costs, radius, least, color, seed):
                 if cost < costs[y, x]:
                     costs[y, x] = cost
                     field[y, x] = match
-                size *= half
+                size *= _NARROWER
                 draw += 4
