@@ -20,7 +20,7 @@ from geo3d.cli.common import (
     existing_path,
 )
 
-METHODS = Literal["fast", "accurate", "tv-l1", "lucas-kanade", "raft", "farneback", "dis"]
+METHODS = Literal["fast", "accurate", "tv-l1", "lucas-kanade", "raft", "patchmatch", "farneback", "dis"]
 _ENDINGS = (".flo", ".png", ".pfm")
 _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".heic", ".webp", ".bmp")
 
@@ -34,6 +34,8 @@ class Options(Common):
     geo3d flow frame1.png frame2.png -o flow.flo --method fast --maps
 
     geo3d flow frame1.png frame2.png -o flow.png --truth truth.flo
+
+    geo3d flow frame1.png frame2.png --moving
 
     geo3d flow clip.mp4 --stabilise -o steady.mp4
 
@@ -58,14 +60,17 @@ class Options(Common):
 
     method: Literal["auto", METHODS] = "auto"
     """auto: accurate for two images, fast for a video; fast: in real-time range; accurate: variational, with large
-    displacements; raft: a network, with --weights; tv-l1, lucas-kanade: the classics; farneback, dis: OpenCV's, to
-    compare with."""
+    displacements; raft: a network, with --weights; tv-l1, lucas-kanade: the classics; patchmatch: two views of a place,
+    turned and scaled too; farneback, dis: OpenCV's, to compare with."""
 
     weights: Annotated[OptionalPath, arg(help_behavior_hint="")] = None
     """With --method raft: file of the network's weights."""
 
     truth: Annotated[OptionalPath, arg(help_behavior_hint="")] = None
     """True flow, .flo, .png or .pfm: the errors are told and shown in flow_error.png."""
+
+    moving: bool = False
+    """Write flow_moving.png too: white what moved by itself, black what the camera's own motion moves."""
 
     maps: bool = False
     """Write flow_arrows.png, flow_confidence.png and flow_occlusion.png too."""

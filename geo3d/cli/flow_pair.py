@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo3d.cli.common import Session
-from geo3d.flow import METHODS, FlowErrors, FlowResult, flow_errors, leaves_image, optical_flow
+from geo3d.cli.flow_moving import find_moving, moving_fields, say_moving, write_moving
+from geo3d.flow import (
+    METHODS,
+    EgoMotion,
+    FlowErrors,
+    FlowResult,
+    flow_errors,
+    leaves_image,
+    optical_flow,
+    patch_match,
+)
 from geo3d.images import Photo, read_photo
 from geo3d.io import read_flow, write_flow
 from geo3d.util.files import write_bytes
@@ -31,17 +41,22 @@ def run_pair(options: Options, session: Session) -> int:
         truth = None if options.truth is None else _read_truth(options.truth, photos[0])
         stage.update(1, text=options.method)
         found = _find(options, photos)
+        motion = find_moving(found) if options.moving else None
         errors = None if truth is None else flow_errors(found.flow, truth)
         stage.update(2, text="write")
         too_large = write_flow(options.out, found.flow)
         files = [options.out.name, *_write_pictures(options, photos[0], found, truth)]
+        if motion is not None:
+            files.append(write_moving(motion, options.out.with_name(f"{options.out.stem}_moving.png")))
         stage.update(3)
     if too_large:
         session.progress.warn(
             f"{too_large:,} pixels moved farther than a PNG holds, 512 px, and are written as not known; .flo holds all"
         )
     _say(options, photos, found, errors, session)
-    return _result(options, found, errors, files, session)
+    if motion is not None:
+        say_moving(motion, session)
+    return _result(options, found, errors, motion, files, session)
 
 
 def _check_sizes(options: Options, photos: list[Photo]) -> None:
@@ -71,6 +86,8 @@ def _read_truth(path: Path, photo: Photo) -> np.ndarray:
 
 
 def _find(options: Options, photos: list[Photo]) -> FlowResult:
+    if options.method == "patchmatch":
+        return patch_match(_seen(photos[0]), _seen(photos[1]))
     settings = None
     if options.weights is not None:
         settings = METHODS[options.method].options(weights=options.weights)
@@ -120,8 +137,9 @@ def _say(
                 "texture? A motion of more than a tenth of the image is rarely found"
             )
     lengths = np.hypot(found.flow[..., 0], found.flow[..., 1])
-    middle, most = np.percentile(lengths, [50, 99])
-    left = leaves_image(found.flow)
+    lengths = lengths[np.isfinite(lengths)]
+    middle, most = np.percentile(lengths, [50, 99]) if lengths.size else (0.0, 0.0)
+    left = leaves_image(found.flow) & np.isfinite(found.flow).all(axis=2)
     hidden = float((found.occlusion & ~left).mean())
     motion = f"motion of {middle:.2g} px in the median, 99 % below {most:.2g} px" if most > 0 else "no motion"
     session.say(f"{options.out}: {photos[0].width}x{photos[0].height}, {motion}")
@@ -138,17 +156,25 @@ def _say(
 
 
 def _result(
-    options: Options, found: FlowResult, errors: FlowErrors | None, files: list[str], session: Session
+    options: Options,
+    found: FlowResult,
+    errors: FlowErrors | None,
+    motion: EgoMotion | None,
+    files: list[str],
+    session: Session,
 ) -> int:
+    lengths = np.hypot(found.flow[..., 0], found.flow[..., 1])
+    lengths = lengths[np.isfinite(lengths)]
     session.result(
         out=str(options.out),
         files=files,
         method=found.method,
         width=found.flow.shape[1],
         height=found.flow.shape[0],
-        median_px=float(np.median(np.hypot(found.flow[..., 0], found.flow[..., 1]))),
+        median_px=float(np.median(lengths)) if lengths.size else None,
         sure=float((found.confidence > _SURE).mean()),
         occluded=float(found.occlusion.mean()),
         errors=None if errors is None else vars(errors),
+        moving=None if motion is None else moving_fields(motion),
     )
     return 0

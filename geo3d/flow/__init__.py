@@ -5,8 +5,12 @@ from geo3d.flow.both_ways import BothFlows, find_both_flows
 from geo3d.flow.camera_motion import CameraMotion, CameraMotionOptions, camera_motion
 from geo3d.flow.compose import compose_flows, invert_flow
 from geo3d.flow.confidence import estimate_confidence, smaller_eigenvalue
+from geo3d.flow.depth import FlowDepth, FlowDepthOptions, flow_to_depth
+from geo3d.flow.ego_motion import EgoMotion, EgoMotionOptions, fundamental_from_flow, separate_motion
+from geo3d.flow.epipolar_search import EpipolarGeometry
 from geo3d.flow.fast import FastOptions
 from geo3d.flow.frames import Frames, SkippedFrame, UsableFrames, VideoFrame
+from geo3d.flow.guided import GuidedOptions, guided_flow
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.interpolate import InterpolateOptions, interpolate, interpolated_frames
 from geo3d.flow.lucas_kanade import LucasKanadeOptions, TrackedPoints, TrackOptions, track_points
@@ -19,6 +23,7 @@ from geo3d.flow.metrics import (
 )
 from geo3d.flow.occlusion import Consistency, consistency, estimate_occlusion
 from geo3d.flow.optical_flow import METHODS, FlowMethod, optical_flow
+from geo3d.flow.patch_match import PatchMatchOptions, patch_match
 from geo3d.flow.peers import DisOptions, FarnebackOptions
 from geo3d.flow.residual import Residual, warp_residual
 from geo3d.flow.result import FlowResult
@@ -44,17 +49,24 @@ __all__ = [
     "CameraMotionOptions",
     "Consistency",
     "DisOptions",
+    "EgoMotion",
+    "EgoMotionOptions",
+    "EpipolarGeometry",
     "FarnebackOptions",
     "FastOptions",
+    "FlowDepth",
+    "FlowDepthOptions",
     "FlowErrors",
     "FlowImages",
     "FlowMethod",
     "FlowResult",
     "Frames",
+    "GuidedOptions",
     "InterpolateOptions",
     "InterpolationErrors",
     "LucasKanadeOptions",
     "MedianOptions",
+    "PatchMatchOptions",
     "PointTracks",
     "Residual",
     "SkippedFrame",
@@ -78,15 +90,20 @@ __all__ = [
     "estimate_occlusion",
     "find_both_flows",
     "flow_errors",
+    "flow_to_depth",
     "follow_points",
+    "fundamental_from_flow",
+    "guided_flow",
     "interpolate",
     "interpolated_frames",
     "interpolation_error",
     "invert_flow",
     "leaves_image",
     "optical_flow",
+    "patch_match",
     "plan_stabilisation",
     "prepare_pair",
+    "separate_motion",
     "smaller_eigenvalue",
     "splat_forward",
     "stabilised_frames",

@@ -11,6 +11,11 @@ from geo3d.synthetic.flow import (
     make_flow_pair,
     make_flow_scene,
 )
+from geo3d.synthetic.moving_camera import (
+    MovingCameraOptions,
+    MovingCameraPair,
+    make_moving_camera_pair,
+)
 from geo3d.synthetic.pairs import ResectionData, TwoViewData, make_resection, make_two_view
 from geo3d.synthetic.photos import (
     HabitatOptions,
@@ -36,6 +41,8 @@ __all__ = [
     "FlowTruth",
     "HabitatOptions",
     "HabitatTruth",
+    "MovingCameraOptions",
+    "MovingCameraPair",
     "PrintOptions",
     "ResectionData",
     "StereoPair",
@@ -56,6 +63,7 @@ __all__ = [
     "make_flow_pair",
     "make_flow_scene",
     "make_house",
+    "make_moving_camera_pair",
     "make_resection",
     "make_scene",
     "make_stereo_pair",
