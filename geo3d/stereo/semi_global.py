@@ -45,8 +45,8 @@ _TEXTURE_PX = 7
 def edges_of(left: np.ndarray) -> np.ndarray:
     """(H, W) uint8 grey levels of the left image (H, W, 3) for P2: the edges of surfaces, without texture.
 
-    A median keeps edges and takes away most of what is finer than half its window. With the texture left in, P2 would be low
-    all over a pattern that repeats, and patches of other periods would appear.
+    A median keeps edges and takes away most of what is finer than half its window. With the texture left in, P2 would
+    be low all over a pattern that repeats, and patches of other periods would appear.
     """
     return require("cv2").medianBlur(to_gray(left), _TEXTURE_PX)
 
