@@ -35,7 +35,7 @@ from geo3d.stereo.byte_lanes import (
 )
 from geo3d.stereo.costs import to_gray
 from geo3d.stereo.options import SemiGlobalOptions
-from geo3d.stereo.semi_global import penalties
+from geo3d.stereo.semi_global import edges_of, penalties
 from geo3d.stereo.winner import Winners, offset_of
 from geo3d.util.jit import njit
 from geo3d.util.require import require
@@ -62,7 +62,7 @@ def match_in_one_pass(
     one, two = (_planes(image, options.census_radius) for image in (left, right))
     found = Winners(*(np.empty((height, width), np.float32) for _ in range(3)))
     weights = np.array([options.census_weight, options.difference_weight, options.difference_limit], np.int64)
-    jumps = _jumps(to_gray(left), penalties(options.p1, options.p2, options.edge_levels))
+    jumps = _jumps(edges_of(left), penalties(options.p1, options.p2, options.edge_levels))
     bands = max(2, round(height / _BAND))
     _bands(
         one,

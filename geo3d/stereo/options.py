@@ -59,7 +59,7 @@ class SemiGlobalOptions:
     difference_limit: int = 90
     p1: int = 24
     p2: int = 120
-    edge_levels: float = 60.0
+    edge_levels: float = 40.0
     paths: int = 8
     tolerance_px: float = 1.0
     uniqueness: float = 0.02

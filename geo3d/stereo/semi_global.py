@@ -13,6 +13,7 @@ being of integers, do not depend on the order.
 import numba
 import numpy as np
 
+from geo3d.stereo.costs import to_gray
 from geo3d.stereo.options import ONE_PASS
 from geo3d.stereo.path_step import (
     HIGH,
@@ -26,6 +27,7 @@ from geo3d.stereo.path_step import (
     write_8,
 )
 from geo3d.util.jit import njit
+from geo3d.util.require import require
 
 # (dy, dx) from the pixel before to this one, of the half that comes from above; the other half is the opposite.
 DIRECTIONS = {
@@ -35,6 +37,18 @@ DIRECTIONS = {
 }
 DOWNWARDS = ((0, 1), (0, -1), (1, 0), (1, 1), (1, -1))
 """The five of `geo3d.stereo.one_pass`."""
+
+
+_TEXTURE_PX = 7
+
+
+def edges_of(left: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 grey levels of the left image (H, W, 3) for P2: the edges of surfaces, without texture.
+
+    A median keeps edges and takes away most of what is finer than half its window. With the texture left in, P2 would
+    be low all over a pattern that repeats, and patches of other periods would appear.
+    """
+    return require("cv2").medianBlur(to_gray(left), _TEXTURE_PX)
 
 
 def penalties(p1: int, p2: int, edge_levels: float) -> np.ndarray:
@@ -76,7 +90,7 @@ def aggregate(costs: np.ndarray, gray: np.ndarray, p1: int, p2: np.ndarray, path
     costs : (H, W, D) uint8
         C, D a multiple of 16.
     gray : (H, W) uint8
-        The left image.
+        Of the left image: `edges_of`.
     p1 : int
         Penalty of a step of one disparity.
     p2 : (256,) int64

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.stereo.cleaning import left_right_check, remove_speckles
-from geo3d.stereo.costs import cost_volume, to_gray
+from geo3d.stereo.costs import cost_volume
 from geo3d.stereo.one_pass import match_in_one_pass
 from geo3d.stereo.options import ONE_PASS, SemiGlobalOptions
-from geo3d.stereo.semi_global import aggregate, penalties
+from geo3d.stereo.semi_global import aggregate, edges_of, penalties
 from geo3d.stereo.winner import winners
 from geo3d.util.require import require
 
@@ -56,7 +56,7 @@ def match_range(
     else:
         costs = cost_volume(left, right, low, count, options)
         large = penalties(options.p1, options.p2, options.edge_levels)
-        sums = aggregate(costs, to_gray(left), options.p1, large, options.paths)
+        sums = aggregate(costs, edges_of(left), options.p1, large, options.paths)
         found = winners(sums, low, count, right.shape[1])
     smooth = cv2.medianBlur(found.left, 3)
     checked = np.empty_like(smooth)

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
         cv2.imwrite(str(path / f"{name}.png"), getattr(pair, name)[..., ::-1])
     cv2.imwrite(str(path / "narrow.png"), pair.right[:, :300, ::-1])
     camera = Camera("PINHOLE", 320, 240, [FOCAL, FOCAL, 160, 120])
-    poses = (SE3.identity(), SE3(np.eye(3), [-BASELINE, 0, 0]))
+    poses = (SE3.identity(), SE3(np.eye(3), np.array([-BASELINE, 0.0, 0.0])))
     write_rig_json(path / "rig.json", CameraRig(("left", "right"), (camera, camera), poses))
     np.save(path / "truth.npy", pair.disparity)
     return path

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from geo3d.stereo.cleaning import fill_holes, left_right_check, smooth_surfaces, weighted_median
 from geo3d.stereo.costs import census, census_reference, cost_volume, cost_volume_reference
 from geo3d.stereo.options import SemiGlobalOptions
-from geo3d.stereo.semi_global import aggregate, aggregate_reference, penalties
+from geo3d.stereo.semi_global import aggregate, aggregate_reference, edges_of, penalties
 from geo3d.stereo.winner import winners, winners_reference
 
 seeds = st.integers(0, 2**31)
@@ -40,6 +40,16 @@ def test_sums_over_paths_are_the_recursion(paths, shape):
     large = penalties(7, 90, 12.0)
     found = aggregate(costs, gray, 7, large, paths)
     np.testing.assert_array_equal(found, aggregate_reference(costs, gray, 7, large, paths))
+
+
+def test_edges_are_those_of_surfaces_not_of_texture():
+    texture = np.random.default_rng(0).integers(0, 60, (40, 80), np.uint8)
+    texture[:, 40:] += 150  # another surface
+    edges = edges_of(np.repeat(texture[..., None], 3, axis=2)).astype(int)
+    steps = np.abs(np.diff(edges, axis=1))
+    assert steps[:, 38:41].max(axis=1).min() > 80
+    steps[:, 38:41] = 0
+    assert steps[:, 5:-5].mean() < 0.3 * np.abs(np.diff(texture.astype(int), axis=1))[:, 5:-5].mean()
 
 
 def test_sums_do_not_overflow_at_the_largest_penalties():

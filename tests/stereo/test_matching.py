@@ -149,18 +149,6 @@ def test_what_two_disparities_explain_alike_is_not_known():
     assert known[1] < 0.25 * known[0]
 
 
-def test_patterns_that_repeat_keep_to_one_period_where_edges_cost_little():
-    """Their edges are everywhere: where P2 falls much at edges, patches of other periods appear."""
-    bad = {20.0: 0.0, 60.0: 0.0}
-    for seed in (61, 62, 63, 64):
-        pair = make_stereo_pair(replace(SCENE, repetition=0.6), seed)
-        for levels in bad:
-            options = replace(QUALITIES["fast"], edge_levels=levels)
-            found = match(pair.left, pair.right, StereoOptions(max_disparity=47, semi_global=options))
-            bad[levels] += disparity_errors(found.filled, pair.disparity).bad_2
-    assert bad[60.0] < bad[20.0]
-
-
 @pytest.mark.parametrize("quality", ["fast", "balanced", "accurate"])
 def test_a_scene_is_found(scene, quality):
     found = match(scene.left, scene.right, StereoOptions(quality=quality, max_disparity=47))

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo3d.stereo.costs import cost_volume_reference, to_gray
+from geo3d.stereo.costs import cost_volume_reference
 from geo3d.stereo.one_pass import match_in_one_pass
 from geo3d.stereo.options import ONE_PASS, QUALITIES, SemiGlobalOptions
-from geo3d.stereo.semi_global import aggregate_reference, penalties
+from geo3d.stereo.semi_global import aggregate_reference, edges_of, penalties
 from geo3d.stereo.winner import winners, winners_reference
 
 FAST = QUALITIES["fast"]
@@ -23,7 +23,7 @@ def test_sums_are_those_of_the_recursion(seed, low, count, height, width):
     left, right = rng.integers(0, 256, (2, height, width, 3), np.uint8)
     costs = cost_volume_reference(left, right, low, count, FAST)
     large = penalties(FAST.p1, FAST.p2, FAST.edge_levels)
-    sums = aggregate_reference(costs, to_gray(left), FAST.p1, large, ONE_PASS)
+    sums = aggregate_reference(costs, edges_of(left), FAST.p1, large, ONE_PASS)
     found = match_in_one_pass(left, right, low, count, FAST)
     whole, other = winners_reference(sums, low, count, width)
     assert (np.abs(found.left - whole) <= 0.5).all()
