@@ -60,6 +60,12 @@ def test_steps_on_one_pair_lower_its_error(tmp_path):
     assert done.curve[-1].epe_px < 0.6 * done.zero_epe_px
 
 
+@pytest.mark.slow
+def test_it_learns_what_holds_for_unseen_pairs(tmp_path):
+    done = train_raft(tmp_path / "raft.pth", training_pair, TrainingOptions(steps=300, points=3))
+    assert done.curve[-1].epe_px < 0.75 * done.zero_epe_px
+
+
 def test_a_training_goes_on_as_if_it_had_not_stopped(tmp_path):
     def stopping(seed):
         if seed == 8:
