@@ -5,6 +5,7 @@ from geo3d.flow.compose import compose_flows, invert_flow
 from geo3d.flow.confidence import estimate_confidence, smaller_eigenvalue
 from geo3d.flow.fast import FastOptions
 from geo3d.flow.images import FlowImages, prepare_pair
+from geo3d.flow.lucas_kanade import LucasKanadeOptions, TrackedPoints, TrackOptions, track_points
 from geo3d.flow.metrics import (
     FlowErrors,
     InterpolationErrors,
@@ -18,6 +19,7 @@ from geo3d.flow.peers import DisOptions, FarnebackOptions
 from geo3d.flow.residual import Residual, warp_residual
 from geo3d.flow.result import FlowResult
 from geo3d.flow.splat import Splatted, splat_forward
+from geo3d.flow.tv_l1 import TvL1Options
 from geo3d.flow.variational import VariationalOptions
 from geo3d.flow.warp import leaves_image, warp_backward
 
@@ -33,9 +35,13 @@ __all__ = [
     "FlowMethod",
     "FlowResult",
     "InterpolationErrors",
+    "LucasKanadeOptions",
     "MedianOptions",
     "Residual",
     "Splatted",
+    "TrackOptions",
+    "TrackedPoints",
+    "TvL1Options",
     "VariationalOptions",
     "compose_flows",
     "consistency",
@@ -50,6 +56,7 @@ __all__ = [
     "prepare_pair",
     "smaller_eigenvalue",
     "splat_forward",
+    "track_points",
     "warp_backward",
     "warp_residual",
 ]

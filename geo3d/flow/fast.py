@@ -18,22 +18,21 @@ import numpy as np
 from geo3d.flow.fast_kernels import FEATURES, assemble_step, features
 from geo3d.flow.images import FlowImages
 from geo3d.flow.inverse_search import MARGIN, SIZE, STRIDE, densify, inverse_search
+from geo3d.flow.pyramid import flow_on_level, pyramid_levels
 from geo3d.flow.variational_kernels import buffer_layout, relax_bands, take_flow
 from geo3d.flow.weighted_median import motion_boundaries, visibility, weighted_median
 from geo3d.util.require import require
 
 f4 = np.float32
 
-_SMALLEST_LEVEL = 16  # pixels a side of the coarsest level, at least
 _BLUR_PX = 0.5  # of each level, before it is differentiated
-_PYRAMID_BLUR_PX = 0.8  # before a level is halved
 _CONTRAST = f4(5.0)  # smoothness falls by exp(-_CONTRAST |grad I|)
 _ZETA, _EPSILON = f4(0.03), f4(0.001)
 _OVER_RELAXATION = f4(1.8)
 _OFFSETS = (0, 16)  # rows by which the bands of relaxation are moved, in turns
 _SEARCH_STEPS = 8
 _COST_FLOOR = f4(0.01)
-_BOUNDARY_STEP_PX, _BOUNDARY_REACH_PX = f4(0.1), 3  # where the finest level is given the weighted median
+_BOUNDARY_STEP_PX, _BOUNDARY_REACH_PX = f4(0.25), 3  # where the weighted median is taken
 _MEDIAN_SIGMA_PX, _MEDIAN_SIGMA_LAB = f4(7.0), f4(0.05)  # of Lab / 100
 _SEEN_CONVERGENCE, _SEEN_CONTRAST = f4(0.3), f4(20 / 255)
 
@@ -54,11 +53,11 @@ class FastOptions:
         Of over-relaxation, for each of them.
     """
 
-    brightness: float = 0.5
+    brightness: float = 1.0
     gradient: float = 5.0
-    smoothness: float = 2.0
-    steps: int = 5
-    sweeps: int = 20
+    smoothness: float = 3.0
+    steps: int = 8
+    sweeps: int = 16
 
     def __post_init__(self) -> None:
         if not (self.brightness >= 0 and self.gradient >= 0 and self.brightness + self.gradient > 0):
@@ -99,30 +98,15 @@ def flow_fast(images: FlowImages, options: FastOptions) -> np.ndarray:
     """
     cv2 = require("cv2")
     lab = cv2.cvtColor(images.image0, cv2.COLOR_RGB2Lab) * f4(0.01)
-    pyramid = list(zip(*(_pyramid(image) for image in (images.gray0, images.gray1, lab))))
+    pyramid = list(zip(*(pyramid_levels(image) for image in (images.gray0, images.gray1, lab))))
     flow = np.zeros((2, *pyramid[-1][0].shape), np.float32)
     for number in range(len(pyramid) - 1, -1, -1):
         level = _level(*pyramid[number])
-        height, width = level.gray0.shape
-        if flow.shape[1:] != (height, width):
-            scale = (width / flow.shape[2], height / flow.shape[1])
-            flow = np.stack([cv2.resize(part, (width, height)) * f4(s) for part, s in zip(flow, scale)])
+        flow = flow_on_level(flow, level.gray0.shape)
         if number > 0:
             flow = _search(level, flow)
-        flow = _refine(level, flow, options, whole=number > 0)
+        flow = _refine(level, flow, options)
     return np.ascontiguousarray(np.moveaxis(flow, 0, -1))
-
-
-def _pyramid(image: np.ndarray) -> list[np.ndarray]:
-    cv2 = require("cv2")
-    levels = [image]
-    while min(levels[-1].shape[:2]) >= 2 * _SMALLEST_LEVEL:
-        height, width = levels[-1].shape[:2]
-        blurred = cv2.GaussianBlur(levels[-1], (0, 0), _PYRAMID_BLUR_PX)
-        levels.append(
-            cv2.resize(blurred, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
-        )
-    return levels
 
 
 def _level(gray0: np.ndarray, gray1: np.ndarray, lab: np.ndarray) -> _Level:
@@ -138,20 +122,20 @@ def _level(gray0: np.ndarray, gray1: np.ndarray, lab: np.ndarray) -> _Level:
 def _search(level: _Level, flow: np.ndarray) -> np.ndarray:
     """(2, H, W) flow of the patches that look for their place from `flow`."""
     cv2 = require("cv2")
-    padded = [
+    padded0, padded1 = (
         cv2.copyMakeBorder(gray, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
         for gray in (level.gray0, level.gray1)
-    ]
+    )
     patches = [-(-(size - SIZE) // STRIDE) + 1 for size in level.gray0.shape]
     found, spread = np.empty((3, *patches), np.float32), np.empty((3, *patches), np.float32)
-    inverse_search(*padded, level.first[1:3], flow, found, spread, _SEARCH_STEPS)
+    inverse_search(padded0, padded1, level.first[1:3], flow, found, spread, _SEARCH_STEPS)
     dense = np.empty_like(flow)
     densify(found, _COST_FLOOR, dense)
     return dense
 
 
-def _refine(level: _Level, flow: np.ndarray, options: FastOptions, whole: bool) -> np.ndarray:
-    """(2, H, W) flow after all steps of a level; the weighted median is taken everywhere if `whole`."""
+def _refine(level: _Level, flow: np.ndarray, options: FastOptions) -> np.ndarray:
+    """(2, H, W) flow after all steps of a level."""
     cv2 = require("cv2")
     height, width = level.gray0.shape
     contrast = np.exp(-_CONTRAST * cv2.magnitude(level.first[1], level.first[2]))
@@ -167,10 +151,9 @@ def _refine(level: _Level, flow: np.ndarray, options: FastOptions, whole: bool) 
             relax_bands(buffer, layout, height, width, offset, sweeps, _OVER_RELAXATION)
         take_flow(buffer, layout, flow)
         flow = np.stack([cv2.medianBlur(part, 5) for part in flow])
-    where = np.ones((height, width), np.uint8)
-    if not whole:
-        motion_boundaries(flow, _BOUNDARY_STEP_PX, where)
-        where = cv2.dilate(where, np.ones((2 * _BOUNDARY_REACH_PX + 1,) * 2, np.uint8))
+    where = np.empty((height, width), np.uint8)
+    motion_boundaries(flow, _BOUNDARY_STEP_PX, where)
+    where = cv2.dilate(where, np.ones((2 * _BOUNDARY_REACH_PX + 1,) * 2, np.uint8))
     seen, smoothed = np.empty((height, width), np.float32), np.empty_like(flow)
     visibility(level.gray0[None], data[5:6], data[6], flow, _SEEN_CONVERGENCE, _SEEN_CONTRAST, seen)
     weighted_median(flow, level.lab, seen, where, _MEDIAN_SIGMA_PX, _MEDIAN_SIGMA_LAB, smoothed)
