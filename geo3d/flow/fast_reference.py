@@ -29,7 +29,7 @@ def data_terms_reference(
     zeta: float,
     eps: float,
 ) -> np.ndarray:
-    """(5, H, W): A11, A12, A22, b1, b2 of the data terms of a step at flow (2, H, W), so that A w = b minimises them."""
+    """(5, H, W): A11, A12, A22, b1, b2 of the data terms of a step at flow (2, H, W): A w = b minimises them."""
     height, width = image0.shape
     first = features_reference(image0)
     places = np.moveaxis(flow, 0, -1)
@@ -92,7 +92,7 @@ def edges_reference(flow: np.ndarray, contrast: np.ndarray, smoothness: float, e
 def patch_cost_reference(image0: np.ndarray, image1: np.ndarray, x: int, y: int, w: np.ndarray) -> float:
     """C(w) of the patch of 8 x 8 pixels of image 0 at column x and row y, both images (H, W)."""
     own = image0[y : y + 8, x : x + 8].astype(np.float64)
-    flow = np.broadcast_to(np.asarray(w, np.float64) + [x, y], (8, 8, 2))
+    flow = np.broadcast_to(np.asarray(w, np.float64) + np.array([x, y]), (8, 8, 2))
     other = warp_backward_reference(image1[..., None].astype(np.float64), flow, "bilinear")[..., 0]
     change = other - other.mean() - own + own.mean()
     return float((change**2).sum())

@@ -21,6 +21,7 @@ FEATURES = 5
 TRUNCATION = np.float32(20.0)
 FALLOFF = np.float32(5.0)
 SIDE = 3
+LANES = 16
 _WINDOW = (2 * SIDE + 1) ** 2
 _LEAST = np.float32(0.002)  # weights below this are not worth a look
 _SAME_PX = np.float32(0.05)
@@ -90,19 +91,6 @@ def _distance(first, second, y, x, u, v):
 
 
 @njit(error_model="numpy", fastmath=True)
-def _whole_distance(first, second, y, x, dy, dx):
-    """The same for whole pixels."""
-    height, width, _ = second.shape
-    row, column = y + dy, x + dx
-    if not (0 <= row < height and 0 <= column < width):
-        return TRUNCATION
-    total = np.float32(0.0)
-    for k in range(FEATURES):
-        total += abs(first[y, x, k] - second[row, column, k])
-    return min(total, TRUNCATION)
-
-
-@njit(error_model="numpy", fastmath=True)
 def _cost(first, second, y, x, u, v, weights, limit):
     """Cost of a motion of a pixel, or something at least `limit` if it comes to that."""
     total = np.float32(0.0)
@@ -111,21 +99,6 @@ def _cost(first, second, y, x, u, v, weights, limit):
         for column in range(x - SIDE, x + SIDE + 1):
             if weights[n] > _LEAST:
                 total += weights[n] * _distance(first, second, row, column, u, v)
-            n += 1
-        if total >= limit:
-            break
-    return total
-
-
-@njit(error_model="numpy", fastmath=True)
-def _whole_cost(first, second, y, x, dy, dx, weights, limit):
-    """The same for a motion of whole pixels."""
-    total = np.float32(0.0)
-    n = 0
-    for row in range(y - SIDE, y + SIDE + 1):
-        for column in range(x - SIDE, x + SIDE + 1):
-            if weights[n] > _LEAST:
-                total += weights[n] * _whole_distance(first, second, row, column, dy, dx)
             n += 1
         if total >= limit:
             break
@@ -145,23 +118,67 @@ def motion_costs(first, second, flow, costs):
             )
 
 
+def planes_with_border(features: np.ndarray, reach: int) -> np.ndarray:
+    """Features (5, H + 2 m, W + 2 m) within a border that nothing resembles, m of `border_width`."""
+    border = border_width(reach)
+    padded = np.pad(features, ((border, border), (border, border), (0, 0)), constant_values=1e6)
+    return np.ascontiguousarray(np.moveaxis(padded, 2, 0))
+
+
+def border_width(reach: int) -> int:
+    """Pixels that `search_everywhere` may look at beyond the image."""
+    return reach + SIDE + LANES
+
+
 @njit(parallel=True, error_model="numpy", fastmath=True)
-def search_everywhere(first, second, where, reach, flow, costs):
-    """Take the best whole-pixel motion within `reach` if it costs less, at every second pixel each way of `where`."""
+def search_everywhere(first, planes, where, reach, flow, costs):
+    """Take the best whole-pixel motion within `reach` if it costs less, at every second pixel each way of `where`.
+
+    `planes` are those of `planes_with_border` of image 1. All motions along a row are compared at once.
+    """
     height, width = costs.shape
+    border = reach + SIDE + LANES
+    pitch = np.uintp(width + 2 * border)
+    plane = np.uintp((height + 2 * border) * (width + 2 * border))
+    second = planes.ravel()
+    span = np.uintp((2 * reach + LANES) // LANES * LANES)
     for half in numba.prange((height + 1) // 2):
         y = 2 * half
         weights = np.empty(_WINDOW, np.float32)
+        totals = np.empty(span, np.float32)
         for x in range(0, width, 2):
             if where[y, x] == 0:
                 continue
             _support(first, y, x, weights)
-            for dy in range(max(-reach, -y), min(reach, height - 1 - y) + 1):
-                for dx in range(max(-reach, -x), min(reach, width - 1 - x) + 1):
-                    cost = _whole_cost(first, second, y, x, dy, dx, weights, costs[y, x])
-                    if cost < costs[y, x]:
-                        costs[y, x] = cost
-                        flow[0, y, x], flow[1, y, x] = np.float32(dx), np.float32(dy)
+            for dy in range(-reach, reach + 1):
+                totals[:] = 0.0
+                n = 0
+                for row in range(y - SIDE, y + SIDE + 1):
+                    for column in range(x - SIDE, x + SIDE + 1):
+                        if weights[n] > _LEAST:
+                            start = np.uintp(row + dy + border) * pitch + np.uintp(column - reach + border)
+                            _add_distances(first[row, column], second, start, plane, weights[n], span, totals)
+                        n += 1
+                for k in range(2 * reach + 1):
+                    if totals[k] < costs[y, x]:
+                        costs[y, x] = totals[k]
+                        flow[0, y, x], flow[1, y, x] = np.float32(k - reach), np.float32(dy)
+
+
+@njit(error_model="numpy", fastmath=True)
+def _add_distances(features, second, start, plane, weight, span, totals):
+    """Add the weighted distances of one pixel's features to those of `span` pixels of a row."""
+    f0, f1, f2, f3, f4 = features[0], features[1], features[2], features[3], features[4]
+    p1, p2, p3, p4 = (
+        start + plane,
+        start + plane * np.uintp(2),
+        start + plane * np.uintp(3),
+        start + plane * np.uintp(4),
+    )
+    for i in range(span):
+        distance = abs(f0 - second[start + i]) + abs(f1 - second[p1 + i]) + abs(f2 - second[p2 + i])
+        distance += abs(f3 - second[p3 + i]) + abs(f4 - second[p4 + i])
+        totals[i] += weight * min(distance, TRUNCATION)
 
 
 @njit(error_model="numpy")

@@ -109,7 +109,7 @@ def _search(
     """Flow and costs after trying everything at some pixels of `where`, and spreading what was found."""
     flow, costs = flow.copy(), costs.copy()
     reach = round(options.reach * max(costs.shape))
-    kernels.search_everywhere(first, second, where, reach, flow, costs)
+    kernels.search_everywhere(first, kernels.planes_with_border(second, reach), where, reach, flow, costs)
     other_flow, other_costs = np.empty_like(flow), np.empty_like(costs)
     for apart in _ROUNDS_APART:
         kernels.propagate(

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.flow.images import FlowImages
+from geo3d.flow.pyramid import flow_on_level, pyramid_levels
 from geo3d.flow.tv_l1_kernels import primal_dual
 from geo3d.flow.warp import warp_backward
 from geo3d.util.require import require
 
 f4 = np.float32
 
-_SMALLEST_LEVEL = 16  # pixels a side, at least
-_PYRAMID_BLUR_PX, _BLUR_PX = 0.8, 0.5
+_BLUR_PX = 0.5  # of each level, before it is differentiated
 _STRUCTURE_PX, _STRUCTURE_SHARE = 16.0, f4(0.5)  # the Gaussian, and how much of it is taken away
 
 
@@ -62,29 +62,12 @@ def flow_tv_l1(images: FlowImages, options: TvL1Options) -> np.ndarray:
     (H, W, 2) float32
         Flow from image0 to image1, pixels.
     """
-    cv2 = require("cv2")
-    pyramid = list(zip(*(_pyramid(gray) for gray in (images.gray0, images.gray1))))
+    pyramid = list(zip(*(pyramid_levels(gray) for gray in (images.gray0, images.gray1))))
     flow = np.zeros((2, *pyramid[-1][0].shape), np.float32)
     for gray0, gray1 in reversed(pyramid):
-        height, width = gray0.shape
-        if flow.shape[1:] != (height, width):
-            scale = (width / flow.shape[2], height / flow.shape[1])
-            flow = np.stack([cv2.resize(part, (width, height)) * f4(s) for part, s in zip(flow, scale)])
+        flow = flow_on_level(flow, gray0.shape)
         flow = _refine(_fine_structure(gray0), _fine_structure(gray1), flow, options)
     return np.ascontiguousarray(np.moveaxis(flow, 0, -1))
-
-
-def _pyramid(gray: np.ndarray) -> list[np.ndarray]:
-    """Coarsest last."""
-    cv2 = require("cv2")
-    levels = [gray]
-    while min(levels[-1].shape) >= 2 * _SMALLEST_LEVEL:
-        height, width = levels[-1].shape
-        blurred = cv2.GaussianBlur(levels[-1], (0, 0), _PYRAMID_BLUR_PX)
-        levels.append(
-            cv2.resize(blurred, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
-        )
-    return levels
 
 
 def _fine_structure(gray: np.ndarray) -> np.ndarray:
@@ -115,7 +98,7 @@ def _refine(first: np.ndarray, second: np.ndarray, flow: np.ndarray, options: Tv
 def _slopes(image: np.ndarray) -> list[np.ndarray]:
     """Derivatives by x and y over five pixels."""
     cv2 = require("cv2")
-    kernel, one = np.float32([1, -8, 0, 8, -1]) / f4(12), np.ones(1, np.float32)
+    kernel, one = np.array([1, -8, 0, 8, -1], np.float32) / f4(12), np.ones(1, np.float32)
     return [
         cv2.sepFilter2D(image, cv2.CV_32F, *k, borderType=cv2.BORDER_REPLICATE)
         for k in ((kernel, one), (one, kernel))

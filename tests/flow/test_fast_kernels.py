@@ -73,7 +73,7 @@ def assembled(height: int, width: int) -> tuple:
     features(image1, np.empty_like(first), second)
     data, edges = np.empty((7, height, width), np.float32), np.empty((2, height, width), np.float32)
     buffer, layout = buffer_layout(height, width)
-    weights = tuple(f4(w) for w in WEIGHTS)
+    weights = (f4(WEIGHTS[0]), f4(WEIGHTS[1]), f4(WEIGHTS[2]))
     assemble_step(first, second, contrast, flow, weights, f4(ZETA), f4(EPS), data, edges, buffer, layout)
     return image0, image1, flow, contrast, data, edges, buffer, layout
 
@@ -117,10 +117,10 @@ def test_the_system_relaxes_to_its_solution() -> None:
 def search(image0: np.ndarray, image1: np.ndarray, flow: np.ndarray) -> np.ndarray:
     """(3, rows, columns) displacements and costs."""
     planes = features_reference(image0)[1:3].astype(np.float32)
-    padded = [np.pad(image, MARGIN, mode="edge") for image in (image0, image1)]
+    padded0, padded1 = (np.pad(image, MARGIN, mode="edge") for image in (image0, image1))
     patches = [-(-(size - SIZE) // STRIDE) + 1 for size in image0.shape]
     found, spread = np.empty((2, 3, *patches), np.float32)
-    inverse_search(*padded, planes, flow, found, spread, 10)
+    inverse_search(padded0, padded1, planes, flow, found, spread, 10)
     return found
 
 
