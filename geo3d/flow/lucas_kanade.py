@@ -145,7 +145,7 @@ def track_points(
     guesses = points if guesses is None else _as_points(guesses, "guesses")
     if guesses.shape != points.shape:
         raise ValueError(f"guesses: expected one for each of {len(points)} points, got {len(guesses)}")
-    known: np.ndarray = np.isfinite(np.hstack([points, guesses])).all(axis=1)
+    known = np.asarray(np.isfinite(np.hstack([points, guesses])).all(axis=1))
     starts, targets = (np.where(known[:, None], places, 0.5) - 0.5 for places in (points, guesses))
     pyramid0, pyramid1 = (pyramid_levels(gray) for gray in (images.gray0, images.gray1))
     there, squares, contrast = _track(pyramid0, pyramid1, starts, targets, options)
