@@ -49,7 +49,7 @@ class VariationalOptions:
     contrast_floor: float = 0.1
     data_epsilon_px: float = 0.1
     smooth_epsilon_px: float = 0.01
-    warps: int = 5
+    warps: int = 4
     passes: int = 2
     sweeps: int = 30
 

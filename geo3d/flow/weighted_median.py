@@ -21,31 +21,26 @@ _ONE, _HALF, _QUARTER, _TWO = np.float32(1.0), np.float32(0.5), np.float32(0.25)
 
 
 def weighted_median_reference(
-    flow: np.ndarray,
-    guide: np.ndarray,
-    seen: np.ndarray,
-    sigma_space: float,
-    sigma_color: float,
-) -> np.ndarray:
-    """(2, H, W): weighted medians at every pixel, by sorting."""
+    flow: np.ndarray, guide: np.ndarray, seen: np.ndarray, sigma_space: float, sigma_color: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two (2, H, W): between which the weighted medians lie, by sorting, for weights right to a thousandth."""
     height, width = seen.shape
-    out = np.empty((2, height, width))
-    for y in range(height):
-        for x in range(width):
-            rows = slice(max(y - RADIUS, 0), y + RADIUS + 1)
-            columns = slice(max(x - RADIUS, 0), x + RADIUS + 1)
-            j, i = np.mgrid[:height, :width][:, rows, columns]
-            apart = ((i - x) ** 2 + (j - y) ** 2) / (2.0 * sigma_space**2)
-            unlike = ((guide[:, rows, columns] - guide[:, y, x, None, None]) ** 2).sum(axis=0)
-            weight = (
-                (seen[rows, columns] + _LEAST) * np.exp(-apart - unlike / (2.0 * sigma_color**2))
-            ).ravel()
-            for c in range(2):
-                value = flow[c, rows, columns].ravel()
-                order = np.argsort(value, kind="stable")
-                total = np.cumsum(weight[order])
-                out[c, y, x] = value[order][np.searchsorted(total, 0.5 * total[-1])]
-    return out
+    low, high = np.empty((2, height, width)), np.empty((2, height, width))
+    for y, x in np.ndindex(height, width):
+        rows = slice(max(y - RADIUS, 0), y + RADIUS + 1)
+        columns = slice(max(x - RADIUS, 0), x + RADIUS + 1)
+        j, i = np.mgrid[:height, :width][:, rows, columns]
+        apart = ((i - x) ** 2 + (j - y) ** 2) / (2.0 * sigma_space**2)
+        unlike = ((guide[:, rows, columns] - guide[:, y, x, None, None]) ** 2).sum(axis=0)
+        z = apart + unlike / (2.0 * sigma_color**2)
+        weight = ((seen[rows, columns] + _LEAST) * np.maximum(1.0 - z / 32.0, 0.0) ** 32).ravel()
+        for c in range(2):
+            value = flow[c, rows, columns].ravel()
+            order = np.argsort(value)
+            share = np.cumsum(weight[order]) / weight.sum()
+            low[c, y, x] = value[order][np.searchsorted(share, 0.499)]
+            high[c, y, x] = value[order][min(np.searchsorted(share, 0.501), len(value) - 1)]
+    return low, high
 
 
 @njit(parallel=True, error_model="numpy", fastmath=True)
