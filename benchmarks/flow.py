@@ -36,6 +36,7 @@ KINDS = {
     "noise": {"noise": 8.0},
     "plain": {"plain": 0.6, "patches": 0.2},
 }
+BASE = FlowPairOptions(width=512, height=384, layers=8, thin=4, samples=3)
 FIRST_SEED = 900
 MIDDLEBURY = "Middlebury, mean"
 MADE_UP = "made-up, mean"
@@ -58,10 +59,9 @@ def middlebury(data: Path) -> Iterator[tuple[str, Case]]:
 
 
 def made_up(quick: bool) -> Iterator[tuple[str, Case]]:
-    base = FlowPairOptions(width=512, height=384, layers=8, thin=4, samples=3)
     for i, (kind, changes) in enumerate(KINDS.items()):
         for number in range(1 if quick else 2):
-            pair = make_flow_pair(replace(base, **changes), FIRST_SEED + 10 * i + number)
+            pair = make_flow_pair(replace(BASE, **changes), FIRST_SEED + 10 * i + number)
             yield f"{kind}-{number}", Case(pair.image0, pair.image1, pair.flow, pair.occlusion)
 
 

@@ -32,6 +32,7 @@ from geo3d.flow.tracks import (
     follow_points,
     track_video,
 )
+from geo3d.flow.tv_l1 import TvL1Options
 from geo3d.flow.variational import VariationalOptions
 from geo3d.flow.warp import leaves_image, warp_backward
 
@@ -64,6 +65,7 @@ __all__ = [
     "TrackOptions",
     "TrackedFrame",
     "TrackedPoints",
+    "TvL1Options",
     "UsableFrames",
     "VariationalOptions",
     "VideoFrame",

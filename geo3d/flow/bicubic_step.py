@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba import extending
 from numba.core import types
-from numba.extending import intrinsic
 
 LANES = 8
+
+_intrinsic: Any = extending.intrinsic  # its annotation hides what it returns
 
 _FLOATS = types.Array(types.float32, 1, "C")
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
@@ -31,7 +33,7 @@ def bicubic_reference(
     )
 
 
-def _codegen(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+def _codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     values, rows, columns, a, b, out, at = arguments
     data = context.make_array(_FLOATS)(context, builder, values).data
 
@@ -63,7 +65,7 @@ def _codegen(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any
     return context.get_dummy_value()
 
 
-@intrinsic
+@_intrinsic
 def bicubic(typingctx, values, rows, columns, a, b, out, at):
     """`bicubic_reference`: rows and columns are four int64, a and b four float32."""
     four, weights = types.UniTuple(types.int64, 4), types.UniTuple(types.float32, 4)

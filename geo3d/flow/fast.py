@@ -18,15 +18,14 @@ import numpy as np
 from geo3d.flow.fast_kernels import FEATURES, assemble_step, features
 from geo3d.flow.images import FlowImages
 from geo3d.flow.inverse_search import MARGIN, SIZE, STRIDE, densify, inverse_search
+from geo3d.flow.pyramid import flow_on_level, pyramid_levels
 from geo3d.flow.variational_kernels import buffer_layout, relax_bands, take_flow
 from geo3d.flow.weighted_median import motion_boundaries, visibility, weighted_median
 from geo3d.util.require import require
 
 f4 = np.float32
 
-_SMALLEST_LEVEL = 16  # pixels a side of the coarsest level, at least
 _BLUR_PX = 0.5  # of each level, before it is differentiated
-_PYRAMID_BLUR_PX = 0.8  # before a level is halved
 _CONTRAST = f4(5.0)  # smoothness falls by exp(-_CONTRAST |grad I|)
 _ZETA, _EPSILON = f4(0.03), f4(0.001)
 _OVER_RELAXATION = f4(1.8)
@@ -99,30 +98,15 @@ def flow_fast(images: FlowImages, options: FastOptions) -> np.ndarray:
     """
     cv2 = require("cv2")
     lab = cv2.cvtColor(images.image0, cv2.COLOR_RGB2Lab) * f4(0.01)
-    pyramid = list(zip(*(_pyramid(image) for image in (images.gray0, images.gray1, lab))))
+    pyramid = list(zip(*(pyramid_levels(image) for image in (images.gray0, images.gray1, lab))))
     flow = np.zeros((2, *pyramid[-1][0].shape), np.float32)
     for number in range(len(pyramid) - 1, -1, -1):
         level = _level(*pyramid[number])
-        height, width = level.gray0.shape
-        if flow.shape[1:] != (height, width):
-            scale = (width / flow.shape[2], height / flow.shape[1])
-            flow = np.stack([cv2.resize(part, (width, height)) * f4(s) for part, s in zip(flow, scale)])
+        flow = flow_on_level(flow, level.gray0.shape)
         if number > 0:
             flow = _search(level, flow)
         flow = _refine(level, flow, options)
     return np.ascontiguousarray(np.moveaxis(flow, 0, -1))
-
-
-def _pyramid(image: np.ndarray) -> list[np.ndarray]:
-    cv2 = require("cv2")
-    levels = [image]
-    while min(levels[-1].shape[:2]) >= 2 * _SMALLEST_LEVEL:
-        height, width = levels[-1].shape[:2]
-        blurred = cv2.GaussianBlur(levels[-1], (0, 0), _PYRAMID_BLUR_PX)
-        levels.append(
-            cv2.resize(blurred, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
-        )
-    return levels
 
 
 def _level(gray0: np.ndarray, gray1: np.ndarray, lab: np.ndarray) -> _Level:
@@ -138,13 +122,13 @@ def _level(gray0: np.ndarray, gray1: np.ndarray, lab: np.ndarray) -> _Level:
 def _search(level: _Level, flow: np.ndarray) -> np.ndarray:
     """(2, H, W) flow of the patches that look for their place from `flow`."""
     cv2 = require("cv2")
-    padded = [
+    padded0, padded1 = (
         cv2.copyMakeBorder(gray, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
         for gray in (level.gray0, level.gray1)
-    ]
+    )
     patches = [-(-(size - SIZE) // STRIDE) + 1 for size in level.gray0.shape]
     found, spread = np.empty((3, *patches), np.float32), np.empty((3, *patches), np.float32)
-    inverse_search(*padded, level.first[1:3], flow, found, spread, _SEARCH_STEPS)
+    inverse_search(padded0, padded1, level.first[1:3], flow, found, spread, _SEARCH_STEPS)
     dense = np.empty_like(flow)
     densify(found, _COST_FLOOR, dense)
     return dense

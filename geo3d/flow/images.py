@@ -107,9 +107,9 @@ def _as_float(image: np.ndarray, name: str) -> np.ndarray:
 
 def _filled(image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """The image with each NaN pixel replaced by the nearest one that is known, and which these were."""
-    unknown = np.isnan(image if image.ndim == 2 else image.sum(axis=2))
-    if not unknown.any():
+    if not np.isnan(image).any():
         return image, None
+    unknown = np.isnan(image if image.ndim == 2 else image.sum(axis=2))
     if unknown.all():
         raise ValueError(f"{name}: every pixel is NaN or infinite")
     from scipy.ndimage import distance_transform_edt

@@ -16,11 +16,10 @@ import numpy as np
 
 from geo3d.flow.images import FlowImages, prepare_pair
 from geo3d.flow.lucas_kanade_kernels import track
+from geo3d.flow.pyramid import flow_on_level, pyramid_levels
 from geo3d.flow.warp import warp_backward
 from geo3d.util.require import require
 
-_SMALLEST_LEVEL = 16  # pixels a side, at least
-_PYRAMID_BLUR_PX = 0.8
 _NOISE = 1e-6  # squared gradient, of images in [0, 1], that is taken as noise: pulls the flow of plain places to zero
 
 
@@ -146,16 +145,13 @@ def track_points(
     guesses = points if guesses is None else _as_points(guesses, "guesses")
     if guesses.shape != points.shape:
         raise ValueError(f"guesses: expected one for each of {len(points)} points, got {len(guesses)}")
-    known = np.isfinite(points).all(axis=1) & np.isfinite(guesses).all(axis=1)
-    starts = np.where(known[:, None], points, 0.5) - 0.5
-    pyramids = [_pyramid(gray) for gray in (images.gray0, images.gray1)]
-    there, squares, contrast = _track(
-        *pyramids, starts, np.where(known[:, None], guesses, 0.5) - 0.5, options
-    )
-    back, back_squares, _ = _track(*pyramids[::-1], there[:, :2], starts, options)
-    height, width = images.gray0.shape
-    inside = ((there[:, :2] >= -0.5) & (there[:, :2] <= [width - 0.5, height - 0.5])).all(axis=1)
-    inside &= ((starts >= -0.5) & (starts <= [width - 0.5, height - 0.5])).all(axis=1)
+    known = np.isfinite(np.hstack([points, guesses])).all(axis=1)
+    starts, targets = (np.where(known[:, None], places, 0.5) - 0.5 for places in (points, guesses))
+    pyramid0, pyramid1 = (pyramid_levels(gray) for gray in (images.gray0, images.gray1))
+    there, squares, contrast = _track(pyramid0, pyramid1, starts, targets, options)
+    back, back_squares, _ = _track(pyramid1, pyramid0, there[:, :2], starts, options)
+    both = np.hstack([starts, there[:, :2]])
+    inside = ((both >= -0.5) & (both <= np.tile(images.gray0.shape[::-1], 2) - 0.5)).all(axis=1)
     away = np.where(np.isfinite(back_squares), np.linalg.norm(back[:, :2] - starts, axis=1), np.inf)
     away[~known] = np.inf
     tracked = known & inside & np.isfinite(squares) & (away <= options.max_return_px)
@@ -183,21 +179,19 @@ def flow_lucas_kanade(images: FlowImages, options: LucasKanadeOptions) -> np.nda
         Flow from image0 to image1, pixels; small where the images are plain.
     """
     cv2 = require("cv2")
-    pyramid = list(zip(*(_pyramid(gray) for gray in (images.gray0, images.gray1))))
-    flow = np.zeros((*pyramid[-1][0].shape, 2), np.float32)
+    pyramid = list(zip(*(pyramid_levels(gray) for gray in (images.gray0, images.gray1))))
+    flow = np.zeros((2, *pyramid[-1][0].shape), np.float32)
     for gray0, gray1 in reversed(pyramid):
-        height, width = gray0.shape
-        if flow.shape[:2] != (height, width):
-            scale = np.float32([width / flow.shape[1], height / flow.shape[0]])
-            flow = cv2.resize(flow, (width, height)) * scale
+        flow = flow_on_level(flow, gray0.shape)
         for _ in range(options.iterations):
-            flow = flow + window_step(gray0, warp_backward(gray1, flow, "bicubic"), options.sigma_px)
-            flow = np.dstack([cv2.medianBlur(np.ascontiguousarray(flow[..., c]), 5) for c in range(2)])
-    return np.ascontiguousarray(flow)
+            warped = warp_backward(gray1, np.moveaxis(flow, 0, -1), "bicubic")
+            flow = flow + window_step(gray0, warped, options.sigma_px)
+            flow = np.stack([cv2.medianBlur(part, 5) for part in flow])
+    return np.ascontiguousarray(np.moveaxis(flow, 0, -1))
 
 
 def window_step(gray0: np.ndarray, gray1: np.ndarray, sigma_px: float) -> np.ndarray:
-    """The flow (H, W, 2) float32 by which each pixel's Gaussian window, linearised, moves from gray0 to gray1 (H, W).
+    """The flow (2, H, W) float32 by which each pixel's Gaussian window, linearised, moves from gray0 to gray1 (H, W).
 
     The least squares are those of the module's head, with `_NOISE` added to the diagonal.
     """
@@ -209,7 +203,7 @@ def window_step(gray0: np.ndarray, gray1: np.ndarray, sigma_px: float) -> np.nda
     yt = cv2.GaussianBlur(gy * change, (0, 0), sigma_px)
     xx, yy = xx + np.float32(_NOISE), yy + np.float32(_NOISE)
     scale = np.float32(-1) / (xx * yy - xy * xy)
-    return np.dstack([scale * (yy * xt - xy * yt), scale * (xx * yt - xy * xt)])
+    return np.stack([scale * (yy * xt - xy * yt), scale * (xx * yt - xy * xt)])
 
 
 def _as_points(points: np.ndarray, name: str) -> np.ndarray:
@@ -217,19 +211,6 @@ def _as_points(points: np.ndarray, name: str) -> np.ndarray:
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"{name}: expected (N, 2), got shape {points.shape}")
     return points
-
-
-def _pyramid(gray: np.ndarray) -> list[np.ndarray]:
-    """Coarsest last."""
-    cv2 = require("cv2")
-    levels = [gray]
-    while min(levels[-1].shape) >= 2 * _SMALLEST_LEVEL:
-        height, width = levels[-1].shape
-        blurred = cv2.GaussianBlur(levels[-1], (0, 0), _PYRAMID_BLUR_PX)
-        levels.append(
-            cv2.resize(blurred, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
-        )
-    return levels
 
 
 def _track(

@@ -23,6 +23,7 @@ from geo3d.flow.occlusion import estimate_occlusion
 from geo3d.flow.peers import DisOptions, FarnebackOptions, flow_dis, flow_farneback
 from geo3d.flow.residual import warp_residual
 from geo3d.flow.result import FlowResult
+from geo3d.flow.tv_l1 import TvL1Options, flow_tv_l1
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class FlowMethod:
 METHODS: dict[str, FlowMethod] = {
     "fast": FlowMethod(flow_fast, FastOptions),
     "accurate": FlowMethod(flow_accurate, AccurateOptions),
+    "tv-l1": FlowMethod(flow_tv_l1, TvL1Options),
     "lucas-kanade": FlowMethod(flow_lucas_kanade, LucasKanadeOptions),
     "farneback": FlowMethod(flow_farneback, FarnebackOptions),
     "dis": FlowMethod(flow_dis, DisOptions),

@@ -49,8 +49,8 @@ def weighted_median_reference(
 
 
 @njit(parallel=True, error_model="numpy", fastmath=True)
-def weighted_median(flow, guide, seen, where, sigma_space, sigma_color, out):
-    """Weighted medians where `where` is not 0, elsewhere the flow; guide (3, H, W), seen and where (H, W).
+def weighted_median(flow, plain, guide, seen, where, sigma_space, sigma_color, out):
+    """Weighted medians of the flow where `where` is not 0, elsewhere `plain`; guide (3, H, W), seen and where (H, W).
 
     Sides of at least COLUMNS. The window has COLUMNS columns, of which those beyond RADIUS count nothing.
     """
@@ -64,8 +64,8 @@ def weighted_median(flow, guide, seen, where, sigma_space, sigma_color, out):
         first, end = max(y - RADIUS, 0), min(y + RADIUS + 1, height)
         for x in range(width):
             here = np.uintp(y * width + x)
-            out[0, y, x] = flow[here]
-            out[1, y, x] = flow[here + size]
+            out[0, y, x] = plain[0, y, x]
+            out[1, y, x] = plain[1, y, x]
             if where[y, x] == 0:
                 continue
             left = min(max(x - RADIUS, 0), width - COLUMNS)
@@ -146,16 +146,21 @@ def _narrow(u, v, weight, count, half, low_u, quarter_u, low_v, quarter_v):
 
 
 @njit(parallel=True, error_model="numpy")
-def motion_boundaries(flow, step_px, out):
-    """1 where the flow changes by more than `step_px` to a pixel beside, |du| + |dv|, else 0: (H, W) uint8."""
+def motion_boundaries(flow, plain, step_px, out):
+    """1 where the median `plain` of the flow changes by more than `step_px` to a pixel beside, or changed the flow so.
+
+    |du| + |dv|; flows (2, H, W), out (H, W) uint8, else 0.
+    """
     height, width = out.shape
     for y in numba.prange(height):
         below = min(y + 1, height - 1)
         for x in range(width):
             right = min(x + 1, width - 1)
-            across = abs(flow[0, y, right] - flow[0, y, x]) + abs(flow[1, y, right] - flow[1, y, x])
-            down = abs(flow[0, below, x] - flow[0, y, x]) + abs(flow[1, below, x] - flow[1, y, x])
-            out[y, x] = 1 if max(across, down) > step_px else 0
+            u, v = plain[0, y, x], plain[1, y, x]
+            across = abs(plain[0, y, right] - u) + abs(plain[1, y, right] - v)
+            down = abs(plain[0, below, x] - u) + abs(plain[1, below, x] - v)
+            change = abs(flow[0, y, x] - u) + abs(flow[1, y, x] - v)
+            out[y, x] = 1 if max(across, down, change) > step_px else 0
 
 
 @njit(parallel=True, error_model="numpy")

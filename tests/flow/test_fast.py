@@ -95,7 +95,7 @@ def test_a_block_moves_before_its_background() -> None:
     """Two motions and a sharp boundary: right on both sides of it, but for what is hidden."""
     y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     image0, image1 = waves(x, y, 1), waves(x + 1.0, y, 1)
-    front0, front1 = (waves(x - shift, y, 2) * np.float32([1.0, 0.3, 0.3]) for shift in (0.0, 6.0))
+    front0, front1 = (waves(x - shift, y, 2) * np.array([1.0, 0.3, 0.3], np.float32) for shift in (0.0, 6.0))
     image0[30:70, 40:90], image1[30:70, 46:96] = front0[30:70, 40:90], front1[30:70, 46:96]
     flow = optical_flow(image0, image1, "fast").flow
     assert np.linalg.norm(flow[31:69, 41:89] - [6, 0], axis=-1).mean() < 0.1
