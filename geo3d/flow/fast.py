@@ -152,9 +152,9 @@ def _refine(level: _Level, flow: np.ndarray, options: FastOptions) -> np.ndarray
         take_flow(buffer, layout, flow)
         flow = np.stack([cv2.medianBlur(part, 5) for part in flow])
     where = np.empty((height, width), np.uint8)
-    motion_boundaries(flow, _BOUNDARY_STEP_PX, where)
+    motion_boundaries(flow, flow, _BOUNDARY_STEP_PX, where)
     where = cv2.dilate(where, np.ones((2 * _BOUNDARY_REACH_PX + 1,) * 2, np.uint8))
     seen, smoothed = np.empty((height, width), np.float32), np.empty_like(flow)
     visibility(level.gray0[None], data[5:6], data[6], flow, _SEEN_CONVERGENCE, _SEEN_CONTRAST, seen)
-    weighted_median(flow, level.lab, seen, where, _MEDIAN_SIGMA_PX, _MEDIAN_SIGMA_LAB, smoothed)
+    weighted_median(flow, flow, level.lab, seen, where, _MEDIAN_SIGMA_PX, _MEDIAN_SIGMA_LAB, smoothed)
     return smoothed
