@@ -138,7 +138,8 @@ def _refine(level: _Level, flow: np.ndarray, options: FastOptions) -> np.ndarray
     """(2, H, W) flow after all steps of a level."""
     cv2 = require("cv2")
     height, width = level.gray0.shape
-    contrast = np.exp(-_CONTRAST * cv2.magnitude(level.first[1], level.first[2]))
+    # not cv2.magnitude: its last bit depends on where in memory the result lies
+    contrast = np.exp(-_CONTRAST * np.sqrt(level.first[1] ** 2 + level.first[2] ** 2))
     weights = (f4(options.brightness), f4(options.gradient), f4(options.smoothness))
     data, edges = np.empty((7, height, width), np.float32), np.empty((2, height, width), np.float32)
     buffer, layout = buffer_layout(height, width)
