@@ -138,24 +138,26 @@ def _refine(level: _Level, flow: np.ndarray, options: FastOptions) -> np.ndarray
     """(2, H, W) flow after all steps of a level."""
     cv2 = require("cv2")
     height, width = level.gray0.shape
-    # not cv2.magnitude: its last bit depends on where in memory the result lies
+    # not cv2.magnitude: its last bits depend on where the arrays lie in memory
     contrast = np.exp(-_CONTRAST * np.sqrt(level.first[1] ** 2 + level.first[2] ** 2))
     weights = (f4(options.brightness), f4(options.gradient), f4(options.smoothness))
     data, edges = np.empty((7, height, width), np.float32), np.empty((2, height, width), np.float32)
     buffer, layout = buffer_layout(height, width)
+    found = np.empty_like(flow)
     for _ in range(options.steps):
+        found[:] = flow
         assemble_step(
-            level.first, level.second, contrast, flow, weights, _ZETA, _EPSILON, data, edges, buffer, layout
+            level.first, level.second, contrast, found, weights, _ZETA, _EPSILON, data, edges, buffer, layout
         )
         for turn, offset in enumerate(_OFFSETS):
             sweeps = (options.sweeps + 1 - turn) // 2
             relax_bands(buffer, layout, height, width, offset, sweeps, _OVER_RELAXATION)
-        take_flow(buffer, layout, flow)
-        flow = np.stack([cv2.medianBlur(part, 5) for part in flow])
+        take_flow(buffer, layout, found)
+        flow = np.stack([cv2.medianBlur(part, 5) for part in found])
     where = np.empty((height, width), np.uint8)
-    motion_boundaries(flow, flow, _BOUNDARY_STEP_PX, where)
+    motion_boundaries(found, flow, _BOUNDARY_STEP_PX, where)
     where = cv2.dilate(where, np.ones((2 * _BOUNDARY_REACH_PX + 1,) * 2, np.uint8))
     seen, smoothed = np.empty((height, width), np.float32), np.empty_like(flow)
     visibility(level.gray0[None], data[5:6], data[6], flow, _SEEN_CONVERGENCE, _SEEN_CONTRAST, seen)
-    weighted_median(flow, flow, level.lab, seen, where, _MEDIAN_SIGMA_PX, _MEDIAN_SIGMA_LAB, smoothed)
+    weighted_median(found, flow, level.lab, seen, where, _MEDIAN_SIGMA_PX, _MEDIAN_SIGMA_LAB, smoothed)
     return smoothed

@@ -145,13 +145,14 @@ def track_points(
     guesses = points if guesses is None else _as_points(guesses, "guesses")
     if guesses.shape != points.shape:
         raise ValueError(f"guesses: expected one for each of {len(points)} points, got {len(guesses)}")
-    known = np.isfinite(np.hstack([points, guesses])).all(axis=1)
+    known = np.asarray(np.isfinite(np.hstack([points, guesses])).all(axis=1))
     starts, targets = (np.where(known[:, None], places, 0.5) - 0.5 for places in (points, guesses))
     pyramid0, pyramid1 = (pyramid_levels(gray) for gray in (images.gray0, images.gray1))
     there, squares, contrast = _track(pyramid0, pyramid1, starts, targets, options)
     back, back_squares, _ = _track(pyramid1, pyramid0, there[:, :2], starts, options)
     both = np.hstack([starts, there[:, :2]])
-    inside = ((both >= -0.5) & (both <= np.tile(images.gray0.shape[::-1], 2) - 0.5)).all(axis=1)
+    limits = np.tile(images.gray0.shape[::-1], 2) - 0.5
+    inside = ((both >= -0.5) & (both <= limits)).all(axis=1)
     away = np.where(np.isfinite(back_squares), np.linalg.norm(back[:, :2] - starts, axis=1), np.inf)
     away[~known] = np.inf
     tracked = known & inside & np.isfinite(squares) & (away <= options.max_return_px)
