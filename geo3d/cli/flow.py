@@ -91,8 +91,14 @@ class Options(Common):
 def run(options: Options, session: Session) -> int:
     """Find the flow, and write it."""
     is_video = len(options.images) == 1
+    if options.stabilise and options.method != "auto":
+        raise UsageError("--stabilise follows corners and takes no --method; leave it out")
     if options.method == "auto":
         options = replace(options, method="fast" if is_video else "accurate")
+    if options.weights is not None:
+        existing_file(options.weights, "--weights", "a file of RAFT's weights")
+        if options.method != "raft":
+            raise UsageError("--weights is for --method raft; leave it out")
     if is_video:
         _check_source(options.images[0])
         from geo3d.cli.flow_video import check_video, run_video
@@ -116,8 +122,8 @@ def _check(options: Options) -> None:
     """Raise UsageError where the options do not fit each other or what is there."""
     if len(options.images) != 2:
         raise UsageError(
-            f"expected two images, the first and the second frame, got {len(options.images)}: geo3d flow frame1.png "
-            "frame2.png -o flow.flo"
+            f"expected two images, the first and the second frame, or one video, got {len(options.images)} files: "
+            "geo3d flow frame1.png frame2.png -o flow.flo"
         )
     for flag, given in (
         ("--stabilise", options.stabilise),
@@ -137,7 +143,3 @@ def _check(options: Options) -> None:
         raise UsageError(f"-o {options.out}: expected a name that ends with {', '.join(_ENDINGS)}")
     if options.truth is not None:
         existing_file(options.truth, "--truth", "a file of a flow (.flo, .png, .pfm)")
-    if options.weights is not None:
-        existing_file(options.weights, "--weights", "a file of RAFT's weights")
-        if options.method != "raft":
-            raise UsageError("--weights is for --method raft; leave it out")

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from geo3d.cli.common import Session, UsageError
 from geo3d.flow import (
+    METHODS,
     InterpolateOptions,
     SkippedFrame,
     StabiliseOptions,
@@ -135,7 +136,7 @@ def _run_stabilise(options: Options, clip: _Clip, session: Session) -> int:
 
 
 def _run_tracks(options: Options, clip: _Clip, session: Session) -> int:
-    out, settings = options.out, VideoTrackOptions(method=options.method)
+    out, settings = options.out, VideoTrackOptions(method=options.method, flow_options=_flow_options(options))
     picture = out.with_name(f"{out.stem}_trails.mp4")
     gather, trails, skipped = TrackGatherer(), Trails(), []
     with (
@@ -167,7 +168,7 @@ def _run_tracks(options: Options, clip: _Clip, session: Session) -> int:
 
 
 def _run_interpolate(options: Options, clip: _Clip, times: int, session: Session) -> int:
-    settings, skipped, count = InterpolateOptions(method=options.method), [], 0
+    settings, skipped, count = InterpolateOptions(options.method, _flow_options(options)), [], 0
     with (
         session.progress.stage("between", total=clip.count or None) as stage,
         _writer(options.out, clip, times) as add,
@@ -187,6 +188,7 @@ def _run_interpolate(options: Options, clip: _Clip, times: int, session: Session
 def _run_flows(options: Options, clip: _Clip, session: Session) -> int:
     """A flow file and a picture of each pair of frames that follow each other."""
     usable, last, pairs = UsableFrames(clip.frames()), None, 0
+    settings = _flow_options(options)
     with (
         atomic_path(options.out) as folder,
         session.progress.stage("flow", total=clip.count or None) as stage,
@@ -194,7 +196,7 @@ def _run_flows(options: Options, clip: _Clip, session: Session) -> int:
         folder.mkdir()
         for frame in usable:
             if last is not None:
-                found = optical_flow(last.pixels, frame.pixels, options.method)
+                found = optical_flow(last.pixels, frame.pixels, options.method, settings)
                 write_flow(folder / f"{last.number:05}.flo", found.flow)
                 write_png(folder / f"{last.number:05}.png", flow_figure(found.flow))
                 pairs += 1
@@ -209,6 +211,11 @@ def _run_flows(options: Options, clip: _Clip, session: Session) -> int:
     )
     session.result(out=str(options.out), flows=pairs, skipped=_as_records(usable.skipped))
     return 0
+
+
+def _flow_options(options: Options) -> Any:
+    """Options of the method of flow; its defaults where nothing else was said."""
+    return None if options.weights is None else METHODS[options.method].options(weights=options.weights)
 
 
 def _writer(out: Path, clip: _Clip, times: int = 1) -> AbstractContextManager[Callable[[np.ndarray], None]]:

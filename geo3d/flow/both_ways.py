@@ -1,8 +1,7 @@
 """Flows between two images both ways, and whether the images show the same place at all.
 
-A pixel comes home if the flow back, v, undoes the flow there, w:  |w + v|^2 <= 0.01 (|w|^2 + |v|^2) + 0.5
-(Sundaram, Brox, Keutzer: "Dense point trajectories", ECCV 2010). Of two images of one place most pixels do; of two
-that have nothing in common hardly one in six.
+Of two images of one place most pixels are led home by the flow back (`consistency`); of two that have nothing in
+common hardly one in six.
 """
 
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from geo3d.flow.occlusion import consistency
 from geo3d.flow.optical_flow import optical_flow
-from geo3d.flow.warp import warp_backward
 
 _CUT_SHARE = 0.35
 
@@ -36,14 +35,7 @@ class BothFlows:
     @property
     def is_cut(self) -> bool:
         """Whether the images show different places: hardly a pixel comes home."""
-        returned = warp_backward(self.backward, self.forward)
-        return float(comes_home(self.forward, returned).mean()) < _CUT_SHARE
-
-
-def comes_home(there: np.ndarray, back: np.ndarray) -> np.ndarray:
-    """(...) bool: whether the flows `there` and `back` from where it leads, both (..., 2), undo each other."""
-    squared = (there**2).sum(axis=-1) + (back**2).sum(axis=-1)
-    return ((there + back) ** 2).sum(axis=-1) <= 0.01 * squared + 0.5
+        return 1.0 - float(consistency(self.forward, self.backward).occlusion.mean()) < _CUT_SHARE
 
 
 def find_both_flows(

@@ -107,7 +107,7 @@ def plan_stabilisation(motion: CameraMotion, options: StabiliseOptions | None = 
         [_perspective(corners, corners + e) @ _matrix(b) @ crop for e, b in zip(wobbles, windows)]
     )
     warps = warps / warps[:, 2:, 2:]
-    shake, left = _shake(steps, np.broadcast_to(np.eye(3), warps.shape), motion, corners), 0.0
+    shake = _shake(steps, np.broadcast_to(np.eye(3), warps.shape), motion, corners)
     left = _shake(steps, warps, motion, corners)
     seen = share * float(np.hypot(windows[:, 0], windows[:, 1]).min())
     return Stabilisation(motion, from_middle @ warps @ to_middle, seen, shake, left)
@@ -134,16 +134,15 @@ def stabilised_frames(frames: Frames, plan: Stabilisation) -> Iterator[tuple[int
         if frame.number not in rows:
             continue
         warp = np.linalg.inv(half) @ plan.frame_from_output[rows[frame.number]] @ half
-        yield (
-            frame.number,
-            cv2.warpPerspective(
-                frame.pixels,
-                warp,
-                plan.motion.size,
-                flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
-            ),
+        steady = cv2.warpPerspective(
+            frame.pixels,
+            warp,
+            plan.motion.size,
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
         )
+        # the cubic goes a little beyond the values of the frame
+        yield frame.number, steady if steady.dtype == np.uint8 else np.clip(steady, 0.0, 1.0)
 
 
 def _similarity(step: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from geo3d.flow.both_ways import comes_home, find_both_flows
+from geo3d.flow.both_ways import find_both_flows
 from geo3d.flow.confidence import smaller_eigenvalue
 from geo3d.flow.frames import Frames, SkippedFrame, UsableFrames, VideoFrame
 from geo3d.flow.images import prepare_pair
@@ -245,7 +245,9 @@ def advance_points(
         return points + w, np.zeros(len(points), bool)
     places = points + w
     alive = (places >= 0).all(axis=1) & (places <= [width, height]).all(axis=1)
-    alive &= comes_home(w, _sample(flows.backward, places))
+    v = _sample(flows.backward, places)
+    squared = (w**2).sum(axis=1) + (v**2).sum(axis=1)
+    alive &= ((w + v) ** 2).sum(axis=1) <= 0.01 * squared + 0.5
     slope = sum((d**2).sum(axis=2) for d in np.gradient(flows.forward.astype(np.float64), axis=(0, 1)))
     boundary = _sample(np.asarray(slope)[..., None], points)[:, 0]
     return places, alive & (boundary <= 0.01 * (w**2).sum(axis=1) + 0.002)

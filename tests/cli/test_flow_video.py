@@ -150,6 +150,7 @@ def test_a_video_with_a_frame_of_another_size(tmp_path, capsys):
             "--window: expected a share from 0.3 to 0.99, got 2",
         ),
         (["--maps", "-o", "flows"], "--maps is for two images"),
+        (["--stabilise", "--method", "dis", "-o", "x.mp4"], "--stabilise follows corners"),
     ],
 )
 def test_wrong_words(clip, tmp_path, monkeypatch, capsys, words, answer):
@@ -160,6 +161,8 @@ def test_wrong_words(clip, tmp_path, monkeypatch, capsys, words, answer):
 
 
 def test_other_mistakes(clip, tmp_path, capsys):
+    assert flow(clip, clip, "--tracks", "-o", tmp_path / "a.flo") == 2
+    assert "--tracks is for a video" in capsys.readouterr().err
     assert flow(clip, "--stabilise", "-o", clip) == 2
     assert "is the video itself" in capsys.readouterr().err
     assert flow(tmp_path / "none.mp4", "-o", tmp_path / "f") == 2

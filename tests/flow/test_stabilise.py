@@ -71,6 +71,9 @@ def test_a_still_video_is_left_as_it_is():
     assert plan.crop > 0.999 and plan.shake_px < 0.02
     _, frame = next(iter(stabilised_frames(clip.frames, plan)))
     assert np.abs(frame.astype(int) - clip.frames[0]).max() <= 4
+    bright = np.where(clip.frames[0] > 127, 1.0, 0.0).astype(np.float32)
+    _, frame = next(iter(stabilised_frames([bright], plan)))
+    assert frame.dtype == np.float32 and frame.min() >= 0.0 and frame.max() <= 1.0
 
 
 def test_each_shot_has_its_own_path():
