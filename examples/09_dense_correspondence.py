@@ -64,7 +64,7 @@ colors = {"cmap": "turbo", "vmin": 0.01, "vmax": 0.15}  # of the inverse depth
 panels = [
     ("a photo of the hut", photos[0], {}),
     ("another, 1.2 m to the right", photos[1], {}),
-    (f"depth, off by {off:.1f} % in the median; red is near", 1 / depth.depth, colors),
+    (f"depth (red is near), {off:.1f} % off", 1 / depth.depth, colors),
     ("true depth", np.where(np.isfinite(truth), 1 / truth, np.nan), colors),
     ("from a moving camera, a board moves", pair.image0, {}),
     ("bright: moves; white line: found", shown, {}),
