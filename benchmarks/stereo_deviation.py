@@ -43,7 +43,7 @@ FREEDOM = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Errors:
-    """Of the known pixels of one pair: errors (N,) and what the deviation is taken from (8, N)."""
+    """Of the known pixels of one pair: errors (N,) and what the deviation is taken from (7, N)."""
 
     error: np.ndarray
     features: np.ndarray

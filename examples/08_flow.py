@@ -36,7 +36,7 @@ panels = {
     "second image": pair.image1,
     "true flow": flow_colors(pair.flow, reach),
     f"found: {errors.epe_px:.2f} px off where seen": flow_colors(found.flow, reach),
-    "hidden: green found, grey missed, red wrong": hidden,
+    "hidden (grey: missed, red: wrong)": hidden,
     "confidence": found.confidence,
     "true error: white from 1 px on": wrong,
 }
@@ -53,6 +53,9 @@ ax = axes.flat[-1]
 ax.plot(100 * kept / order.size, curve, color="#00897b", label="most confident first")
 ax.plot(100 * kept / order.size, best, color=INK, lw=1, ls=":", label="smallest error first")
 ax.set(xlabel="pixels kept, %", ylabel="their mean error, px", xlim=(0, 100), ylim=(0, None), box_aspect=0.75)
+ax.yaxis.tick_right()
+ax.yaxis.set_label_position("right")
+ax.spines["left"].set_visible(False)
 ax.set_title("what confidence is worth")
 ax.legend()
 save(figure, __file__)

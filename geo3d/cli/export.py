@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from geo3d.io import SplatFile, SplatLoss, WorldFrame
     from geo3d.scene import Gaussians
 
-_SPLATS = Path("splats") / "splats.ply"
 _SUFFIXES = {
     "ply": ".ply",
     "compressed-ply": ".compressed.ply",
@@ -53,7 +52,8 @@ class Options(Common):
     """
 
     source: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE|SPLATS")]
-    """Scene with splats/splats.ply, as `geo3d train` leaves it, or a file of splats of any of these formats."""
+    """Scene with splats/splats.ply, as `geo3d train` leaves it, the folder that `geo3d train -o` made, or a file of
+    splats of any of these formats."""
 
     format: Format = "auto"
     """What to write; auto goes by the name of -o."""
@@ -78,7 +78,11 @@ class Options(Common):
 
 def run(options: Options, session: Session) -> int:
     """Read, edit, write, and say what was lost."""
-    source, scene = _source(options)
+    existing_path(options.source, "the scene or file of splats")
+    from geo3d.io import SPLAT_FORMATS, find_splats, read_splats, splat_loss
+
+    found = find_splats(options.source)
+    source, scene = found.file, found.scene
     format, target = _target(options, source)
     if format == "mesh" and scene is None:
         raise UsageError(
@@ -86,8 +90,6 @@ def run(options: Options, session: Session) -> int:
         )
     if format != "mesh" and options.voxel is not None:
         raise UsageError("--voxel is of --format mesh: leave it out")
-    from geo3d.io import SPLAT_FORMATS, read_splats, splat_loss
-
     file = read_splats(source)
     frame = _frame(file, scene)
     gaussians = _edited(file.gaussians, options)
@@ -147,17 +149,6 @@ def _mesh(
     return 0
 
 
-def _source(options: Options) -> tuple[Path, Path | None]:
-    """The file of splats, and the scene where there is one."""
-    source = existing_path(options.source, "the scene or file of splats")
-    if not source.is_dir():
-        folder = source.absolute().parent.parent
-        return source, folder if source.absolute() == folder / _SPLATS else None
-    if not (source / _SPLATS).is_file():
-        raise UsageError(f"{source} has no {_SPLATS}: train it first, geo3d train {source}")
-    return source / _SPLATS, source
-
-
 def _target(options: Options, source: Path) -> tuple[str, Path]:
     """Format and file to write; UsageError where they do not fit."""
     from geo3d.io import splat_format_of_name
@@ -202,7 +193,7 @@ def _frame(file: SplatFile, scene: Path | None) -> WorldFrame:
     from geo3d.io import WorldFrame, read_georeference
 
     if file.frame == WorldFrame() and scene is not None:
-        return read_georeference(scene / "georeference.json")
+        return read_georeference((scene if scene.is_dir() else scene.parent) / "georeference.json")
     return file.frame
 
 

@@ -31,7 +31,6 @@ PATHS = ("orbit", "spiral", "views", "dolly")
 LONGEST_SIDE = 1280  # of frames whose size is not told, pixels
 MOST_PIXELS = 50_000_000  # of one image
 SECONDS, FPS = 8.0, 30.0
-_SPLATS = Path("splats") / "splats.ply"
 
 Background = Literal["black", "white"]
 Backend = Literal["auto", "cpu", "cuda", "reference"]
@@ -47,8 +46,8 @@ class Options(Common):
     """
 
     source: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE|SPLATS")]
-    """Scene with splats/splats.ply, as `geo3d train` leaves it, or its transforms.json; or a file of splats (.ply,
-    .spz, .splat, .glb, ...)."""
+    """Scene with splats/splats.ply, as `geo3d train` leaves it, or its transforms.json; the folder that `geo3d train
+    -o` made; or a file of splats (.ply, .spz, .splat, .glb, ...)."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Video (.mp4), image (.png, with --pose), or folder for the frames of a path as PNG."""
@@ -95,8 +94,12 @@ class Options(Common):
 
 def run(options: Options, session: Session) -> int:
     """Render and write; files are there whole or not at all."""
-    scene, splats = _source(options)
+    existing_path(options.source, "the scene or file of splats")
     _check(options)
+    from geo3d.io import find_splats
+
+    found = find_splats(options.source)
+    scene, splats = found.scene, found.file
     from geo3d.cli.render_paths import path_of, pose_of, read_poses
     from geo3d.render import OutputOptions, write_path, write_view
 
@@ -117,28 +120,6 @@ def run(options: Options, session: Session) -> int:
         session.say(f"{file}")
     session.result(out=[str(file) for file in written], frames=frames, gaussians=len(gaussians))
     return 0
-
-
-def _source(options: Options) -> tuple[Path | None, Path]:
-    """The scene, where there is one, and the file of splats."""
-    source = existing_path(options.source, "the scene or file of splats")
-    if source.is_dir() or source.suffix.lower() == ".json":
-        splats = (source if source.is_dir() else source.parent) / _SPLATS
-        if not splats.is_file():
-            raise UsageError(f"{source} has no {_SPLATS}: train it first, geo3d train {source}")
-        return source, splats
-    folder = source.absolute().parent.parent
-    trained = source.absolute() == folder / _SPLATS
-    return (folder if trained and _is_scene(folder) else None), source
-
-
-def _is_scene(folder: Path) -> bool:
-    from geo3d.io import find_scene
-
-    try:
-        return bool(find_scene(folder))
-    except FileNotFoundError:
-        return False
 
 
 def _check(options: Options) -> None:

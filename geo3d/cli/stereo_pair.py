@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _DISPARITY_SCALE = 256.0  # of the 16-bit PNG, KITTI's
 _DEPTH_SCALE = 1000.0  # millimetres
 _WORTH_A_WORD_PX = 1.0
+_HOPELESS_PX = 5.0  # difference of rows, from which nothing can be matched along them
 _MOST_WIDENINGS = 2
 _CHANCE_SHARE = 0.05  # of matches with a negative disparity, below which they are taken for wrong
 
@@ -65,7 +66,6 @@ class _Pair:
 
 def run_pair(options: Options, session: Session) -> int:
     """Rectify two photos, match them, write what was found, and say how good it is."""
-    options.out.mkdir(parents=True, exist_ok=True)
     with session.progress.stage("stereo", total=4) as stage:
         stage.update(0, text="rectify")
         pair = _rectified(options, session)
@@ -74,10 +74,13 @@ def run_pair(options: Options, session: Session) -> int:
         geometry = measure_pair(images.left, images.right)
         if options.rectified:
             check_rectified(geometry)
+        else:
+            _check_rows(geometry, options, session)
         stage.update(2, text="match")
         settings = _settings(options, geometry, images.left.shape[1])
         found, settings = _match(pair, settings, options)
         stage.update(3, text="write")
+        options.out.mkdir(parents=True, exist_ok=True)
         files = _write(pair, found, settings, options)
         stage.update(4)
     _say(pair, found, settings, geometry, options, session)
@@ -150,8 +153,8 @@ def _by_calibration(
 
 
 def _swapped(right_from_left: SE3) -> bool:
-    centre = right_from_left.center()
-    return bool(centre[0] < -abs(centre[1]))
+    x, y, z = right_from_left.center()
+    return bool(x < -max(abs(y), 0.5 * abs(z)))  # above each other or one before the other is another matter
 
 
 def _two_cameras(rig: CameraRig, options: Options) -> tuple[int, int]:
@@ -164,7 +167,8 @@ def _two_cameras(rig: CameraRig, options: Options) -> tuple[int, int]:
     found = []
     for path in options.photos:
         absolute = path.resolve()
-        words = {absolute.stem.lower(), absolute.parent.name.lower()}
+        stem = absolute.stem.lower()
+        words = {stem, stem.strip("0123456789-_. "), absolute.parent.name.lower()}
         found.append([i for i, name in enumerate(rig.names) if name.lower() in words])
     if all(len(rows) == 1 for rows in found) and found[0] != found[1]:
         return found[0][0], found[1][0]
@@ -187,6 +191,26 @@ def _of_size(rig: CameraRig, row: int, photo: np.ndarray, path: Path) -> Camera:
             f"{camera.height}: that is another shape, so it is not the calibration of this photo"
         )
     return camera.rescaled(width, height)
+
+
+def _check_rows(geometry: PairGeometry, options: Options, session: Session) -> None:
+    """Refuse photos whose rows lie far apart after rectification."""
+    if not geometry.count or geometry.vertical_px <= _HOPELESS_PX:
+        return
+    start = f"the rows of {geometry.count} matched points differ by {geometry.vertical_px:.0f} px after rectification: "
+    if options.calib is None:
+        raise ValueError(
+            start + "too many of the matches are wrong; give the calibration of the rig, --calib"
+        )
+    other = _rectified(replace(options, photos=options.photos[::-1]), session)
+    images = prepare_pair(other.left, other.right)
+    if measure_pair(images.left, images.right).vertical_px < _WORTH_A_WORD_PX:
+        raise ValueError(start + "left and right are swapped; give the photos the other way round")
+    raise ValueError(
+        start
+        + f"{options.calib} is not the calibration of these photos, or the cameras have moved since; calibrate "
+        "again"
+    )
 
 
 def _settings(options: Options, geometry: PairGeometry, width: int) -> StereoOptions:

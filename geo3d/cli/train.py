@@ -32,9 +32,10 @@ from geo3d.splat.training_options import (
 )
 
 if TYPE_CHECKING:
-    from geo3d.splat.trainer import TrainingReport
+    from geo3d.splat.training_report import TrainingReport
 
 _DEFAULT = TrainingOptions()
+_NAMES = 20  # of damaged photos that are told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,8 @@ class Options(Common):
     geo3d train scene/ --minutes 10
 
     Writes splats.ply, metrics.json (quality on photos that are kept out of the training) and samples/ (such a photo
-    beside its rendering). Run the same command again to go on after a stop.
+    beside its rendering). Run the same command again to go on after a stop; one that is finished is not done
+    again.
     """
 
     scene: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE")]
@@ -80,10 +82,8 @@ class Options(Common):
     antialiased: bool = False
     """Fade what is smaller than a pixel (Mip-Splatting), for views from nearer and farther than the photos."""
 
-    background: Annotated[
-        Background | None, arg(help_behavior_hint="(default: black; random for photos with alpha)")
-    ] = None
-    """Colour behind everything."""
+    background: Background = _DEFAULT.background
+    """Colour behind everything in training; random, another one at every step, leaves no holes in what photos show."""
 
     lens: Lens = _DEFAULT.lens
     """Photos of a distorted or fisheye lens: resample them, or render through the lens itself (slower)."""
@@ -178,6 +178,9 @@ def show_outcome(report: TrainingReport, session: Session) -> None:
             f"PSNR {mean_psnr(report.held_out):.2f} dB on {len(report.held_out)} photos held out "
             f"(lowest: {worst.name}, {worst.psnr_db:.2f} dB)"
         )
+    if report.damaged:
+        some = ", ".join(report.damaged[:_NAMES]) + (", ..." if len(report.damaged) > _NAMES else "")
+        session.say(f"{len(report.damaged)} of the photos cannot be read: {some}")
     session.say(f"{report.out / 'splats.ply'}; photos beside renderings in {report.out / 'samples'}")
     session.result(
         out=str(report.out),
@@ -186,4 +189,6 @@ def show_outcome(report: TrainingReport, session: Session) -> None:
         seconds=round(report.seconds, 2),
         psnr_db=mean_psnr(report.held_out) if report.held_out else None,
         stopped=report.stopped,
+        photos_missing=list(report.missing),
+        photos_damaged=list(report.damaged),
     )

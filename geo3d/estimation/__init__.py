@@ -20,6 +20,7 @@ from geo3d.estimation.ransac import RansacOptions
 from geo3d.estimation.relative_pose import RelativePoseResult, estimate_relative_pose, refine_relative_pose
 from geo3d.estimation.resection import Resection, solve_resection
 from geo3d.estimation.seven_point import solve_seven_point
+from geo3d.estimation.similarity_2d import Similarity2dResult, estimate_similarity_2d, solve_similarity_2d
 from geo3d.estimation.sqpnp import solve_sqpnp
 from geo3d.estimation.tracks import (
     RobustTracks,
@@ -49,6 +50,7 @@ __all__ = [
     "RelativePoseResult",
     "Resection",
     "RobustTracks",
+    "Similarity2dResult",
     "TriangulatedTracks",
     "Triangulation",
     "correct_lindstrom",
@@ -63,6 +65,7 @@ __all__ = [
     "estimate_fundamental",
     "estimate_homography",
     "estimate_relative_pose",
+    "estimate_similarity_2d",
     "motions_in_front",
     "pose_from_essential",
     "refine_absolute_pose",
@@ -76,6 +79,7 @@ __all__ = [
     "solve_p4pf",
     "solve_resection",
     "solve_seven_point",
+    "solve_similarity_2d",
     "solve_sqpnp",
     "symmetric_epipolar_error",
     "triangulate_dlt",

@@ -16,6 +16,7 @@ import numpy as np
 
 from geo3d.flow import weighted_median as medians
 from geo3d.flow.images import FlowImages
+from geo3d.flow.seeds import SeedOptions, find_seeds
 from geo3d.flow.variational import Level, VariationalOptions, make_level, refine_flow, warp_level
 from geo3d.util.require import require
 
@@ -52,12 +53,14 @@ class AccurateOptions:
     ----------
     variational : VariationalOptions
     median : MedianOptions
+    seeds : SeedOptions
     coarsest_px : int
         The shorter side of the smallest level is at least this.
     """
 
     variational: VariationalOptions = field(default_factory=VariationalOptions)
     median: MedianOptions = field(default_factory=MedianOptions)
+    seeds: SeedOptions = field(default_factory=SeedOptions)
     coarsest_px: int = 16
 
 
@@ -73,18 +76,41 @@ def flow_accurate(images: FlowImages, options: AccurateOptions) -> np.ndarray:
     pyramid = [(images.image0 * scale, images.image1 * scale)]
     while (min(pyramid[-1][0].shape[:2]) + 1) // 2 >= options.coarsest_px:
         pyramid.append((halve(pyramid[-1][0]), halve(pyramid[-1][1])))
+    seeded = next(
+        (k for k, (image, _) in enumerate(pyramid) if min(image.shape[:2]) <= options.seeds.largest_side_px),
+        -1,
+    )
     flow = np.zeros((2, *pyramid[-1][0].shape[:2]), np.float32)
-    for image0, image1 in reversed(pyramid):
-        flow = enlarge_flow(flow, image0.shape[:2])
-        level = make_level(image0, image1)
-        guide = color_guide(image0)
-        flow = refine_flow(
-            level,
-            flow,
-            options.variational,
-            lambda f, lv=level, g=guide: smooth_flow(f, lv, g, options.median),
-        )
+    for k in range(len(pyramid) - 1, -1, -1):
+        flow = refine_level(*pyramid[k], enlarge_flow(flow, pyramid[k][0].shape[:2]), options, k == seeded)
     return np.ascontiguousarray(np.moveaxis(flow, 0, 2))
+
+
+def refine_level(
+    image0: np.ndarray, image1: np.ndarray, flow: np.ndarray, options: AccurateOptions, seeded: bool
+) -> np.ndarray:
+    """The flow of one level, (2, H, W), from a rough one.
+
+    Parameters
+    ----------
+    image0, image1 : (H, W, 3) float32
+        In levels of 255.
+    flow : (2, H, W) float32
+    options : AccurateOptions
+    seeded : bool
+        Whether to look for motions that the flow misses.
+    """
+    level, guide = make_level(image0, image1), color_guide(image0)
+
+    def smooth(flow: np.ndarray) -> np.ndarray:
+        return smooth_flow(flow, level, guide, options.median)
+
+    flow = refine_flow(level, flow, options.variational, smooth)
+    if seeded:
+        seeds = find_seeds(image0, image1, flow, options.seeds)
+        if seeds.found.any():
+            flow = refine_flow(level, smooth(seeds.flow), options.variational, smooth)
+    return flow
 
 
 def halve(image: np.ndarray) -> np.ndarray:
@@ -131,11 +157,11 @@ def smooth_flow(flow: np.ndarray, level: Level, guide: np.ndarray, options: Medi
     """
     cv2 = require("cv2")
     f32 = np.float32
-    flow = np.stack([cv2.medianBlur(component, 5) for component in flow])
+    plain = np.stack([cv2.medianBlur(component, 5) for component in flow])
     near = np.empty(flow.shape[1:], np.uint8)
-    medians.motion_boundaries(flow, f32(options.boundary_step_px), near)
+    medians.motion_boundaries(flow, plain, f32(options.boundary_step_px), near)
     if not near.any():
-        return flow
+        return plain
     side = 2 * options.boundary_width_px + 1
     near = cv2.dilate(near, np.ones((side, side), np.uint8))
     warped, inside = warp_level(level, flow)
@@ -145,6 +171,6 @@ def smooth_flow(flow: np.ndarray, level: Level, guide: np.ndarray, options: Medi
     )
     out = np.empty_like(flow)
     medians.weighted_median(
-        flow, guide, seen, near, f32(options.sigma_space_px), f32(options.sigma_color), out
+        flow, plain, guide, seen, near, f32(options.sigma_space_px), f32(options.sigma_color), out
     )
     return out

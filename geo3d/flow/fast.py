@@ -33,7 +33,7 @@ _OVER_RELAXATION = f4(1.8)
 _OFFSETS = (0, 16)  # rows by which the bands of relaxation are moved, in turns
 _SEARCH_STEPS = 8
 _COST_FLOOR = f4(0.01)
-_BOUNDARY_STEP_PX, _BOUNDARY_REACH_PX = f4(0.1), 3  # where the finest level is given the weighted median
+_BOUNDARY_STEP_PX, _BOUNDARY_REACH_PX = f4(0.25), 3  # where the weighted median is taken
 _MEDIAN_SIGMA_PX, _MEDIAN_SIGMA_LAB = f4(7.0), f4(0.05)  # of Lab / 100
 _SEEN_CONVERGENCE, _SEEN_CONTRAST = f4(0.3), f4(20 / 255)
 
@@ -54,11 +54,11 @@ class FastOptions:
         Of over-relaxation, for each of them.
     """
 
-    brightness: float = 0.5
+    brightness: float = 1.0
     gradient: float = 5.0
-    smoothness: float = 2.0
-    steps: int = 5
-    sweeps: int = 20
+    smoothness: float = 3.0
+    steps: int = 8
+    sweeps: int = 16
 
     def __post_init__(self) -> None:
         if not (self.brightness >= 0 and self.gradient >= 0 and self.brightness + self.gradient > 0):
@@ -109,7 +109,7 @@ def flow_fast(images: FlowImages, options: FastOptions) -> np.ndarray:
             flow = np.stack([cv2.resize(part, (width, height)) * f4(s) for part, s in zip(flow, scale)])
         if number > 0:
             flow = _search(level, flow)
-        flow = _refine(level, flow, options, whole=number > 0)
+        flow = _refine(level, flow, options)
     return np.ascontiguousarray(np.moveaxis(flow, 0, -1))
 
 
@@ -150,8 +150,8 @@ def _search(level: _Level, flow: np.ndarray) -> np.ndarray:
     return dense
 
 
-def _refine(level: _Level, flow: np.ndarray, options: FastOptions, whole: bool) -> np.ndarray:
-    """(2, H, W) flow after all steps of a level; the weighted median is taken everywhere if `whole`."""
+def _refine(level: _Level, flow: np.ndarray, options: FastOptions) -> np.ndarray:
+    """(2, H, W) flow after all steps of a level."""
     cv2 = require("cv2")
     height, width = level.gray0.shape
     contrast = np.exp(-_CONTRAST * cv2.magnitude(level.first[1], level.first[2]))
@@ -167,11 +167,10 @@ def _refine(level: _Level, flow: np.ndarray, options: FastOptions, whole: bool) 
             relax_bands(buffer, layout, height, width, offset, sweeps, _OVER_RELAXATION)
         take_flow(buffer, layout, flow)
         flow = np.stack([cv2.medianBlur(part, 5) for part in flow])
-    where = np.ones((height, width), np.uint8)
-    if not whole:
-        motion_boundaries(flow, _BOUNDARY_STEP_PX, where)
-        where = cv2.dilate(where, np.ones((2 * _BOUNDARY_REACH_PX + 1,) * 2, np.uint8))
+    where = np.empty((height, width), np.uint8)
+    motion_boundaries(flow, flow, _BOUNDARY_STEP_PX, where)
+    where = cv2.dilate(where, np.ones((2 * _BOUNDARY_REACH_PX + 1,) * 2, np.uint8))
     seen, smoothed = np.empty((height, width), np.float32), np.empty_like(flow)
     visibility(level.gray0[None], data[5:6], data[6], flow, _SEEN_CONVERGENCE, _SEEN_CONTRAST, seen)
-    weighted_median(flow, level.lab, seen, where, _MEDIAN_SIGMA_PX, _MEDIAN_SIGMA_LAB, smoothed)
+    weighted_median(flow, flow, level.lab, seen, where, _MEDIAN_SIGMA_PX, _MEDIAN_SIGMA_LAB, smoothed)
     return smoothed

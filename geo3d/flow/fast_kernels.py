@@ -6,7 +6,9 @@ Energy, over the whole flow w = (u, v), with the Charbonnier penalty Psi(s) = 2 
                   + alpha g(p) Psi(|grad u|^2 + |grad v|^2)
 
 n = 1 / (|grad I|^2 + zeta^2) turns a difference of brightness into a distance in pixels (Zimmer et al. 2011); the
-second term is the constancy of the gradient, k = x, y (Brox et al. 2004); g falls with the image's contrast.
+second term is the constancy of the gradient, k = x, y (Brox et al. 2004); g falls with the image's contrast. Where
+the flow turns or stretches the image, its gradient changes too: what is compared with grad I0 is the gradient of
+I1(p + w(p)), which is (1 + grad w)^T grad I1, except at motion boundaries.
 
 A step linearises the data terms at the flow, holds all Psi' fixed, and writes the linear system that this leaves for
 `variational_kernels.relax_bands`. Differently from the accurate method, whose energy has three colours and whose data
@@ -21,6 +23,7 @@ from geo3d.util.jit import njit
 
 f4 = np.float32
 
+_BOUNDARY = f4(0.4)  # |du/dx| + |du/dy| + |dv/dx| + |dv/dy| of a motion boundary
 FEATURES = 8  # value, x, y, xx, xy, yy, and two zeros, so that a pixel is one vector
 _FAST = {"fastmath": True, "error_model": "numpy"}
 
@@ -105,8 +108,15 @@ def _fetch_row(second, flow, y, out, inside):
 def _data_row(first, warped, inside, flow, y, delta, gamma, zeta2, eps2, out):
     """A and b of the data terms, A w = b, of a row into out (7, H, W): 11, 12, 22, 1, 2; then I1(p + w) and inside."""
     half, one = f4(0.5), f4(1)
-    for x in range(inside.shape[0]):
-        w0, w1, w2 = warped[x, 0], warped[x, 1], warped[x, 2]
+    height, width = flow.shape[1], flow.shape[2]
+    up, down = max(y - 1, 0), min(y + 1, height - 1)
+    for x in range(width):
+        left, right = max(x - 1, 0), min(x + 1, width - 1)
+        ux, vx = half * (flow[0, y, right] - flow[0, y, left]), half * (flow[1, y, right] - flow[1, y, left])
+        uy, vy = half * (flow[0, down, x] - flow[0, up, x]), half * (flow[1, down, x] - flow[1, up, x])
+        follow = one if abs(ux) + abs(uy) + abs(vx) + abs(vy) < _BOUNDARY else f4(0)
+        w0, gx, gy = warped[x, 0], warped[x, 1], warped[x, 2]
+        w1, w2 = gx + follow * (ux * gx + vx * gy), gy + follow * (uy * gx + vy * gy)
         t = w0 - first[0, y, x]
         tx, ty = w1 - first[1, y, x], w2 - first[2, y, x]
         ix, iy = half * (w1 + first[1, y, x]), half * (w2 + first[2, y, x])
@@ -187,8 +197,8 @@ def assemble_step(first, second, contrast, flow, weights, zeta, eps, data, edges
     """The linear system of a step at flow (2, H, W), written into the buffer of `variational_kernels.relax_bands`.
 
     first (6, H, W) planes of image 0's features, second (H, W, 8) those of image 1, contrast (H, W) g; weights are
-    delta, gamma and alpha; data (7, H, W) gets A, b, what image 1 shows where the flow leads, and 1 where that is inside of
-    it; edges (2, H, W) is work space.
+    delta, gamma and alpha; data (7, H, W) gets A, b, what image 1 shows where the flow leads, and 1 where that is
+    inside of it; edges (2, H, W) is work space.
     """
     height, width = contrast.shape
     delta, gamma, alpha = weights

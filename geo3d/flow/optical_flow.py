@@ -18,10 +18,13 @@ from geo3d.flow.accurate import AccurateOptions, flow_accurate
 from geo3d.flow.confidence import estimate_confidence
 from geo3d.flow.fast import FastOptions, flow_fast
 from geo3d.flow.images import FlowImages, prepare_pair
+from geo3d.flow.lucas_kanade import LucasKanadeOptions, flow_lucas_kanade
 from geo3d.flow.occlusion import estimate_occlusion
 from geo3d.flow.peers import DisOptions, FarnebackOptions, flow_dis, flow_farneback
+from geo3d.flow.raft import RaftOptions, flow_raft
 from geo3d.flow.residual import warp_residual
 from geo3d.flow.result import FlowResult
+from geo3d.flow.tv_l1 import TvL1Options, flow_tv_l1
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class FlowMethod:
 METHODS: dict[str, FlowMethod] = {
     "fast": FlowMethod(flow_fast, FastOptions),
     "accurate": FlowMethod(flow_accurate, AccurateOptions),
+    "tv-l1": FlowMethod(flow_tv_l1, TvL1Options),
+    "lucas-kanade": FlowMethod(flow_lucas_kanade, LucasKanadeOptions),
+    "raft": FlowMethod(flow_raft, RaftOptions),
     "farneback": FlowMethod(flow_farneback, FarnebackOptions),
     "dis": FlowMethod(flow_dis, DisOptions),
 }

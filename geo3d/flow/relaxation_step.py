@@ -23,7 +23,7 @@ PLANES = 9
 _FLOATS = types.Array(types.float32, 1, "C")
 _INDEX, _FLOAT = ir.IntType(64), ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, LANES)
-_FAST = ("contract",)
+_FUSED = ("contract",)
 
 
 def relax_reference(
@@ -62,8 +62,11 @@ def _codegen(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any
     def load(plane: int, index: Any) -> Any:
         return builder.load(place(plane, index), align=4)
 
+    def times(a: Any, b: Any) -> Any:
+        return builder.fmul(a, b, flags=_FUSED)  # pyright: ignore[reportCallIssue]
+
     def plus(total: Any, a: Any, b: Any) -> Any:
-        return builder.fadd(total, builder.fmul(a, b, flags=_FAST), flags=_FAST)
+        return builder.fadd(total, times(a, b), flags=_FUSED)  # pyright: ignore[reportCallIssue]
 
     right_at = builder.add(beside, shift)
     left_at = builder.sub(right_at, _INDEX(1))
@@ -88,14 +91,16 @@ def _codegen(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any
     )
     for component in range(2):
         old = load(component, here)
-        new = builder.fmul(blocks[component], sums[0], flags=_FAST)
-        new = plus(new, blocks[component + 1], sums[1])
-        change = builder.fsub(new, old, flags=_FAST)
+        new = plus(times(blocks[component], sums[0]), blocks[component + 1], sums[1])
+        change = builder.fsub(new, old)
         builder.store(plus(old, step, change), place(component, here), align=4)
     return context.get_dummy_value()
 
 
-@intrinsic
-def relax(typingctx, buffer, here, beside, above, below, shift, stride, omega):
+def _typing(typingctx, buffer, here, beside, above, below, shift, stride, omega):
     i = types.int64
     return types.none(_FLOATS, i, i, i, i, i, i, types.float32), _codegen
+
+
+relax: Any = intrinsic(_typing)
+"""relax(buffer, here, beside, above, below, shift, stride, omega), as `relax_reference`."""

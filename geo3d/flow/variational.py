@@ -73,7 +73,7 @@ class Level:
 def make_level(image0: np.ndarray, image1: np.ndarray) -> Level:
     """Level from two images (H, W, C), float32 in levels of 255."""
     second = [
-        ndimage.spline_filter(channel, 3, output=np.float32, mode="nearest")
+        ndimage.spline_filter(channel, 3, output=np.float32, mode="nearest")  # pyright: ignore[reportArgumentType]
         for channel in np.moveaxis(image1, 2, 0)
     ]
     return Level(np.ascontiguousarray(np.moveaxis(image0, 2, 0), np.float32), np.stack(second))

@@ -268,7 +268,7 @@ def buffer_layout(height: int, width: int) -> tuple[np.ndarray, tuple[int, int, 
 
 @njit(error_model="numpy")
 def _copy_row(buffer, layout, source, target):
-    color_size, pitch, lead, stride = layout
+    color_size, pitch, _lead, stride = layout
     for color in range(2):
         for plane in (0, 1, 8):
             a = plane * stride + color * color_size + source * pitch

@@ -18,7 +18,7 @@ from geo3d.images.photo import Photo, PhotoError, photo_size, read_image, read_p
 from geo3d.images.scan import SAME_PHOTO, Scan, ScannedPhoto, find_photos, hash_photos, scan_photos
 from geo3d.images.sensors import sensor_width_mm
 from geo3d.images.undistort import UndistortedPhotos, readable_sizes, undistort_photo, undistort_photos
-from geo3d.images.video import VideoError, VideoInfo, read_frames, read_video_info
+from geo3d.images.video import VideoError, VideoInfo, find_other_sizes, read_frames, read_video_info
 from geo3d.images.xmp import DroneXmp, gimbal_gravity, read_drone_xmp
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "choose_frames",
     "find_mask",
     "find_mask_folder",
+    "find_other_sizes",
     "find_photos",
     "focal_from_exif",
     "gimbal_gravity",

@@ -8,7 +8,8 @@ off. The rotation is kept as the EXIF orientation that asks for the same.
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from geo3d.util.require import require
 ORIENTATION = {0: 1, 90: 6, 180: 3, 270: 8}
 """Clockwise turn that a video asks for, degrees, to EXIF's orientation."""
 
+_BROKEN_IN_A_ROW = 30  # frames, after which a video has ended
 _CUT_SHARE = 0.9  # of the frames that the header promises; the promise is often off by a few
 
 
@@ -87,18 +89,61 @@ def read_frames(
     Raises
     ------
     VideoError, OSError
-        As `read_video_info`. A video that breaks off ends there.
+        As `read_video_info`. A video that breaks off ends there; a damaged frame within it is passed over, and its
+        number is left out.
     """
     cv2 = require("cv2")
     with _opened(path) as capture:
-        number = 0
-        while (last is None or number <= last) and capture.grab():
-            if wanted is None or number in wanted:
+        promised, number, broken = _info(capture).frames, 0, 0
+        while last is None or number <= last:
+            good, bgr = capture.grab(), None
+            if good and (wanted is None or number in wanted):
                 good, bgr = capture.retrieve()
-                if not good or bgr is None:
-                    return
+            if good and bgr is not None:
                 yield number, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-            number += 1
+            number, broken = number + 1, 0 if good else broken + 1
+            if broken and (number >= promised or broken > _BROKEN_IN_A_ROW):
+                return
+
+
+def find_other_sizes(
+    path: str | os.PathLike, progress: Callable[[int], object] = lambda done: None
+) -> dict[int, tuple[int, int]]:
+    """Frames of a video that are of another size than most of it, which `read_frames` scales to one.
+
+    Parameters
+    ----------
+    path : path
+        A video that `read_video_info` takes.
+    progress : callable
+        Called with the number of frames that were looked at.
+
+    Returns
+    -------
+    dict
+        Number of each such frame to its width and height, pixels.
+
+    Raises
+    ------
+    ImportError
+        If av is not installed.
+    """
+    av = require("av")
+    sizes: list[tuple[int, int] | None] = []
+    with av.open(os.path.realpath(path)) as file:
+        stream = file.streams.video[0]
+        stream.thread_type = "AUTO"
+        for packet in file.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                sizes.append(None)  # damaged: it has its number
+                continue
+            sizes += [(frame.width, frame.height) for frame in frames]
+            progress(len(sizes))
+    known = Counter(size for size in sizes if size is not None)
+    usual = known.most_common(1)[0][0] if known else None
+    return {number: size for number, size in enumerate(sizes) if size is not None and size != usual}
 
 
 def cut_short(info: VideoInfo, read: int) -> bool:

@@ -46,6 +46,7 @@ from geo3d.io.splat_formats import (
 from geo3d.io.splat_glb import read_splat_glb, write_splat_glb
 from geo3d.io.splat_html import write_splat_html
 from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
+from geo3d.io.splat_scene import SPLATS, FoundSplats, find_splats
 from geo3d.io.splat_sog import read_sog, write_sog
 from geo3d.io.splat_spz import read_spz, write_spz
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
@@ -57,10 +58,12 @@ __all__ = [
     "FLOW_ENDINGS",
     "FORMATS",
     "SCENE_FORMATS",
+    "SPLATS",
     "SPLAT_FORMATS",
     "CalibrationFormat",
     "ColmapDatabase",
     "DatabaseImage",
+    "FoundSplats",
     "GivenFiles",
     "HlocImport",
     "NamedCamera",
@@ -77,6 +80,7 @@ __all__ = [
     "colmap_format",
     "find_scene",
     "find_splat_format",
+    "find_splats",
     "forget_mapped",
     "format_holds",
     "given_files",

@@ -11,7 +11,7 @@ top-left pixel is (0.5, 0.5).
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -42,11 +42,18 @@ class TransformsScene:
         Folder that the names of the views are relative to.
     missing : tuple of str
         Frames that are listed and have no file; they are left out.
+    damaged : tuple of str
+        Frames whose size is told by the photo alone, which cannot be read; they are left out too.
     """
 
     reconstruction: Reconstruction
     images: Path
     missing: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
+
+
+class _UnreadablePhoto(ValueError):
+    """The size of a photo is nowhere to be had."""
 
 
 def read_transforms(path: str | os.PathLike, images: str | os.PathLike | None = None) -> TransformsScene:
@@ -75,6 +82,8 @@ def read_transforms(path: str | os.PathLike, images: str | os.PathLike | None = 
     if not isinstance(frames, list) or not all(isinstance(f, dict) for f in frames):
         raise ValueError(f"{path}: expected a list of frames, each an object")
     missing: list[str] = []
+    damaged: list[str] = []
+    unreadable: _UnreadablePhoto | None = None
     found: dict[str, tuple[Camera, SE3]] = {}
     for number, frame in enumerate(frames):
         where = f"{path}, frame {number}"
@@ -88,14 +97,22 @@ def read_transforms(path: str | os.PathLike, images: str | os.PathLike | None = 
         if name in found:
             raise ValueError(f"{where}: {quoted(listed)} is listed twice")
         where = f"{where} ({quoted(listed)})"
-        found[name] = (_camera(content | frame, root / name, where), _pose(frame, where))
+        pose = _pose(frame, where)
+        try:
+            found[name] = (_camera(content | frame, root / name, where), pose)
+        except _UnreadablePhoto as error:
+            unreadable = error
+            damaged.append(listed)
+    if unreadable is not None and not found:
+        raise unreadable
     if missing and not found:
         raise FileNotFoundError(
             f"{path}: none of the {len(missing)} photos that it lists is in {root}, e.g. {quoted(missing[0])}; say "
             "where they are: images=FOLDER, on the command line --images FOLDER"
         )
     inner = images is None and found and all(name.startswith("images/") for name in found)
-    return _scene(found, root, "images/" if inner else "", missing)
+    scene = _scene(found, root, "images/" if inner else "")
+    return replace(scene, missing=tuple(missing), damaged=tuple(damaged))
 
 
 def quoted(name: str) -> str:
@@ -103,9 +120,7 @@ def quoted(name: str) -> str:
     return repr(name[:_NAME_LENGTH]) + ("..." if len(name) > _NAME_LENGTH else "")
 
 
-def _scene(
-    found: dict[str, tuple[Camera, SE3]], folder: Path, prefix: str, missing: list[str]
-) -> TransformsScene:
+def _scene(found: dict[str, tuple[Camera, SE3]], folder: Path, prefix: str) -> TransformsScene:
     cameras: dict[int, Camera] = {}
     views = {}
     for view_id, name in enumerate(sorted(found), start=1):
@@ -113,7 +128,7 @@ def _scene(
         camera_id = next((i for i, c in cameras.items() if c == camera), len(cameras) + 1)
         cameras[camera_id] = camera
         views[view_id] = View(name.removeprefix(prefix), camera_id, pose)
-    return TransformsScene(Reconstruction(cameras, views), folder / prefix, tuple(missing))
+    return TransformsScene(Reconstruction(cameras, views), folder / prefix, ())
 
 
 def _below(images: Path, folder: Path, listed: str) -> str:
@@ -206,7 +221,7 @@ def _size(values: Mapping[str, Any], photo: Path, where: str) -> tuple[int, int]
         with Image.open(photo) as image:  # reads the header only
             return image.size
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{where}: tells no w and h, and {photo} cannot be read: {error}") from error
+        raise _UnreadablePhoto(f"{where}: tells no w and h, and {photo} cannot be read: {error}") from error
 
 
 def write_transforms(reconstruction: Reconstruction, path: str | os.PathLike, images: str = "images") -> None:

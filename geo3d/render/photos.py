@@ -16,14 +16,14 @@ being (0.5, 0.5).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from geo3d.cameras import Camera, pinhole_for, pinhole_like, remap_image, undistort_map
-from geo3d.images import read_mask, read_photo
+from geo3d.images import PhotoError, read_mask, read_photo
 from geo3d.render.views import PosedView, check_size
 from geo3d.util.require import require
 
@@ -31,6 +31,9 @@ _LEAST_SIDE = 16  # of the longer side of a photo, pixels
 _MAPS = 2  # of distorted lenses that are kept: one lens has one, a map is as large as a photo
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 _GIB = 1 << 30
+
+LeaveOut = Callable[[PosedView, PhotoError | OSError], None]
+"""Is told which photo cannot be read, and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +93,9 @@ class PhotoStream:
     cache_bytes : int
         For the photos that are kept and those that are decoded ahead, one byte a sample: 36 MB for 12 megapixels. One
         photo is always held, however large.
+    leave_out : LeaveOut, optional
+        Is called once for a photo that cannot be read, or whose mask cannot; `in_order` then goes on without it. By
+        default it raises what is wrong.
 
     Raises
     ------
@@ -112,6 +118,7 @@ class PhotoStream:
         background: tuple[float, float, float] = (0.0, 0.0, 0.0),
         cache_bytes: int = 2 * _GIB,
         undistorted: bool = True,
+        leave_out: LeaveOut | None = None,
     ) -> None:
         if not 0.0 < scale <= 1.0:
             raise ValueError(f"scale: expected a number above 0 and at most 1, got {scale}")
@@ -122,6 +129,8 @@ class PhotoStream:
             raise ValueError(f"background: expected 3 numbers in [0, 1], got {background}")
         self.cache_bytes = cache_bytes
         self.undistorted = undistorted
+        self.leave_out = leave_out
+        self._left_out: set[int] = set()
         self._targets: dict[Camera, Camera] = {}
         for view in self.views:
             if view.camera not in self._targets:
@@ -161,7 +170,7 @@ class PhotoStream:
 
         Raises
         ------
-        geo3d.images.PhotoError
+        geo3d.images.PhotoError, OSError
             If it or its mask cannot be read.
         ValueError
             If it is of another size than its camera.
@@ -173,6 +182,8 @@ class PhotoStream:
     def in_order(self, indices: Iterable[int], ahead: int = 4) -> Iterator[tuple[int, TrainingPhoto]]:
         """Yield (index, photo) in the order of `indices`, which may be endless; the next ones are decoded meanwhile.
 
+        With `leave_out` it goes on without those that cannot be read, and ends when none can.
+
         Parameters
         ----------
         indices : iterable of int
@@ -181,25 +192,38 @@ class PhotoStream:
 
         Raises
         ------
-        geo3d.images.PhotoError, ValueError
+        geo3d.images.PhotoError, OSError, ValueError
             As `self[index]`, at the photo that it is about.
         """
         ahead = max(1, min(ahead, int(self.cache_bytes / 4 / max(self._reserve, 1))))
         waiting: deque[tuple[int, Future[_Stored]]] = deque()
         try:
             for index in indices:
-                waiting.append((index, self._pool.submit(self._stored, index)))
+                if index not in self._left_out:
+                    waiting.append((index, self._pool.submit(self._stored, index)))
+                elif len(self._left_out) == len(self):
+                    break
                 if len(waiting) > ahead:
-                    yield self._next(waiting)
+                    yield from self._next(waiting)
             while waiting:
-                yield self._next(waiting)
+                yield from self._next(waiting)
         finally:
             for _, future in waiting:
                 future.cancel()
 
-    def _next(self, waiting: deque[tuple[int, Future[_Stored]]]) -> tuple[int, TrainingPhoto]:
+    def _next(self, waiting: deque[tuple[int, Future[_Stored]]]) -> Iterator[tuple[int, TrainingPhoto]]:
+        """The first of those that are `waiting`, unless it is left out."""
         index, future = waiting.popleft()
-        return index, self._delivered(index, future.result())
+        try:
+            stored = future.result()
+        except (PhotoError, OSError) as error:
+            if self.leave_out is None:
+                raise
+            if index not in self._left_out:
+                self._left_out.add(index)
+                self.leave_out(self.views[index], error)
+            return
+        yield index, self._delivered(index, stored)
 
     def _delivered(self, index: int, stored: _Stored) -> TrainingPhoto:
         unit = np.float32(1.0 / 255.0)

@@ -16,7 +16,7 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
-from geo3d.images import find_mask, find_mask_folder, photo_size
+from geo3d.images import PhotoError, find_mask, find_mask_folder, photo_size
 from geo3d.io import WorldFrame, find_scene, read_colmap, read_georeference, read_transforms, scene_images
 from geo3d.io.transforms import quoted
 from geo3d.scene import Points, Reconstruction
@@ -69,6 +69,8 @@ class ViewSet:
         RGB.
     missing : tuple of str
         Photos that the scene names and that are not there; their views are left out.
+    damaged : tuple of str
+        Photos of which not even the header can be read; their views are left out too.
     up : (3,) float64 or None
         Unit vector to the sky in the world: z in scenes of geo3d and, by its custom, in a transforms.json; None where
         the scene does not tell.
@@ -79,6 +81,7 @@ class ViewSet:
     points: np.ndarray
     point_colors: np.ndarray
     missing: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
     up: np.ndarray | None = None
 
 
@@ -87,7 +90,8 @@ def load_views(
 ) -> ViewSet:
     """Load the posed photos of a scene; of the photos only the headers are read.
 
-    Photos that are missing are left out, and a warning is logged that counts and names them.
+    Photos that are missing, or whose headers cannot be read, are left out, and a warning is logged that counts and
+    names them.
 
     Parameters
     ----------
@@ -105,36 +109,40 @@ def load_views(
     FileNotFoundError
         If there is no scene, or none of its photos is there.
     ValueError
-        If the scene's files are damaged, it has no posed view, a pose is no rotation and translation, a photo cannot
-        be read, or a photo is of another size than its camera.
+        If the scene's files are damaged, it has no posed view, a pose is no rotation and translation, no photo can be
+        read, or a photo is of another size than its camera.
     """
     if hold_out_every == 1 or hold_out_every < 0:
         raise ValueError(
             f"hold_out_every: expected 0 (none) or at least 2 (1 would hold out all), got {hold_out_every}"
         )
     found = find_scene(scene)
+    damaged: tuple[str, ...] = ()
     if found.is_dir():
         model, folder, missing = _colmap(found, images)
     elif found.suffix.lower() == ".json":
         listed = read_transforms(found, images)
         model, folder, missing = listed.reconstruction, listed.images, listed.missing
+        damaged = listed.damaged
     else:
         raise ValueError(f"{found} holds points only: give a scene with photos and poses")
-    views = _posed_views(model, folder)
+    views, unreadable = _posed_views(model, folder)
+    damaged += tuple(unreadable)
+    if unreadable and not views:
+        raise next(iter(unreadable.values()))
     if not views:
         raise ValueError(f"{found}: no photo with a pose; reconstruct the scene first (geo3d reconstruct)")
-    if missing:
-        names = ", ".join(map(quoted, missing[:_NAMES])) + (", ..." if len(missing) > _NAMES else "")
-        _log.warning(
-            "%s: %d of %d photos are not there and are left out: %s",
-            scene,
-            len(missing),
-            len(missing) + len(views),
-            names,
-        )
+    count = len(views) + len(missing) + len(damaged)
+    for names, trouble in ((missing, "are not there"), (damaged, "cannot be read")):
+        if names:
+            told = ", ".join(map(quoted, names[:_NAMES])) + (", ..." if len(names) > _NAMES else "")
+            _log.warning(
+                "%s: %d of %d photos %s and are left out: %s", scene, len(names), count, trouble, told
+            )
     held = views[::hold_out_every] if hold_out_every and len(views) > 1 else []
     kept = [view for row, view in enumerate(views) if not held or row % hold_out_every]
-    return ViewSet(kept, held, model.points.xyz, model.points.color, tuple(missing), world_up(found))
+    points = model.points
+    return ViewSet(kept, held, points.xyz, points.color, tuple(missing), damaged, world_up(found))
 
 
 def world_up(scene: str | os.PathLike) -> np.ndarray | None:
@@ -175,11 +183,15 @@ def _colmap(folder: Path, images: str | os.PathLike | None) -> tuple[Reconstruct
     return model, root, tuple(missing)
 
 
-def _posed_views(model: Reconstruction, folder: Path) -> list[PosedView]:
-    """The registered views whose photo is there, sorted by name; their sizes are checked."""
+def _posed_views(
+    model: Reconstruction, folder: Path
+) -> tuple[list[PosedView], dict[str, PhotoError | OSError]]:
+    """The registered views whose photo is there, sorted by name, their sizes checked; and what is wrong with those of
+    which the header cannot be read.
+    """
     masks = find_mask_folder(folder)
     seen = _seen_points(model.points)
-    views = []
+    views, damaged = [], {}
     for view_id in sorted(model.registered(), key=lambda i: model.views[i].name):
         view = model.views[view_id]
         photo = folder / view.name
@@ -187,11 +199,16 @@ def _posed_views(model: Reconstruction, folder: Path) -> list[PosedView]:
             continue
         assert view.cam_from_world is not None
         camera = model.cameras[view.camera_id]
-        check_size(photo, photo_size(photo), camera)
+        try:
+            size = photo_size(photo)
+        except (PhotoError, OSError) as error:
+            damaged[view.name] = error
+            continue
+        check_size(photo, size, camera)
         mask = None if masks is None else find_mask(masks, view.name)
         rows = seen.get(view_id, np.zeros(0, np.int64))
         views.append(PosedView(view.name, camera, view.cam_from_world, photo, mask, rows))
-    return views
+    return views, damaged
 
 
 def check_size(photo: Path, size: tuple[int, int], camera: Camera) -> None:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from geo3d.splat.orthographic import OrthographicCamera
     from geo3d.splat.rasterizer import CpuRasterizer
     from geo3d.splat.rendering import render
-    from geo3d.splat.trainer import TrainingReport, train
+    from geo3d.splat.trainer import train
     from geo3d.splat.training_options import DensifyOptions, RateSchedule, TrainingOptions
+    from geo3d.splat.training_report import TrainingReport
 
 _LAZY = {
     "CpuRasterizer": "rasterizer",
@@ -28,7 +29,7 @@ _LAZY = {
     "Rendering": "options",
     "SparseAdam": "adam",
     "TrainingOptions": "training_options",
-    "TrainingReport": "trainer",
+    "TrainingReport": "training_report",
     "photometric_loss": "loss",
     "render": "rendering",
     "train": "trainer",

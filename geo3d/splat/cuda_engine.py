@@ -51,10 +51,10 @@ class CudaEngine(CpuEngine):
         Number of photos to train on.
     smoothing : Smoothing, optional
         The 3D filter, if there is to be one.
-    launch : geo3d.gpu.Launcher, optional
-        By default the kernels on the current GPU.
     sky : int
         So many of the Gaussians, the first ones, are on the far sphere: they keep their places and their number.
+    launch : geo3d.gpu.Launcher, optional
+        By default the kernels on the current GPU.
 
     Raises
     ------
@@ -69,8 +69,8 @@ class CudaEngine(CpuEngine):
         extent: float,
         photos: int,
         smoothing: Smoothing | None = None,
-        launch: Any = None,
         sky: int = 0,
+        launch: Any = None,
     ) -> None:
         self.sky = sky
         self.options, self.extent, self.smoothing = options, extent, smoothing

@@ -12,7 +12,7 @@ import numpy as np
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.render.metrics import lpips, psnr, ssim, why_no_lpips
-from geo3d.render.photos import PhotoStream
+from geo3d.render.photos import LeaveOut, PhotoStream
 from geo3d.render.views import PosedView
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.splat.training_photos import behind
@@ -50,6 +50,7 @@ def evaluate(
     perceptual: bool = True,
     samples: Path | None = None,
     sample_count: int = 8,
+    leave_out: LeaveOut | None = None,
 ) -> list[ViewQuality]:
     """Compare renderings with photos; pixels that a mask leaves out do not count.
 
@@ -66,12 +67,17 @@ def evaluate(
         Folder for PNGs, each with the photo on the left and the rendering on the right.
     sample_count : int
         So many of the views, evenly chosen.
+    leave_out : LeaveOut, optional
+        As in `PhotoStream`.
     """
     perceptual = perceptual and why_no_lpips() is None
     shown = set(np.linspace(0, len(views) - 1, min(sample_count, len(views))).round().astype(int).tolist())
     found = []
     plain = options.lens == "undistort"
-    with PhotoStream(views, 1.0 / downscale, behind(options), undistorted=plain) as stream:
+    # Each is looked at once: none is kept, beside those of the training that are.
+    with PhotoStream(
+        views, 1.0 / downscale, behind(options), cache_bytes=0, undistorted=plain, leave_out=leave_out
+    ) as stream:
         for row, photo in stream.in_order(range(len(views))):
             image = np.clip(render(photo.camera, views[row].cam_from_world), 0.0, 1.0)
             mask = photo.mask if options.masks == "ignore" else None
@@ -92,8 +98,8 @@ def evaluate(
 
 
 def mean_psnr(found: Sequence[ViewQuality]) -> float:
-    """Of the views of `found`, dB."""
-    return float(np.mean([view.psnr_db for view in found]))
+    """Of the views of `found`, dB; NaN where there is none."""
+    return float(np.mean([view.psnr_db for view in found])) if found else float("nan")
 
 
 def _write_pair(path: Path, photo: np.ndarray, image: np.ndarray) -> None:

@@ -10,7 +10,6 @@ order: results are the same, bit for bit, for any number of threads.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from geo3d.splat import blend_backward_kernels as blending_back
 from geo3d.splat import blend_kernels as blending
 from geo3d.splat import projection_backward_kernels as projection_back
 from geo3d.splat import projection_kernels as projection
+from geo3d.splat.buffers import Buffers
 from geo3d.splat.crew import Crew, aligned, everyone
 from geo3d.splat.options import GaussianGradients, Rendering, RenderOptions
 from geo3d.splat.orthographic import OrthographicCamera
@@ -71,7 +71,8 @@ class CpuRasterizer:
     def __init__(self, threads: int | None = None, absolute_gradients: bool = False) -> None:
         self.absolute_gradients = absolute_gradients
         self._crew = Crew(threads) if threads else everyone()
-        self._kept: dict[str, np.ndarray] = {}
+        self._kept = Buffers()
+        self._layout: tuple[int, ...] = ()  # of the gradients, see _outputs_moved
         self._scratch = [np.zeros((3, 16), np.float32) for _ in range(self._crew.threads)]
         self._tiles = [
             (aligned(blending.CHANNELS * blending.SIZE), aligned(4 * blending.BATCH, np.int64))
@@ -115,11 +116,11 @@ class CpuRasterizer:
         parameters = tuple(np.ascontiguousarray(getattr(gaussians, name), np.float32) for name in _NAMES)
         lens = None
         if camera.model not in _PINHOLES:
-            lens = project_lens(camera, cam_from_world, parameters, options.near)
-        records, radius, box = self._keep(
+            lens = project_lens(camera, cam_from_world, parameters, options.near, self._crew)
+        records, radius, box = self._kept.rows(
             n, ("records", projection.RECORD), ("radius",), ("box", 4, np.int32)
         )
-        seen = self._buffer("seen", (-(-n // projection.CHUNK),), np.int64)
+        seen = self._kept.array("seen", (-(-n // projection.CHUNK),), np.int64)
         self._crew.run(
             lambda counter, i: projection.project(
                 counter, view, parameters, coefficients, gaussians.antialiased, lens, self._scratch[i][0], records,
@@ -128,13 +129,13 @@ class CpuRasterizer:
         )  # fmt: skip
         faces = None
         if options.depth or options.normals:
-            faces = self._buffer("faces", (n, 3), np.float32)
+            faces = self._kept.array("faces", (n, 3), np.float32)
             self._crew.run(
                 lambda counter, _: projection.face_camera(counter, view, parameters, radius, faces)
             )
         starts, ids = self._bin(n, records, radius, seen, box, columns, rows)
         shape = camera.height, camera.width
-        geometry = None if faces is None else self._buffer("geometry", (*shape, 4), np.float32)
+        geometry = None if faces is None else self._kept.array("geometry", (*shape, 4), np.float32)
         self._frame = _Frame(
             camera, cam_from_world, view, lens, parameters, coefficients, gaussians.antialiased, columns, starts, ids,
             geometry, shape,
@@ -149,10 +150,12 @@ class CpuRasterizer:
         background: np.ndarray,
         options: RenderOptions,
     ) -> Rendering:
-        color = self._buffer("color", (*frame.shape, 3), np.float32)
-        transmittance, alpha = (self._buffer(k, frame.shape, np.float32) for k in ("transmittance", "alpha"))
-        stops = self._buffer("stops", (len(frame.starts) - 1,), np.int64)
-        median = None if faces is None else self._buffer("median", frame.shape, np.float32)
+        color = self._kept.array("color", (*frame.shape, 3), np.float32)
+        transmittance, alpha = (
+            self._kept.array(k, frame.shape, np.float32) for k in ("transmittance", "alpha")
+        )
+        stops = self._kept.array("stops", (len(frame.starts) - 1,), np.int64)
+        median = None if faces is None else self._kept.array("median", frame.shape, np.float32)
         self._crew.run(
             lambda counter, i: blending.blend(
                 counter, blending.GRID, *self._tiles[i], frame.starts, frame.ids, records, faces, frame.columns,
@@ -221,7 +224,7 @@ class CpuRasterizer:
         if frame.geometry is not None:
             alpha_slope, d_geometry = self._geometry_slopes(frame, d_alpha, d_depth, d_normals)
         kept, count = self._kept, len(frame.ids)
-        sums = self._buffer("sums", (count, projection.SUMS), np.float32)
+        sums = self._kept.array("sums", (count, projection.SUMS), np.float32)
         faces = None if frame.geometry is None else kept["faces"]
         absolute = alpha_slope if self.absolute_gradients else None  # any array stands for yes
         self._crew.run(
@@ -261,22 +264,17 @@ class CpuRasterizer:
         n, kept = len(frame.parameters[0]), self._kept
         shapes = {name: array.shape for name, array in zip(_NAMES, frame.parameters)}
         shapes["mean2d"] = (n, 2)
-        old = kept.get("set_rows")
-        set_rows = self._buffer("set_rows", (n,), np.bool_)
-        outputs = {name: self._buffer(f"d_{name}", shape, np.float32) for name, shape in shapes.items()}
-        mean2d_abs = self._buffer("d_mean2d_abs", (n, 2), np.float32) if self.absolute_gradients else None
-        if (
-            old is None
-            or old.shape != set_rows.shape
-            or self._outputs_moved(shapes["sh"], frame.coefficients)
-        ):
+        set_rows = self._kept.array("set_rows", (n,), np.bool_)
+        outputs = {name: self._kept.array(f"d_{name}", shape, np.float32) for name, shape in shapes.items()}
+        mean2d_abs = self._kept.array("d_mean2d_abs", (n, 2), np.float32) if self.absolute_gradients else None
+        if self._outputs_moved(shapes["sh"], frame.coefficients):
             # The rows mean other Gaussians now: start from zeros.
             for array in (*outputs.values(), *(() if mean2d_abs is None else (mean2d_abs,))):
                 array[...] = 0.0
             set_rows[...] = False
-        poses = self._buffer("poses", (len(kept["seen"]), 12), np.float64)
+        poses = self._kept.array("poses", (len(kept["seen"]), 12), np.float64)
         radius = kept["radius"]
-        d_lens = None if frame.lens is None else self._buffer("d_lens", (n, 5), np.float32)
+        d_lens = None if frame.lens is None else self._kept.array("d_lens", (n, 5), np.float32)
         self._crew.run(
             lambda counter, i: projection_back.project_backward(
                 counter, frame.view, frame.parameters, frame.coefficients, frame.antialiased, frame.lens,
@@ -288,7 +286,7 @@ class CpuRasterizer:
         if d_lens is not None:
             seen = np.flatnonzero(radius > 0)
             pose += lens_backward(
-                frame.camera, frame.cam_from_world, frame.parameters, seen, d_lens[seen], outputs
+                frame.camera, frame.cam_from_world, frame.parameters, seen, d_lens[seen], outputs, self._crew
             )
         return GaussianGradients(
             **outputs,
@@ -300,10 +298,8 @@ class CpuRasterizer:
 
     def _outputs_moved(self, sh_shape: tuple[int, ...], coefficients: int) -> bool:
         """Whether the gradients have another layout than last time."""
-        layout = np.array([*sh_shape, coefficients])
-        before = self._kept.get("layout")
-        self._kept["layout"] = layout
-        return before is None or not np.array_equal(before, layout)
+        before, self._layout = self._layout, (*sh_shape, coefficients)
+        return before != self._layout
 
     def _bin(
         self,
@@ -316,13 +312,13 @@ class CpuRasterizer:
         rows: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Where each tile's instances start, (tiles + 1,), and their Gaussians, (M,)."""
-        order, spare_order, keys, spare_keys = self._keep(
+        order, spare_order, keys, spare_keys = self._kept.rows(
             n, ("order", np.int32), ("spare_order", np.int32), ("keys", np.uint32), ("spare_keys", np.uint32)
         )
-        counts = self._buffer("counts", (3, 1 << binning.DIGIT), np.int64)
+        counts = self._kept.array("counts", (3, 1 << binning.DIGIT), np.int64)
         bits = records.view(np.uint32)
         binning.sort_by_depth(records, radius, seen, bits, keys, order, spare_keys, spare_order, counts)
-        bounds, regions = self._keep(_PARTS + 1, ("bounds", np.int64), ("regions", np.int64))
+        bounds, regions = self._kept.rows(_PARTS + 1, ("bounds", np.int64), ("regions", np.int64))
         binning.split_instances(order, int(seen.sum()), box, _PARTS, bounds, regions)
         if regions[-1] > _MOST_INSTANCES:
             raise MemoryError(
@@ -330,12 +326,12 @@ class CpuRasterizer:
                 "pixels between them, more than can be sorted: their scales are too large for this view, or the image "
                 "is; render it in parts (Camera.cropped)"
             )
-        first, last = self._keep(n, ("first", np.int32), ("last", np.int32))
-        listed, ids, place = self._keep(
+        first, last = self._kept.rows(n, ("first", np.int32), ("last", np.int32))
+        listed, ids, place = self._kept.rows(
             int(regions[-1]), ("listed", np.int32), ("ids", np.int32), ("place", np.int32)
         )
-        histograms = self._buffer("histograms", (_PARTS, columns * rows), np.int64)
-        starts = self._buffer("starts", (columns * rows + 1,), np.int64)
+        histograms = self._kept.array("histograms", (_PARTS, columns * rows), np.int64)
+        starts = self._kept.array("starts", (columns * rows + 1,), np.int64)
         self._crew.run(
             lambda counter, _: binning.list_tiles(
                 counter, order, bounds, regions, records, box, columns, listed, first, last, histograms
@@ -348,26 +344,6 @@ class CpuRasterizer:
             )
         )
         return starts, ids[: starts[-1]]
-
-    def _keep(self, n: int, *wanted: tuple) -> list[np.ndarray]:
-        """Buffers of n rows: (name, [numbers a row,] [type, float32 if not given])."""
-        found = []
-        for name, *rest in wanted:
-            columns = tuple(r for r in rest if isinstance(r, int))
-            types = [r for r in rest if not isinstance(r, int)]
-            found.append(self._buffer(name, (n, *columns), types[0] if types else np.float32))
-        return found
-
-    def _buffer(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """An array of that shape in the memory kept under `name`, which grows by more than it has to."""
-        size = int(np.prod(shape))
-        memory = self._kept.get(f"memory of {name}")
-        if memory is None or memory.size < size:
-            memory = aligned(size if memory is None else max(size, memory.size + memory.size // 4), dtype)
-            self._kept[f"memory of {name}"] = memory
-            self._kept.pop(name, None)
-        self._kept[name] = array = memory[:size].reshape(shape)
-        return array
 
 
 def _view(camera: Camera | OrthographicCamera, cam_from_world: SE3, near: float) -> np.ndarray:

@@ -8,16 +8,13 @@ Kerbl, Kopanas, Leimkuehler, Drettakis: 3D Gaussian Splatting for Real-Time Radi
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from geo3d.cameras import Camera
-from geo3d.io import write_splat_ply
-from geo3d.io.world_frame import WorldFrame
 from geo3d.render.views import PosedView, ViewSet, load_views, scene_frame
 from geo3d.scene import Gaussians
 from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
@@ -27,46 +24,17 @@ from geo3d.splat.initialisation import scene_extent
 from geo3d.splat.refinement import take
 from geo3d.splat.rendering import chosen_backend
 from geo3d.splat.schedule import coarse_factor, target_count
-from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, target
+from geo3d.splat.training_report import TrainingReport, finished_before, write_report
 from geo3d.splat.training_start import smoothing_of, start
 from geo3d.splat.training_state import find_state, gaussians_of, restore, save_state, training_key
-from geo3d.util.files import folder_lock, remove_partial, write_text
+from geo3d.util.files import folder_lock, remove_partial
 from geo3d.util.progress import Progress, StageProgress
 
 _SMOOTH = 0.98  # of the loss that is shown
 _TARGET_EVERY = 0.05  # progress between looks at the views held out, with a target
-
-
-@dataclass(frozen=True)
-class TrainingReport:
-    """What came out of a training.
-
-    Attributes
-    ----------
-    out : Path
-        Folder with splats.ply, metrics.json and samples/.
-    gaussians : Gaussians
-        NumPy float32.
-    held_out : list of ViewQuality
-    steps : int
-    seconds : float
-        Of the steps, with loading of photos and changes of the set; without the measuring at the end.
-    downscale : float
-        By which the photos were reduced.
-    stopped : str
-        Why it ended before its time; empty if it did not.
-    """
-
-    out: Path
-    gaussians: Gaussians
-    held_out: list[ViewQuality]
-    steps: int
-    seconds: float
-    downscale: float
-    stopped: str = ""
 
 
 @dataclass
@@ -98,7 +66,10 @@ def train(
     progress: Progress | None = None,
     initial: Gaussians | None = None,
 ) -> TrainingReport:
-    """Train Gaussian splats on a scene; a training of the same options that was stopped goes on.
+    """Train Gaussian splats on a scene.
+
+    A training of the same options that was stopped goes on, also when it shall end sooner or later now. One that was
+    finished is not done again.
 
     Parameters
     ----------
@@ -134,15 +105,27 @@ def train(
     folder = scene if scene.is_dir() else scene.parent
     out = folder / "splats" if out is None else Path(out)
     views = load_views(scene, options.hold_out_every)
-    downscale = chosen_downscale(views.views, options)
+    downscale = chosen_downscale([*views.views, *views.held_out], options)
     cache_bytes = check_memory(views, downscale, options)
     if options.backend == "cuda":
         largest = max(view.camera.width * view.camera.height for view in views.views)
         check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
         remove_partial(out)
-        frame = scene_frame(scene)
-        training = _Training(views, frame, downscale, options, out, progress, cache_bytes, initial)
+        key = training_key(views, options)
+        if initial is None:
+            report, other = finished_before(out, options, key)
+            if report is not None:
+                progress.note(
+                    f"{out} holds this training already, finished after {report.steps:,} steps: nothing to do. A "
+                    "longer one, other options or another folder begin anew"
+                )
+                return report
+            if other:
+                progress.note(
+                    f"{out} holds a finished training of other options or photos, which this one replaces"
+                )
+        training = _Training(scene, views, downscale, options, key, out, progress, cache_bytes, initial)
         try:
             training.run()
         finally:
@@ -155,20 +138,21 @@ class _Training:
 
     def __init__(
         self,
+        scene: Path,
         views: ViewSet,
-        frame: WorldFrame,
         downscale: float,
         options: TrainingOptions,
+        key: str,
         out: Path,
         progress: Progress,
         cache_bytes: int,
         initial: Gaussians | None,
     ) -> None:
-        self.views, self.frame, self.downscale, self.options = views, frame, downscale, options
-        self.out, self.progress = out, progress
-        self.photos = TrainingPhotos(views.views, downscale, options, cache_bytes)
+        self.scene, self.views, self.downscale, self.options = scene, views, downscale, options
+        self.key, self.out, self.progress = key, out, progress
+        self.left_out: dict[str, str] = {}
+        self.photos = TrainingPhotos(views.views, downscale, options, cache_bytes, self.leave_out)
         self.clock = _Clock(options, len(views.views))
-        self.key = training_key(views, options)
         self.loss = float("nan")
         self.psnr = ""
         self.stopped = ""
@@ -180,21 +164,27 @@ class _Training:
         if found is not None:
             gaussians, sky = gaussians_of(found), int(found.header["sky"])
         else:
-            gaussians, sky = start(views, options, progress, initial)
+            gaussians, sky = start(views, options, progress, initial, self.leave_out)
         self.initial_count = len(gaussians)
         smoothing = smoothing_of(views, downscale, options.lens) if options.antialiased else None
-        self.engine = make_engine(gaussians, options, extent, len(views.views), smoothing, sky)
+        self.engine = engine_of(options)(gaussians, options, extent, len(views.views), smoothing, sky)
         if found is not None:
             restore(self.engine, found)
             told = found.header
             self.clock.step, self.clock.before = int(told["step"]), float(told["seconds"])
             self.initial_count, self.loss = int(told["initial_count"]), float(told["loss"])
-            self.next_look = float(told["next_look"])
+            self.next_look, self.photos.place = float(told["next_look"]), int(told["place"])
             progress.note(f"goes on at step {self.clock.step:,}")
 
     @property
     def checkpoint(self) -> Path:
         return self.out / "checkpoint.npz"
+
+    def leave_out(self, view: PosedView, error: Exception) -> None:
+        """Say once that the photo of `view` cannot be read."""
+        if view.name not in self.left_out:
+            self.left_out[view.name] = str(error)
+            self.progress.warn(f"{view.name} is left out: {error}")
 
     def run(self) -> None:
         """Steps until the progress is 1, the target is reached, or the loss is no number."""
@@ -222,9 +212,8 @@ class _Training:
         if self.options.lens == "unscented":
             camera = Camera("SIMPLE_RADIAL", 64, 64, [64.0, 32.0, 32.0, 0.1])
         black = np.zeros((64, 64, 3), np.float32)
-        few = make_engine(
-            take(self.engine.gaussians, np.arange(min(256, self.initial_count))), self.options, 1.0, 1
-        )
+        start = take(self.engine.gaussians, np.arange(min(256, self.initial_count)))
+        few = engine_of(self.options)(start, self.options, 1.0, 1)
         few.step(StepInput(0, black, None, black[0, 0], camera, self.views.views[0].cam_from_world), 0, 0.0)
 
     def _step(self, f: float) -> None:
@@ -249,7 +238,7 @@ class _Training:
                 self.progress.note(self.stopped)
 
     def _seen(self, step: int, f: float) -> StepInput:
-        row, photo = self.photos.next(step, coarse_factor(f, self.options.coarse))
+        row, photo = self.photos.next(coarse_factor(f, self.options.coarse))
         color, mask, background = target(photo, self.options, step)
         view = self.views.views[row]
         points = self.views.points[view.seen] if self.options.depth_weight else np.zeros((0, 3))
@@ -277,15 +266,9 @@ class _Training:
 
     def _score_photos(self, step: int) -> list[StepInput]:
         """Photos of the size in use, chosen by seed and step."""
-        stream = self.photos.stream
-        assert stream is not None
-        count = min(self.options.densify.score_views, len(self.views.views))
-        rows = np.random.default_rng([self.options.seed, 4, step]).choice(
-            len(self.views.views), count, replace=False
-        )
+        rng = np.random.default_rng([self.options.seed, 4, step])
         found = []
-        for row in rows.tolist():
-            photo = stream[row]
+        for row, photo in self.photos.some(self.options.densify.score_views, rng):
             color, mask, background = target(photo, self.options, step)
             pose = self.views.views[row].cam_from_world
             found.append(StepInput(row, color, mask, background, photo.camera, pose))
@@ -303,6 +286,7 @@ class _Training:
             self.options,
             perceptual=perceptual,
             samples=samples,
+            leave_out=self.leave_out,
         )
 
     def _show(self, stage: StageProgress) -> None:
@@ -324,6 +308,7 @@ class _Training:
             "initial_count": self.initial_count,
             "loss": self.loss,
             "next_look": self.next_look,
+            "place": self.photos.place,
             "sky": self.engine.sky,
         }
         save_state(self.checkpoint, self.engine, self.key, told)
@@ -338,7 +323,8 @@ class _Training:
         if self.views.held_out:
             with self.progress.stage("measure") as stage:
                 held_out = self._quality(self.views.held_out, True, self.out / "samples")
-                stage.summary = f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} views held out"
+                if held_out:
+                    stage.summary = f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} views held out"
         report = self._write(held_out, self.clock.before, finished=True)
         self.checkpoint.unlink(missing_ok=True)
         return report
@@ -352,37 +338,17 @@ class _Training:
             self.clock.step,
             seconds,
             self.downscale,
+            len(self.views.views),
+            self.views.missing,
+            (*self.views.damaged, *self.left_out),
             self.stopped,
         )
-        told = {"finished": finished, **metrics(report, self.views, self.options)}
-        write_splat_ply(self.out / "splats.ply", report.gaussians, self.frame)
-        write_text(self.out / "metrics.json", json.dumps(told, indent=1))
+        write_report(report, self.scene, scene_frame(self.scene), self.options, self.key, finished)
         return report
 
 
-def make_engine(
-    gaussians: Gaussians,
-    options: TrainingOptions,
-    extent: float,
-    photos: int,
-    smoothing: Smoothing | None = None,
-    sky: int = 0,
-) -> CpuEngine:
-    """What trains `gaussians` where `options.backend` says.
-
-    Parameters
-    ----------
-    gaussians : Gaussians
-        NumPy float32.
-    options : TrainingOptions
-    extent : float
-        Of the scene, world units.
-    photos : int
-        Number of photos to train on.
-    smoothing : Smoothing, optional
-        The 3D filter, if there is to be one.
-    sky : int
-        So many of the Gaussians, the first ones, are on the far sphere: they keep their places and their number.
+def engine_of(options: TrainingOptions) -> type[CpuEngine]:
+    """What trains where `options.backend` says.
 
     Raises
     ------
@@ -390,38 +356,7 @@ def make_engine(
         If the backend "cuda" was asked for and cannot run here; says why and what to do.
     """
     if chosen_backend(options.backend) == "cpu":
-        return CpuEngine(gaussians, options, extent, photos, smoothing, sky)
+        return CpuEngine
     from geo3d.splat.cuda_engine import CudaEngine
 
-    return CudaEngine(gaussians, options, extent, photos, smoothing, sky=sky)
-
-
-def metrics(report: TrainingReport, views: ViewSet, options: TrainingOptions) -> dict:
-    """What metrics.json says.
-
-    Parameters
-    ----------
-    report : TrainingReport
-    views : ViewSet
-    options : TrainingOptions
-    """
-
-    def mean(values: list[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return float(np.mean(known)) if known else None
-
-    return {
-        "psnr_db": mean([view.psnr_db for view in report.held_out]),
-        "ssim": mean([view.ssim for view in report.held_out]),
-        "lpips": mean([view.lpips for view in report.held_out]),
-        "held_out": [asdict(view) for view in report.held_out],
-        "gaussians": len(report.gaussians),
-        "steps": report.steps,
-        "seconds": round(report.seconds, 2),
-        "ms_per_step": round(1e3 * report.seconds / max(report.steps, 1), 2),
-        "downscale": report.downscale,
-        "photos": len(views.views),
-        "photos_missing": list(views.missing),
-        "stopped": report.stopped,
-        "options": asdict(options),
-    }
+    return CudaEngine

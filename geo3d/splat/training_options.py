@@ -121,8 +121,9 @@ class TrainingOptions:
         0 to 3, of the spherical harmonics of the colour.
     antialiased : bool
         The opacity is lowered by what the blur of a pixel spreads (Mip-Splatting): right at every distance.
-    background : {"black", "white", "random"} or None
-        Behind everything. None: black; for photos with alpha random, so that what is transparent stays so.
+    background : {"random", "black", "white"}
+        Behind everything in training. "random": of another colour at every step, so that what photos show becomes
+        opaque, and what is transparent in them stays so; what measures is before black.
     lens : {"undistort", "unscented"}
         What is done about lenses that are no pinholes: their photos are resampled to those of a pinhole, or they are
         rendered as they are, by the unscented transform; the latter on the CPU only.
@@ -169,7 +170,7 @@ class TrainingOptions:
     hold_out_every: int = 8
     sh_degree: int = 3
     antialiased: bool = False
-    background: Background | None = None
+    background: Background = "random"
     lens: Lens = "undistort"
     masks: Masks = "ignore"
     initial_points: int = 47_000
@@ -190,6 +191,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for name, choices in (
             ("strategy", Strategy),
+            ("background", Background),
             ("lens", Lens),
             ("masks", Masks),
             ("backend", TrainingBackend),
@@ -197,8 +199,6 @@ class TrainingOptions:
             _check_choice(name, getattr(self, name), get_args(choices))
         if self.lens == "unscented" and self.backend == "cuda":
             raise ValueError("lens unscented renders on the CPU only: give backend cpu, or lens undistort")
-        if self.background is not None:
-            _check_choice("background", self.background, get_args(Background))
         if self.minutes is not None and self.iterations is not None:
             raise ValueError("minutes and iterations both say when training ends; give one of them")
         for name, least in (

@@ -1,16 +1,17 @@
 """The photos of a training: at which size, in which order, over which background.
 
-Order and backgrounds are functions of the seed and the step alone: a training that goes on from a checkpoint sees what
-it would have seen.
+Backgrounds are functions of the seed and the step alone, the order of the seed: with the place in it, which the
+checkpoint holds, a training that goes on sees what it would have seen. A photo that cannot be read is passed over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice, takewhile
 
 import numpy as np
 
-from geo3d.render.photos import PhotoStream, TrainingPhoto
+from geo3d.render.photos import LeaveOut, PhotoStream, TrainingPhoto
 from geo3d.render.views import PosedView
 from geo3d.splat.initialisation import Silhouette
 from geo3d.splat.training_options import TrainingOptions
@@ -18,8 +19,10 @@ from geo3d.splat.training_options import TrainingOptions
 LONGEST_SIDE_PX = 800
 """Photos are reduced to at most this unless told otherwise: what a CPU learns in minutes is not finer."""
 
-_LEAST_LONGEST_PX = 16  # of a photo's longer side
-_LEAST_SIDE_PX = 64  # of a photo that is reduced further for the start
+LEAST_SIDE_PX = 16
+"""Photos keep at least so many pixels a side: SSIM has a window of 11."""
+
+_COARSEST_SIDE_PX = 64  # of a photo that is reduced further for the start
 _SILHOUETTE_SIDE_PX = 256
 _SILHOUETTES = 100
 _WHITE, _BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
@@ -31,40 +34,46 @@ def chosen_downscale(views: Sequence[PosedView], options: TrainingOptions) -> fl
     Parameters
     ----------
     views : sequence of PosedView
+        All, also those held out.
     options : TrainingOptions
 
     Raises
     ------
     ValueError
-        If the factor asked for leaves a photo fewer than 16 pixels.
+        If a photo is too small to be measured, or the factor asked for makes it so.
     """
-    sides = [max(view.camera.width, view.camera.height) for view in views]
+    small = min(views, key=lambda view: min(view.camera.width, view.camera.height))
+    side = min(small.camera.width, small.camera.height)
+    if side < LEAST_SIDE_PX:
+        raise ValueError(
+            f"{small.name} has {small.camera.width}x{small.camera.height} pixels; expected at least {LEAST_SIDE_PX} a "
+            "side: leave it out of the scene"
+        )
+    most = side / LEAST_SIDE_PX
     if options.downscale is not None:
-        side = min(sides)
-        most = max(1.0, side / _LEAST_LONGEST_PX)
         if options.downscale > most:
             raise ValueError(
-                f"downscale is {options.downscale:g}, which leaves {side / options.downscale:.0f} of {side} pixels; at "
-                f"most {np.floor(10 * most) / 10:g} leaves enough"
+                f"downscale is {options.downscale:g}, which leaves {side / options.downscale:.0f} of the {side} pixels "
+                f"of {small.name}; at most {np.floor(10 * most) / 10:g} leaves enough"
             )
         return options.downscale
-    longest = max(sides)
+    longest = max(max(view.camera.width, view.camera.height) for view in views)
     factor = 1.0
-    while longest / factor > LONGEST_SIDE_PX:
+    while longest / factor > LONGEST_SIDE_PX and 2 * factor <= most:
         factor *= 2
     return factor
 
 
-def view_order(count: int, seed: int, first_step: int = 0) -> Iterator[int]:
-    """Endless rows of `count` photos: each once in random order, then each once in another; from `first_step` on.
+def view_order(count: int, seed: int, first: int = 0) -> Iterator[int]:
+    """Endless rows of `count` photos: each once in random order, then each once in another; from place `first` on.
 
     Parameters
     ----------
     count : int
     seed : int
-    first_step : int
+    first : int
     """
-    epoch, skipped = divmod(first_step, count)
+    epoch, skipped = divmod(first, count)
     while True:
         rows = np.random.default_rng([seed, 0, epoch]).permutation(count)
         yield from (int(row) for row in rows[skipped:])
@@ -81,45 +90,75 @@ class TrainingPhotos:
     options : TrainingOptions
     cache_bytes : int
         Of decoded photos.
+    leave_out : LeaveOut, optional
+        As in `PhotoStream`.
+
+    Attributes
+    ----------
+    place : int
+        How far it is in the order; to be set before the first photo to go on from there.
     """
 
     def __init__(
-        self, views: Sequence[PosedView], downscale: float, options: TrainingOptions, cache_bytes: int
+        self,
+        views: Sequence[PosedView],
+        downscale: float,
+        options: TrainingOptions,
+        cache_bytes: int,
+        leave_out: LeaveOut | None = None,
     ) -> None:
         self.views = list(views)
         self.downscale = downscale
         self.options = options
         self.cache_bytes = cache_bytes
+        self.leave_out = leave_out
+        self.place = 0
         self.stream: PhotoStream | None = None
         self._factor = 0.0
         self._photos: Iterator[tuple[int, TrainingPhoto]] = iter(())
+        self._order: Iterator[int] = iter(())
 
-    def next(self, step: int, factor: float) -> tuple[int, TrainingPhoto]:
+    def next(self, factor: float) -> tuple[int, TrainingPhoto]:
         """Row and photo of a step.
 
         Parameters
         ----------
-        step : int
-            One more than at the last call, unless this is the first.
         factor : float
             By which the photos are reduced beyond `downscale`.
+
+        Raises
+        ------
+        ValueError
+            If none of the photos can be read.
         """
         if factor != self._factor:
-            self._open(step, factor)
-        return next(self._photos)
+            self._open(factor)
+        row, photo = next(self._photos, (-1, None))
+        if photo is None:
+            raise ValueError(f"none of the {len(self.views)} photos can be read: what is wrong is told above")
+        self.place += 1 + sum(1 for _ in takewhile(lambda passed: passed != row, self._order))
+        return row, photo
 
-    def _open(self, step: int, factor: float) -> None:
+    def some(self, count: int, rng: np.random.Generator) -> list[tuple[int, TrainingPhoto]]:
+        """Rows and photos of `count` chosen by `rng`, or of all, of the size of the last `next`."""
+        assert self.stream is not None
+        rows = rng.permutation(len(self.views)).tolist()
+        return list(islice(self.stream.in_order(rows, ahead=1), count))
+
+    def _open(self, factor: float) -> None:
         self.close()
         shortest = min(min(v.camera.width, v.camera.height) for v in self.views) / self.downscale
-        within = max(1.0, min(factor, shortest / _LEAST_SIDE_PX))
+        within = max(1.0, min(factor, shortest / _COARSEST_SIDE_PX))
         self.stream = PhotoStream(
             self.views,
             1.0 / (self.downscale * within),
             behind(self.options),
             self.cache_bytes,
             undistorted=self.options.lens == "undistort",
+            leave_out=self.leave_out,
         )
-        self._photos = self.stream.in_order(view_order(len(self.views), self.options.seed, step))
+        ahead, self._order = (view_order(len(self.views), self.options.seed, self.place) for _ in range(2))
+        self._photos = self.stream.in_order(ahead)
         self._factor = factor
 
     def close(self) -> None:
@@ -154,8 +193,7 @@ def target(
     """
     color, mask = photo.color, photo.mask
     background = np.array(behind(options), np.float32)
-    transparent = photo.alpha is not None or (mask is not None and options.masks == "transparent")
-    if options.background == "random" or (options.background is None and transparent):
+    if options.background == "random":
         background = np.random.default_rng([options.seed, 1, step]).random(3).astype(np.float32)
         if photo.alpha is not None:
             color = color + (1.0 - photo.alpha)[..., None] * background
@@ -165,19 +203,29 @@ def target(
     return color, mask, background
 
 
-def silhouettes(views: Sequence[PosedView], options: TrainingOptions) -> list[Silhouette]:
+def silhouettes(
+    views: Sequence[PosedView], options: TrainingOptions, leave_out: LeaveOut | None = None
+) -> list[Silhouette]:
     """Small photos with their alpha, at most a hundred evenly chosen, for the points to start from.
 
     Parameters
     ----------
     views : sequence of PosedView
     options : TrainingOptions
+    leave_out : LeaveOut, optional
+        As in `PhotoStream`.
+
+    Raises
+    ------
+    ValueError
+        If none of them can be read.
     """
     rows = np.unique(np.linspace(0, len(views) - 1, min(len(views), _SILHOUETTES)).round().astype(int))
     chosen = [views[row] for row in rows]
     longest = max(max(view.camera.width, view.camera.height) for view in chosen)
     found = []
-    with PhotoStream(chosen, min(1.0, _SILHOUETTE_SIDE_PX / longest)) as stream:
+    scale = min(1.0, _SILHOUETTE_SIDE_PX / longest)
+    with PhotoStream(chosen, scale, cache_bytes=0, leave_out=leave_out) as stream:
         for row, photo in stream.in_order(range(len(chosen))):
             alpha = photo.alpha
             if photo.mask is not None and options.masks == "transparent":
@@ -186,4 +234,6 @@ def silhouettes(views: Sequence[PosedView], options: TrainingOptions) -> list[Si
             if photo.alpha is not None:  # premultiplied: the colour of what is there
                 color = color / np.maximum(photo.alpha, 1e-3)[..., None]
             found.append(Silhouette(photo.camera, chosen[row].cam_from_world, np.clip(color, 0, 1), alpha))
+    if not found:
+        raise ValueError(f"none of {len(chosen)} photos can be read: what is wrong is told above")
     return found

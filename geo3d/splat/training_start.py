@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from geo3d.render.photos import PhotoStream
+from geo3d.render.photos import LeaveOut, PhotoStream
 from geo3d.render.views import ViewSet
 from geo3d.scene import Gaussians
 from geo3d.splat.edit import merge
@@ -23,7 +23,11 @@ _LOOKED_AT = 1000  # points
 
 
 def start(
-    views: ViewSet, options: TrainingOptions, progress: Progress, initial: Gaussians | None = None
+    views: ViewSet,
+    options: TrainingOptions,
+    progress: Progress,
+    initial: Gaussians | None = None,
+    leave_out: LeaveOut | None = None,
 ) -> tuple[Gaussians, int]:
     """The Gaussians to begin with, and how many of them, the first ones, are sky.
 
@@ -36,6 +40,8 @@ def start(
     progress : Progress
     initial : Gaussians, optional
         In place of those at points.
+    leave_out : LeaveOut, optional
+        As in `PhotoStream`.
 
     Raises
     ------
@@ -43,11 +49,11 @@ def start(
         If none of the points is in view of a photo; or if there are none and the photos contradict each other about
         where something is.
     """
-    near = initial if initial is not None else _at_points(views, options, progress)
+    near = initial if initial is not None else _at_points(views, options, progress, leave_out)
     if not options.sky:
         return within_budget(near, options), 0
     finite = views.points[np.isfinite(views.points).all(axis=1)]
-    photos = silhouettes(views.views, options)
+    photos = silhouettes(views.views, options, leave_out)
     sky = sky_gaussians(photos, finite, near.means, options.sh_degree, options.budget, views.up)
     if sky is None:
         progress.note("the photos show no sky: there are points, or too small a budget, wherever they look")
@@ -57,7 +63,9 @@ def start(
     return merge(replace(sky, antialiased=near.antialiased), near), len(sky)
 
 
-def _at_points(views: ViewSet, options: TrainingOptions, progress: Progress) -> Gaussians:
+def _at_points(
+    views: ViewSet, options: TrainingOptions, progress: Progress, leave_out: LeaveOut | None
+) -> Gaussians:
     finite = np.isfinite(views.points).all(axis=1)
     if np.count_nonzero(finite) >= _LEAST_INITIAL:
         _check_view(views.points[finite], views)
@@ -65,7 +73,7 @@ def _at_points(views: ViewSet, options: TrainingOptions, progress: Progress) -> 
     else:
         count = min(options.initial_points, options.budget)
         rng = np.random.default_rng([options.seed, 5])
-        points, colors = random_points(silhouettes(views.views, options), count, rng)
+        points, colors = random_points(silhouettes(views.views, options, leave_out), count, rng)
         progress.note(f"the scene has {np.count_nonzero(finite)} points: {count:,} random ones to start from")
     made = gaussians_at(points, colors, options.sh_degree)
     return replace(made, antialiased=options.antialiased)

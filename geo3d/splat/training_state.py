@@ -14,13 +14,17 @@ from geo3d.render.views import ViewSet
 from geo3d.scene import Gaussians
 from geo3d.splat.engine import CpuEngine
 from geo3d.splat.training_options import TrainingOptions
+from geo3d.splat.training_report import LENGTH
 
 KIND = "splats"
+_SAMPLE = 64 << 10  # bytes
 _PARAMETERS = ("means", "quaternions", "log_scales", "logit_opacities", "sh")
 
 
 def training_key(views: ViewSet, options: TrainingOptions) -> str:
-    """Hash of all that a training depends on; a checkpoint of another key is of no use.
+    """Hash of all that a training depends on but its length; a checkpoint of another key is of no use.
+
+    Of a photo it has the size and 192 KiB, since to read thousands of photos whole takes minutes.
 
     Parameters
     ----------
@@ -28,15 +32,30 @@ def training_key(views: ViewSet, options: TrainingOptions) -> str:
     options : TrainingOptions
     """
     digest = hashlib.blake2b(digest_size=16)
-    told = {k: v for k, v in asdict(options).items() if k != "checkpoint_seconds"}
+    told = {k: v for k, v in asdict(options).items() if k not in (*LENGTH, "checkpoint_seconds")}
     digest.update(json.dumps(told, sort_keys=True).encode())
     for view in (*views.views, *views.held_out):
-        size = view.photo.stat().st_size
-        digest.update(f"{view.name}\0{size}\0{view.camera.model}".encode())
+        digest.update(f"{view.name}\0{view.camera.model}\0".encode())
+        for file in (view.photo, *(() if view.mask is None else (view.mask,))):
+            digest.update(_sample(file))
         digest.update(np.ascontiguousarray(view.camera.params).tobytes())
         digest.update(np.ascontiguousarray(view.cam_from_world.matrix4()).tobytes())
     digest.update(np.ascontiguousarray(views.points).tobytes())
     return digest.hexdigest()
+
+
+def _sample(path: Path) -> bytes:
+    """Size, beginning, middle and end of a file; nothing of one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            parts = [size.to_bytes(8, "little")]
+            for place in (0, max(0, size // 2 - _SAMPLE // 2), max(0, size - _SAMPLE)):
+                file.seek(place)
+                parts.append(file.read(_SAMPLE))
+            return b"".join(parts)
+    except OSError:
+        return b""
 
 
 def _adam(engine: CpuEngine) -> dict[str, np.ndarray]:

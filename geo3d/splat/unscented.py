@@ -8,6 +8,9 @@ projected, to p_0 and p_1 ... p_6, and taken together to an ellipse (alpha 1, be
 
 Through a linear projection, as an orthographic one, this is exact. Gaussians of which a point has no pixel are left
 out. They are sorted by their distance from the camera, since z may be negative; of an orthographic camera by z.
+
+The lenses that kernels know go through geo3d.splat.unscented_kernels; the NumPy functions here serve the others,
+orthographic and splined, and are the kernels' reference.
 """
 
 from __future__ import annotations
@@ -18,8 +21,11 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, quaternion_to_matrix
+from geo3d.splat import unscented_kernels as kernels
+from geo3d.splat.crew import Crew, everyone
 from geo3d.splat.orthographic import OrthographicCamera
 
+_SPLINED = "SPLINED"
 _ROOT = np.sqrt(3.0)
 _SIGNS = np.array([1.0, -1.0])
 _BLOCK = 4096  # Gaussians at a time: their points stay in the cache
@@ -36,7 +42,11 @@ class SigmaPoints:
 
 
 def project_lens(
-    camera: Camera | OrthographicCamera, cam_from_world: SE3, gaussians: tuple, near: float
+    camera: Camera | OrthographicCamera,
+    cam_from_world: SE3,
+    gaussians: tuple,
+    near: float,
+    crew: Crew | None = None,
 ) -> np.ndarray:
     """(N, 7) float32 ellipses of `gaussians` (their arrays) for projection_kernels; rows of NaN are not seen.
 
@@ -48,6 +58,8 @@ def project_lens(
         Means, quaternions and log_scales come first.
     near : float
         What is nearer to the camera is left out.
+    crew : Crew, optional
+        Threads; all cores if not given.
 
     Raises
     ------
@@ -59,6 +71,24 @@ def project_lens(
             "camera: an EQUIRECTANGULAR image is not rendered at once, since a Gaussian may lie on both of its ends; "
             "render pinhole views to all sides and put them together (geo3d.render has panoramas)"
         )
+    if not isinstance(camera, Camera) or camera.model.startswith(_SPLINED):
+        return project_by_numpy(camera, cam_from_world, gaussians, near)
+    lens = np.empty((len(gaussians[0]), kernels.LENS), np.float32)
+    means, quaternions, log_scales = gaussians[:3]
+    limit, pose = camera.max_angle, _flat_pose(cam_from_world)
+    model, slope = camera.model_id, np.tan(limit) ** 2
+    (crew or everyone()).run(
+        lambda counter, _: kernels.lens_forward(
+            counter, model, camera.params, limit, slope, pose, near, means, quaternions, log_scales, lens
+        )
+    )
+    return lens
+
+
+def project_by_numpy(
+    camera: Camera | OrthographicCamera, cam_from_world: SE3, gaussians: tuple, near: float
+) -> np.ndarray:
+    """`project_lens`, readable, for any camera."""
     lens = np.empty((len(gaussians[0]), 7), np.float32)
     with np.errstate(all="ignore"):  # what is not finite is not seen
         for start in range(0, len(lens), _BLOCK):
@@ -84,6 +114,7 @@ def lens_backward(
     rows: np.ndarray,
     by_ellipse: np.ndarray,
     outputs: dict[str, np.ndarray],
+    crew: Crew | None = None,
 ) -> np.ndarray:
     """Add the gradients through the lens of the Gaussians `rows` to `outputs`; returns that by [R | t], (3, 4).
 
@@ -96,7 +127,32 @@ def lens_backward(
         Twice the gradient by C (xx, xy, yy), and that by m, of these rows.
     outputs : dict
         Of arrays (N, ...) named "means", "quaternions", "log_scales".
+    crew : Crew, optional
+        Threads; all cores if not given.
     """
+    if not isinstance(camera, Camera) or camera.model.startswith(_SPLINED):
+        return backward_by_numpy(camera, cam_from_world, gaussians, rows, by_ellipse, outputs)
+    poses = np.zeros((-(-len(rows) // kernels.CHUNK), kernels.POSE))
+    means, quaternions, log_scales = gaussians[:3]
+    model, pose = camera.model_id, _flat_pose(cam_from_world)
+    (crew or everyone()).run(
+        lambda counter, _: kernels.lens_gradients(
+            counter, model, camera.params, pose, means, quaternions, log_scales, rows, by_ellipse, outputs["means"],
+            outputs["quaternions"], outputs["log_scales"], poses,
+        )
+    )  # fmt: skip
+    return poses.sum(axis=0).reshape(3, 4)
+
+
+def backward_by_numpy(
+    camera: Camera | OrthographicCamera,
+    cam_from_world: SE3,
+    gaussians: tuple,
+    rows: np.ndarray,
+    by_ellipse: np.ndarray,
+    outputs: dict[str, np.ndarray],
+) -> np.ndarray:
+    """`lens_backward`, readable, for any camera."""
     pose = np.zeros((3, 4))
     rotation = cam_from_world.rotation
     for start in range(0, len(rows), _BLOCK):
@@ -124,6 +180,10 @@ def lens_backward(
         pose[:, :3] += np.einsum("nab,ncb->ac", by_turns, to_world) + by_means.T @ gaussians[0][part]
         pose[:, 3] += by_means.sum(axis=0)
     return pose
+
+
+def _flat_pose(cam_from_world: SE3) -> np.ndarray:
+    return np.column_stack([cam_from_world.rotation, cam_from_world.translation]).ravel()
 
 
 def _sigma_points(cam_from_world: SE3, gaussians: tuple, rows: slice | np.ndarray) -> SigmaPoints:

@@ -29,6 +29,24 @@ def left_right_check(left, right, tolerance, out):
                 out[y, x] = d
 
 
+@njit(parallel=True, nogil=True, error_model="numpy")
+def _to_sixteenths(disparity, low, out):
+    for y in numba.prange(disparity.shape[0]):
+        for x in range(disparity.shape[1]):
+            d = disparity[y, x]
+            out[y, x] = (
+                min(np.float32(16.0) * (d - low) + np.float32(0.5), np.float32(32_000.0)) if d == d else -16
+            )
+
+
+@njit(parallel=True, nogil=True, error_model="numpy")
+def _drop(scaled, disparity):
+    for y in numba.prange(disparity.shape[0]):
+        for x in range(disparity.shape[1]):
+            if scaled[y, x] < 0:
+                disparity[y, x] = np.nan
+
+
 def remove_speckles(disparity: np.ndarray, size: int, step: float) -> None:
     """Set to NaN, in place, what is joined to fewer than `size` pixels.
 
@@ -41,14 +59,13 @@ def remove_speckles(disparity: np.ndarray, size: int, step: float) -> None:
         Neighbours whose disparities differ by at most this are joined, px.
     """
     cv2 = require("cv2")
-    known = np.isfinite(disparity)
-    if size < 2 or not known.any():
+    if size < 2 or np.isnan(disparity).all():
         return
-    low = float(disparity[known].min())
-    scaled = np.full(disparity.shape, -16, np.int16)
-    scaled[known] = np.minimum(np.round(16 * (disparity[known] - low)), 32_000)
+    low = np.float32(np.fmin.reduce(disparity, axis=None))
+    scaled = np.empty(disparity.shape, np.int16)
+    _to_sixteenths(disparity, low, scaled)
     cv2.filterSpeckles(scaled, -16, size, round(16 * step))
-    disparity[scaled < 0] = np.nan
+    _drop(scaled, disparity)
 
 
 @njit(parallel=True, nogil=True, error_model="numpy")

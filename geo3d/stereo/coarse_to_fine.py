@@ -8,7 +8,7 @@ needs to settle.
 import numpy as np
 
 from geo3d.stereo.cleaning import fill_holes
-from geo3d.stereo.options import SemiGlobalOptions
+from geo3d.stereo.options import ONE_PASS, SemiGlobalOptions
 from geo3d.stereo.semi_global_matching import Matched, match_clean
 from geo3d.util.require import require
 
@@ -41,6 +41,8 @@ def match_any_size(
     count = high - low + 1
     factor = 1
     doubled = 8 if options.doubled else 1
+    if options.paths == ONE_PASS:  # makes no volume
+        return match_clean(left, right, low, count, options)
     while _BYTES_A_CELL * left[..., 0].size * count * doubled / factor**3 > most_bytes:
         factor *= 2
     if factor == 1:

@@ -39,8 +39,8 @@ def disparity_to_depth(
     Parameters
     ----------
     disparity : (...) array_like
-        x_left - x_right, px. What is NaN, or not in front of the cameras (disparity + offset not positive), has no
-        depth.
+        x_left - x_right, px. What is NaN or infinite, or not in front of the cameras (disparity + offset not
+        positive), has no depth.
     focal_px : float
         Of the rectified cameras.
     baseline_m : float
@@ -76,7 +76,7 @@ def disparity_to_depth(
     values = values.astype(np.float32 if values.dtype == np.float32 else np.float64)
     shifted = values + values.dtype.type(offset_px)
     with np.errstate(invalid="ignore"):
-        ahead = shifted > 0.0
+        ahead = (shifted > 0.0) & np.isfinite(shifted)
     scale = values.dtype.type(focal_px * baseline_m)
     depth = np.where(ahead, scale / np.where(ahead, shifted, 1.0), np.nan).astype(values.dtype)
     if sigma_px is None:

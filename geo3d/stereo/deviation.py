@@ -1,15 +1,15 @@
 """Standard deviation of a disparity, from what the matching itself shows of its errors.
 
-    log sigma = w . (1, unsmoothed, margin, log s_2, log s_8, share unknown, log(slope + 0.02), log g)
+    log sigma = w . (1, margin, log s_4, log s_8, share unknown, log(slope + 0.02), log g)
 
 margin        1 - smallest / second smallest sum of costs
-s_2, s_8      root mean square, in a window of 19 pixels, of d(x) - (d(x - k) + d(x + k)) / 2 in rows and columns, for
-              k = 2 and 8: nought on a plane; d as matched, before anything is smoothed
+s_4, s_8      root mean square, in a window of 19 pixels, of d(x) - (d(x - k) + d(x + k)) / 2 in rows and columns, for
+              k = 4 and 8: nought on a plane. Of the final disparity: a mean over a surface leaves errors that are
+              alike over more than its window, and how many those are differs from scene to scene
 share         of the pixels of a window of 9 that left and right do not agree on
 slope         of the disparity, pixels per pixel
 g             contrast that both images have in common: root of the mean product of their horizontal gradients in that
               window, the right image moved by the disparity, grey levels per pixel
-unsmoothed    1 where no mean over surfaces is taken afterwards (quality "fast"), else 0
 
 The weights make the errors of made-up pairs most likely, under Student's t of 5 degrees (errors have long tails), and
 a common factor then brings one and two deviations to 68 and 95 %. The pairs are those of `geo3d.synthetic` as a camera
@@ -25,59 +25,50 @@ from geo3d.util.require import require
 GROSS_PX = 2.0
 """Errors above this are of a wrong surface."""
 
-_WEIGHTS = np.array([-0.03, 0.35, -0.49, 0.20, 0.66, 0.64, 0.10, -0.12], np.float32)
+_WEIGHTS = np.array([0.10, -0.50, 0.29, 0.42, 0.64, 0.06, -0.12], np.float32)
 _NEAR, _WIDE = 4, 9  # radii of the windows
-_STEPS = (2, 8)
+_STEPS = (4, 8)
 _UNKNOWN_PX = 0.5  # s_k where hardly a pixel has its neighbours
 
 
 def deviation_features(
-    matched: np.ndarray,
-    disparity: np.ndarray,
-    margin: np.ndarray,
-    left: np.ndarray,
-    right: np.ndarray,
-    smoothed: bool,
+    disparity: np.ndarray, filled: np.ndarray, margin: np.ndarray, left: np.ndarray, right: np.ndarray
 ) -> np.ndarray:
     """What the deviation is taken from.
 
     Parameters
     ----------
-    matched : (H, W) float32
-        Disparity as it was matched, px; NaN where left and right do not agree.
     disparity : (H, W) float32
-        The final one, without holes.
+        The final one, px; NaN where left and right do not agree.
+    filled : (H, W) float32
+        The same without holes.
     margin : (H, W) float32
         Of `Winners`.
     left, right : (H, W, 3) uint8
-    smoothed : bool
-        Whether the final one is a mean over each surface.
 
     Returns
     -------
-    (8, H, W) float32
+    (7, H, W) float32
         In the order of the formula.
     """
     cv2 = require("cv2")
-    ones = np.ones_like(disparity)
-    blurred = cv2.blur(disparity, (5, 5))
+    blurred = cv2.blur(filled, (5, 5))
     slope = np.hypot(*(cv2.Scharr(blurred, cv2.CV_32F, dx, 1 - dx, scale=1 / 32) for dx in (1, 0)))
-    unknown = _mean(np.isnan(matched).astype(np.float32), _NEAR)
+    unknown = _mean(np.isnan(disparity).astype(np.float32), _NEAR)
     return np.stack(
         [
-            ones,
-            np.float32(not smoothed) * ones,
+            np.ones_like(filled),
             margin,
-            *(np.log(_roughness(matched, step)) for step in _STEPS),
+            *(np.log(_roughness(disparity, step)) for step in _STEPS),
             unknown,
             np.log(np.minimum(slope, 1.0) + np.float32(0.02)),
-            np.log(_shared_contrast(disparity, left, right)),
+            np.log(_shared_contrast(filled, left, right)),
         ]
     )
 
 
 def deviation_of(features: np.ndarray) -> np.ndarray:
-    """Standard deviation, px, (...) float32, from `deviation_features` (8, ...)."""
+    """Standard deviation, px, (...) float32, from `deviation_features` (7, ...)."""
     return np.exp(np.tensordot(_WEIGHTS, features, 1))
 
 
@@ -85,11 +76,11 @@ def _mean(values: np.ndarray, radius: int) -> np.ndarray:
     return require("cv2").blur(values, (2 * radius + 1, 2 * radius + 1))
 
 
-def _roughness(matched: np.ndarray, step: int) -> np.ndarray:
+def _roughness(disparity: np.ndarray, step: int) -> np.ndarray:
     """s of the formula. Where the second difference is that of an edge, beyond `GROSS_PX`, it does not count."""
-    total, count = np.zeros_like(matched), np.zeros_like(matched)
+    total, count = np.zeros_like(disparity), np.zeros_like(disparity)
     for axis in (0, 1):
-        values = np.moveaxis(matched, axis, 0)
+        values = np.moveaxis(disparity, axis, 0)
         bend = values[step:-step] - np.float32(0.5) * (values[: -2 * step] + values[2 * step :])
         with np.errstate(invalid="ignore"):
             counts = np.abs(bend) < GROSS_PX

@@ -27,7 +27,8 @@ class PosedDepth:
     Attributes
     ----------
     depth, sigma : (H, W) float32
-        z and its standard deviation; NaN where not known.
+        z and its standard deviation; NaN where not known. Infinite depths and those of 0 or less are not known,
+        either.
     color : (H, W, 3) uint8
     camera : Camera
         PINHOLE, of the map's size.
@@ -99,7 +100,9 @@ def _points_of(own: PosedDepth) -> tuple[np.ndarray, ...]:
     height, width = own.depth.shape
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     rays = own.camera.unproject(np.stack([x, y], axis=-1))
-    local = rays / rays[..., 2:] * own.depth[..., None]
+    with np.errstate(invalid="ignore"):
+        there = np.isfinite(own.depth) & (own.depth > 0.0)
+    local = rays / rays[..., 2:] * np.where(there, own.depth, np.float32(np.nan))[..., None]
     normals = _normals(local)
     known = np.isfinite(normals).all(axis=-1) & np.isfinite(own.sigma)
     known[1::2], known[:, 1::2] = (

@@ -44,12 +44,8 @@ class DisparityMap:
         The same with every pixel guessed that is not known.
     margin : (H, W) float32
         How much worse than the disparity found the next best one is, 0 to 1.
-    matched : (H, W) float32
-        As semi-global matching found it, before edges were moved and surfaces smoothed; NaN where not known.
     images : PairImages
         As they were matched.
-    smoothed : bool
-        Whether surfaces were smoothed.
     at_start, at_end : float
         Share of the known pixels that sit at the lowest and the highest disparity of the range.
     notes : tuple of str
@@ -59,9 +55,7 @@ class DisparityMap:
     disparity: np.ndarray
     filled: np.ndarray
     margin: np.ndarray
-    matched: np.ndarray
     images: PairImages
-    smoothed: bool
     at_start: float
     at_end: float
     notes: tuple[str, ...]
@@ -85,9 +79,9 @@ class DisparityMap:
 
     @property
     def deviation_features(self) -> np.ndarray:
-        """(8, H, W) float32: what the deviation is taken from, of `geo3d.stereo.deviation`."""
+        """(7, H, W) float32: what the deviation is taken from, of `geo3d.stereo.deviation`."""
         return deviation_features(
-            self.matched, self.filled, self.margin, self.images.left, self.images.right, self.smoothed
+            self.disparity, self.filled, self.margin, self.images.left, self.images.right
         )
 
 
@@ -127,10 +121,9 @@ def match(left: np.ndarray, right: np.ndarray, options: StereoOptions | None = N
         found = match_any_size(
             images.left, images.right, options.min_disparity, options.max_disparity, settings
         )
-    semi_global = found.checked
     if options.method == "patchmatch":
         found = _by_planes(found, images, options, settings)
-    return _finish(found, semi_global, images, options, settings)
+    return _finish(found, images, options, settings)
 
 
 def _by_planes(
@@ -168,7 +161,6 @@ def _filled(sparse: np.ndarray, left: np.ndarray, settings: SemiGlobalOptions) -
 
 def _finish(
     found: Matched,
-    semi_global: np.ndarray,
     images: PairImages,
     options: StereoOptions,
     settings: SemiGlobalOptions,
@@ -190,9 +182,7 @@ def _finish(
         np.where(known, filled, np.float32(np.nan)),
         filled,
         found.margin,
-        semi_global,
         images,
-        settings.smooth_radius > 0,
         at_start,
         at_end,
         images.notes + _density_notes(count / sparse.size) + _range_notes(at_start, at_end, options),

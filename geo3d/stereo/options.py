@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+ONE_PASS = 5
+"""Number of paths of the matcher that goes over the rows once, downwards."""
+
 Quality = Literal["fast", "balanced", "accurate"]
 
 
@@ -25,9 +28,14 @@ class SemiGlobalOptions:
     edge_levels : float
         Difference of grey levels at which a large step costs half.
     paths : int
-        4, 8 or 16.
+        4, 8 or 16 over the whole image; or 5, those from the sides and from above, in one pass without a volume, which
+        is much faster: then the largest cost and `p2` must not sum to more than 255, and the census window has at most
+        25 pixels.
     tolerance_px : float
         By which left and right may differ.
+    uniqueness : float
+        By which share of the second smallest sum the smallest has to lie below it, 0 to 1. Patterns that repeat have
+        several that are alike.
     speckle_px : int
         Islands smaller than this are dropped, pixels.
     median_radius : int
@@ -51,9 +59,10 @@ class SemiGlobalOptions:
     difference_limit: int = 90
     p1: int = 24
     p2: int = 120
-    edge_levels: float = 20.0
+    edge_levels: float = 60.0
     paths: int = 8
     tolerance_px: float = 1.0
+    uniqueness: float = 0.02
     speckle_px: int = 50
     median_radius: int = 4
     fill_radius: int = 9
@@ -68,13 +77,22 @@ class SemiGlobalOptions:
             raise ValueError(
                 f"census_radius: expected a window of 2 to 65 pixels, got {2 * columns + 1}x{2 * rows + 1}"
             )
-        if self.paths not in (4, 8, 16):
-            raise ValueError(f"paths: expected 4, 8 or 16, got {self.paths}")
+        if self.paths not in (4, ONE_PASS, 8, 16):
+            raise ValueError(f"paths: expected 4, 5, 8 or 16, got {self.paths}")
         if not 0 < self.p1 <= self.p2 <= 2000:
             raise ValueError(f"p1, p2: expected 0 < p1 <= p2 <= 2000, got {self.p1}, {self.p2}")
         for name, most in (("census_weight", 255), ("difference_weight", 80), ("difference_limit", 765)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name}: expected from 0 to {most}, got {getattr(self, name)}")
+        bits = (2 * rows + 1) * (2 * columns + 1) - 1
+        most = self.census_weight * bits + (self.difference_weight * self.difference_limit >> 4)
+        if self.paths == ONE_PASS and (bits > 24 or most + self.p2 > 255):
+            raise ValueError(
+                f"paths: 5 of them take a census window of at most 25 pixels, got {bits + 1}, and costs that sum "
+                f"with p2 to at most 255, got {most} + {self.p2}"
+            )
+        if not 0.0 <= self.uniqueness < 1.0:
+            raise ValueError(f"uniqueness: expected from 0 to below 1, got {self.uniqueness}")
         for name in ("edge_levels", "median_levels", "smooth_levels"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
@@ -118,7 +136,9 @@ class StereoOptions:
 
 
 QUALITIES: dict[str, SemiGlobalOptions] = {
-    "fast": SemiGlobalOptions(census_radius=(2, 2), paths=4, median_radius=0, fill_radius=0, smooth_radius=0),
+    "fast": SemiGlobalOptions(
+        census_radius=(2, 2), p2=112, paths=ONE_PASS, median_radius=0, fill_radius=0, smooth_radius=0
+    ),
     "balanced": SemiGlobalOptions(),
     "accurate": SemiGlobalOptions(doubled=True),
 }

@@ -148,8 +148,8 @@ def _rotations(
     baseline = float(np.linalg.norm(centre))
     if not baseline > 1e-9:
         raise ValueError(
-            "right_from_left: the cameras are at one place (baseline 0), so there is no depth to see; give the poses "
-            "of a rig whose cameras stand apart"
+            "right_from_left: by the calibration both cameras are at one place (baseline 0), so there is no depth to "
+            "see; calibrate the rig again, with cameras that stand apart"
         )
     x = centre / baseline
     forward_right = rotation[2]  # where the right camera looks, in the left one's frame
@@ -164,8 +164,8 @@ def _rotations(
         looks /= np.linalg.norm(looks)
     if abs(x @ looks) > _NEARLY_FORWARD:
         raise ValueError(
-            "right_from_left: one camera stands before the other along the line of sight, so rows can't be made to "
-            "match; expected cameras side by side"
+            "right_from_left: by the calibration one camera stands before the other along the line of sight, so rows "
+            "can't be made to match; expected cameras side by side"
         )
     if x[0] < -abs(x[1]):
         raise ValueError(

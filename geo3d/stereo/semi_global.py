@@ -13,6 +13,7 @@ being of integers, do not depend on the order.
 import numba
 import numpy as np
 
+from geo3d.stereo.options import ONE_PASS
 from geo3d.stereo.path_step import (
     HIGH,
     LANES,
@@ -32,6 +33,8 @@ DIRECTIONS = {
     8: ((0, 1), (1, 1), (1, 0), (1, -1)),
     16: ((0, 1), (1, 1), (1, 0), (1, -1), (1, 2), (1, -2), (2, 1), (2, -1)),
 }
+DOWNWARDS = ((0, 1), (0, -1), (1, 0), (1, 1), (1, -1))
+"""The five of `geo3d.stereo.one_pass`."""
 
 
 def penalties(p1: int, p2: int, edge_levels: float) -> np.ndarray:
@@ -49,8 +52,8 @@ def aggregate_reference(
     """S, (H, W, D) int64, from the costs (H, W, D) uint8; pixel by pixel, as the formula says."""
     height, width, _ = costs.shape
     total = np.zeros(costs.shape, np.int64)
-    half = DIRECTIONS[paths]
-    for dy, dx in [*half, *((-dy, -dx) for dy, dx in half)]:
+    half = DIRECTIONS[paths] if paths != ONE_PASS else ()
+    for dy, dx in [*half, *((-dy, -dx) for dy, dx in half)] or DOWNWARDS:
         path = np.zeros(costs.shape, np.int64)
         rows = range(height) if dy > 0 or (dy == 0 and dx > 0) else range(height - 1, -1, -1)
         for y in rows:

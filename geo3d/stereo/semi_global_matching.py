@@ -11,7 +11,8 @@ import numpy as np
 
 from geo3d.stereo.cleaning import left_right_check, remove_speckles
 from geo3d.stereo.costs import cost_volume, to_gray
-from geo3d.stereo.options import SemiGlobalOptions
+from geo3d.stereo.one_pass import match_in_one_pass
+from geo3d.stereo.options import ONE_PASS, SemiGlobalOptions
 from geo3d.stereo.semi_global import aggregate, penalties
 from geo3d.stereo.winner import winners
 from geo3d.util.require import require
@@ -50,14 +51,18 @@ def match_range(
     options : SemiGlobalOptions
     """
     cv2 = require("cv2")
-    costs = cost_volume(left, right, low, count, options)
-    large = penalties(options.p1, options.p2, options.edge_levels)
-    sums = aggregate(costs, to_gray(left), options.p1, large, options.paths)
-    found = winners(sums, low, count, right.shape[1])
+    if options.paths == ONE_PASS:
+        found = match_in_one_pass(left, right, low, count, options)
+    else:
+        costs = cost_volume(left, right, low, count, options)
+        large = penalties(options.p1, options.p2, options.edge_levels)
+        sums = aggregate(costs, to_gray(left), options.p1, large, options.paths)
+        found = winners(sums, low, count, right.shape[1])
     smooth = cv2.medianBlur(found.left, 3)
     checked = np.empty_like(smooth)
     seen = np.where(np.isnan(found.right), np.float32(-1e6), found.right)
     left_right_check(smooth, cv2.medianBlur(seen, 3), np.float32(options.tolerance_px), checked)
+    checked[found.margin < options.uniqueness] = np.nan
     return Matched(smooth, checked, found.margin)
 
 

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from geo3d.geometry import SE3, Sim3
-from geo3d.io import SplatFile, find_splat_format, read_scene, read_splats, scene_images
+from geo3d.io import (
+    SPLATS,
+    SplatFile,
+    find_scene,
+    find_splat_format,
+    find_splats,
+    read_scene,
+    read_splats,
+    scene_images,
+)
 from geo3d.scene import Gaussians, Points, Reconstruction
 from geo3d.sfm.georeference_up import estimate_up
 from geo3d.util.files import path_inside, read_json_object
@@ -116,7 +125,8 @@ def load_viewer_scene(path: Path) -> ViewerScene:
     Parameters
     ----------
     path : Path
-        Splats are looked for in `splats/splats.ply` of a folder.
+        Splats are looked for in `splats/splats.ply` of a folder; of one that training made for them alone, its scene is
+        shown too.
 
     Raises
     ------
@@ -126,10 +136,17 @@ def load_viewer_scene(path: Path) -> ViewerScene:
         If a file is corrupt or of another kind, or the scene holds nothing.
     """
     if path.is_file() and holds_splats(path):
-        return _arranged(path, path.parent, Reconstruction(), read_splats(path), path, [])
-    root = _root(path)
-    whole = path == root or path.suffix.lower() == ".json"  # not one model of several, nor a bare cloud
-    splat_file = root / "splats" / "splats.ply" if whole else None
+        return _alone(path)
+    trained = path / SPLATS.name
+    if trained.is_file() and not _is_scene(path):
+        scene = find_splats(path).scene
+        if scene is None:
+            return _alone(trained)
+        path, root, whole, splat_file = scene, _root(scene), False, trained
+    else:
+        root = _root(path)
+        whole = path == root or path.suffix.lower() == ".json"  # not one model of several, nor a bare cloud
+        splat_file = root / SPLATS if whole else None
     there = splat_file is not None and splat_file.is_file()
     notes: list[str] = []
     splats = None
@@ -151,6 +168,17 @@ def load_viewer_scene(path: Path) -> ViewerScene:
         more = f"{len(others)} more models" if len(others) > 1 else "one more model"
         notes.append(f"the scene has {more}: geo3d view {root / 'sparse' / '1'}")
     return _arranged(path, root, model, splats, splat_file, notes)
+
+
+def _alone(path: Path) -> ViewerScene:
+    return _arranged(path, path.parent, Reconstruction(), read_splats(path), path, [])
+
+
+def _is_scene(folder: Path) -> bool:
+    try:
+        return bool(find_scene(folder))
+    except FileNotFoundError:
+        return False
 
 
 def holds_splats(path: Path) -> bool:

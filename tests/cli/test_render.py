@@ -205,7 +205,7 @@ def test_a_gpu_that_is_not_there_is_told(scene, tmp_path, capsys, monkeypatch):
 
 def test_scenes_without_splats(tmp_path, capsys):
     code, _, error = answer(capsys, str(tmp_path), "-o", str(tmp_path / "v.mp4"))
-    assert code == 2 and f"geo3d train {tmp_path}" in error
+    assert code == 1 and f"geo3d train {tmp_path}" in error and "-o OUT" in error
     (tmp_path / "empty.ply").touch()
     code, _, error = answer(capsys, str(tmp_path / "empty.ply"), "-o", str(tmp_path / "v.mp4"))
     assert code == 1 and "empty.ply" in error

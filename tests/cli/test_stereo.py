@@ -8,7 +8,7 @@ import pytest
 from geo3d.cameras import Camera
 from geo3d.cli.app import run
 from geo3d.geometry import SE3
-from geo3d.io import read_pfm, read_ply, read_png16, write_rig_json
+from geo3d.io import read_pfm, read_ply, read_png16, read_rig, write_rig_json
 from geo3d.scene import CameraRig
 from geo3d.synthetic import StereoPairOptions, make_stereo_pair
 from geo3d.util.require import require
@@ -72,6 +72,33 @@ def test_swapped_photos_of_a_rig_are_said(folder, tmp_path, capsys):
         == 0
     )
     assert "swapped, and the depth is that of left.png" in capsys.readouterr().err
+
+
+def test_photos_that_the_calibration_does_not_fit_are_refused(folder, tmp_path, capsys):
+    cv2 = require("cv2")
+    calib, out = ["--calib", str(folder / "rig.json")], ["-o", str(tmp_path / "out"), "--quality", "fast"]
+    left, right = (cv2.imread(str(folder / f"{name}.png")) for name in ("left", "right"))
+    cv2.imwrite(str(tmp_path / "a.png"), left)
+    cv2.imwrite(str(tmp_path / "b.png"), np.roll(right, 9, axis=0))
+    assert run(["stereo", str(tmp_path / "a.png"), str(tmp_path / "b.png"), *calib, *out]) == 1
+    assert "rig.json is not the calibration of these photos" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rig_that_shows_that_photos_are_swapped(folder, tmp_path, capsys):
+    """Files whose names do not tell: rectified one way the rows lie apart, the other way they match."""
+    cv2 = require("cv2")
+    rig = read_rig(folder / "rig.json")
+    shifted = Camera("PINHOLE", 320, 240, [FOCAL, FOCAL, 160, 129])
+    write_rig_json(tmp_path / "rig.json", CameraRig(rig.names, (rig.cameras[0], shifted), rig.cam_from_rig))
+    left, right = (cv2.imread(str(folder / f"{name}.png")) for name in ("left", "right"))
+    cv2.imwrite(str(tmp_path / "a.png"), left)
+    cv2.imwrite(str(tmp_path / "b.png"), np.roll(right, 9, axis=0))
+    calib, out = ["--calib", str(tmp_path / "rig.json")], ["-o", str(tmp_path / "out"), "--quality", "fast"]
+    assert run(["stereo", str(tmp_path / "a.png"), str(tmp_path / "b.png"), *calib, *out]) == 0
+    capsys.readouterr()
+    assert run(["stereo", str(tmp_path / "b.png"), str(tmp_path / "a.png"), *calib, *out]) == 1
+    assert "left and right are swapped; give the photos the other way round" in capsys.readouterr().err
 
 
 def test_a_rectified_pair_needs_no_calibration(folder, tmp_path, capsys):

@@ -10,8 +10,9 @@ from PIL import Image
 from geo3d.cameras import Camera
 from geo3d.cli.app import run
 from geo3d.geometry import SE3
-from geo3d.io import write_transforms
+from geo3d.io import find_splats, write_transforms
 from geo3d.scene import Reconstruction, View
+from geo3d.viz.viewer_scene import load_viewer_scene
 
 
 @pytest.fixture
@@ -80,3 +81,32 @@ def test_what_is_no_scene_is_named(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(["train", str(tmp_path / "empty")]) == 1
     assert "empty" in capsys.readouterr().err
+
+
+def test_splats_trained_elsewhere_know_their_scene(scene, tmp_path, capsys):
+    out = tmp_path / "elsewhere"
+    assert run(["train", str(scene), "-o", str(out), "--iterations", "2", "--initial-points", "150"]) == 0
+    for source in (out, out / "splats.ply"):
+        video = str(tmp_path / "orbit.mp4")
+        assert run(["render", str(source), "--path", "orbit", "--seconds", "0.1", "-o", video]) == 0
+    capsys.readouterr()
+    assert run(["render", str(scene), "--path", "orbit", "-o", str(tmp_path / "v.mp4")]) == 1
+    assert (
+        f"train it first, geo3d train {scene}; if that was done with -o OUT, give OUT"
+        in capsys.readouterr().err
+    )
+    assert find_splats(out).scene == scene
+    shown = load_viewer_scene(out)
+    assert len(shown.cameras) == 4 and shown.splats is not None and shown.splat_file == out / "splats.ply"
+    scene.rename(tmp_path / "moved")
+    assert find_splats(out).scene is None
+    assert load_viewer_scene(out).splats is not None
+
+
+def test_a_damaged_photo_is_told(scene, capsys):
+    photo = scene / "images" / "2.png"
+    photo.write_bytes(photo.read_bytes()[:-500])
+    assert run(["train", str(scene), "--iterations", "5", "--initial-points", "150"]) == 0
+    said = capsys.readouterr()
+    assert "1 of the photos cannot be read: 2.png" in said.out
+    assert "2.png is left out" in said.err and "damaged or truncated" in said.err

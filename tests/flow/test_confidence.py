@@ -20,7 +20,7 @@ def test_the_confidence_is_the_formula():
     steps = [
         np.abs(np.diff(PAIR.flow, axis=a, append=np.take(PAIR.flow, [-1], a))).sum(axis=2) for a in (0, 1)
     ]
-    change = cv2.blur(np.maximum(*steps), (5, 5), borderType=cv2.BORDER_REPLICATE)
+    change = cv2.blur(np.maximum(*steps), (13, 13), borderType=cv2.BORDER_REPLICATE)
     structure = smaller_eigenvalue(images.gray0)
     seen = np.zeros(change.shape, bool)
     strayed = np.random.default_rng(0).random(change.shape).astype(np.float32)

@@ -219,6 +219,20 @@ def test_damage_in_the_middle_costs_what_is_damaged(walk, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_damaged_frame_is_passed_over(tmp_path):
+    """Each frame of Motion JPEG stands alone: one that is overwritten costs itself only."""
+    film(tmp_path / "whole.avi", 20.0 + 3.0 * np.arange(12), fourcc="MJPG")
+    data = bytearray((tmp_path / "whole.avi").read_bytes())
+    starts = [i for i in range(len(data) - 3) if data[i : i + 3] == b"\xff\xd8\xff"]
+    assert len(starts) == 12
+    data[starts[5] : starts[5] + 2000] = bytes(2000)
+    (tmp_path / "hit.avi").write_bytes(data)
+    whole, hit = (dict(read_frames(tmp_path / name)) for name in ("whole.avi", "hit.avi"))
+    assert list(whole) == list(range(12)) and list(hit) == [n for n in range(12) if n != 5]
+    assert all((hit[n] == whole[n]).all() for n in hit)
+    assert list(dict(read_frames(tmp_path / "hit.avi", last=7))) == [0, 1, 2, 3, 4, 6, 7]
+
+
 @pytest.mark.parametrize(
     "wrong", [{"max_frames": 1}, {"spacing": 0.0}, {"wanted_frames": 0}, {"blur_ratio": 1.0}]
 )

@@ -203,6 +203,28 @@ def test_a_damaged_photo_is_named_when_its_turn_comes(many):
             next(photos)
 
 
+def test_damaged_photos_are_passed_over_and_told_once(many):
+    for number in (0, 2):
+        data = many[number].photo.read_bytes()
+        many[number].photo.write_bytes(data[: len(data) // 2])
+    told = []
+    with PhotoStream(many, leave_out=lambda view, error: told.append((view.name, str(error)))) as stream:
+        found = list(itertools.islice(stream.in_order(itertools.cycle(range(len(many)))), 3 * len(many)))
+        assert 0 not in dict(found) and 2 not in dict(found)
+        assert [index for index, _ in found[:3]] == [1, 3, 4]
+    assert [name for name, _ in told] == [many[0].name, many[2].name]
+    assert all("damaged or truncated" in error for _, error in told)
+
+
+def test_an_endless_order_ends_when_no_photo_can_be_read(many):
+    for view in many:
+        view.photo.write_bytes(b"")
+    told = []
+    with PhotoStream(many, leave_out=lambda view, error: told.append(view)) as stream:
+        assert not list(stream.in_order(itertools.cycle(range(len(many)))))
+    assert len(told) == len(many)
+
+
 def test_a_photo_that_was_exchanged_is_refused(many):
     Image.new("RGB", (30, 20)).save(many[0].photo)
     with PhotoStream(many) as stream, pytest.raises(ValueError, match=r"30x20.*60x40"):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, SO3
+from geo3d.images import PhotoError
 from geo3d.io import read_colmap, write_colmap, write_ply, write_transforms
 from geo3d.render import load_views
 from geo3d.render.views import scene_frame
@@ -153,6 +154,27 @@ def test_missing_photos_are_left_out_and_named(colmap_scene, caplog):
     assert "2 of 9 photos" in caplog.text and "a/05.png" in caplog.text
     names = [v.name for v in (*found.views, *found.held_out)]
     assert len(names) == 7 and "a/01.png" not in names
+
+
+def test_photos_without_a_header_are_left_out_and_named(colmap_scene, tmp_path_factory, caplog):
+    (colmap_scene / "images" / "a" / "03.png").write_bytes(b"")
+    with caplog.at_level(logging.WARNING, "geo3d"):
+        found = load_views(colmap_scene)
+    assert found.damaged == ("a/03.png",) and found.missing == ()
+    assert "1 of 9 photos cannot be read" in caplog.text and "a/03.png" in caplog.text
+    assert len(found.views) + len(found.held_out) == 8
+    other = tmp_path_factory.mktemp("blender")  # here the photos alone tell their size
+    blender_scene(other)
+    (other / "train" / "r_4.png").write_bytes(b"")
+    assert load_views(other).damaged == ("./train/r_4",)
+    for photo in (colmap_scene / "images" / "a").iterdir():
+        photo.write_bytes(b"")
+    with pytest.raises(PhotoError, match=r"00\.png: the file is empty"):
+        load_views(colmap_scene)
+    for photo in (other / "train").iterdir():
+        photo.write_bytes(b"")
+    with pytest.raises(ValueError, match="tells no w and h"):
+        load_views(other)
 
 
 def test_no_photo_at_all(colmap_scene):

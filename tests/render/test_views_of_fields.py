@@ -38,6 +38,21 @@ def test_a_panorama_shows_each_direction_where_it_belongs(seed):
     np.testing.assert_allclose(found, expected, atol=1e-3)  # no seam between the faces
 
 
+def test_what_differs_between_the_faces_makes_no_seam():
+    """Each face is of a colour of its own; the panorama changes gradually, and is that colour in its middle."""
+    colors = iter(np.eye(3)[[0, 1, 0, 1, 2, 2]])
+
+    def plain(camera, pose):
+        return SimpleNamespace(color=np.full((camera.height, camera.width, 3), next(colors), np.float32))
+
+    found = render_panorama(plain, SE3.identity(), 180)  # 1 degree a pixel, 10 degrees of blending
+    np.testing.assert_allclose(found.sum(axis=2), 1.0, atol=1e-5)
+    np.testing.assert_allclose(found[90, [180, 270, 0, 90]], np.eye(3)[[0, 1, 0, 1]], atol=1e-6)
+    equator = found[85:95]
+    assert np.abs(np.diff(equator, axis=1)).max() < 0.13 and np.abs(np.diff(equator, axis=1)).max() > 0.05
+    assert np.abs(np.diff(found, axis=0)).max() < 0.2
+
+
 def test_the_faces_of_a_panorama_look_from_one_place():
     centers = []
 

@@ -52,7 +52,9 @@ def engines(options: TrainingOptions, g: Gaussians | None = None) -> tuple[CpuEn
     copy = Gaussians(*(getattr(g, name).copy() for name in NAMES), antialiased=options.antialiased)
     filters = [Smoothing([CAMERA], [POSE]) if options.antialiased else None for _ in range(2)]
     launch = EmulatedLauncher(KERNELS)
-    return CpuEngine(g, options, 2.0, 3, filters[0]), CudaEngine(copy, options, 2.0, 3, filters[1], launch)
+    return CpuEngine(g, options, 2.0, 3, filters[0]), CudaEngine(
+        copy, options, 2.0, 3, filters[1], launch=launch
+    )
 
 
 def compare(cpu: CpuEngine, gpu: CudaEngine, start: Gaussians, share: float = 0.02) -> None:
@@ -235,13 +237,13 @@ def test_a_training_on_the_gpu_ends_as_one_on_the_cpu(emulated, tmp_path):
 
 
 def test_cuda_that_cannot_run_is_refused_with_the_reason():
-    from geo3d.splat.trainer import make_engine
+    from geo3d.splat.trainer import engine_of
 
     if torch.cuda.is_available():
-        assert isinstance(make_engine(gaussians(), TrainingOptions(backend="cuda"), 1.0, 1), CudaEngine)
+        assert engine_of(TrainingOptions(backend="cuda")) is CudaEngine
         return
     with pytest.raises(RuntimeError, match='backend "cuda" cannot run here: '):
-        make_engine(gaussians(), TrainingOptions(backend="cuda"), 1.0, 1)
+        engine_of(TrainingOptions(backend="cuda"))
     with pytest.raises(ValueError, match="backend"):
         replace(TrainingOptions(), backend="gpu")
-    assert type(make_engine(gaussians(), TrainingOptions(), 1.0, 1)) is CpuEngine
+    assert engine_of(TrainingOptions()) is CpuEngine

@@ -20,7 +20,12 @@ from tests.splat.test_trainer import poses, truth
 
 FISHEYE = Camera("OPENCV_FISHEYE", 64, 48, [38, 38, 32, 24, 0.03, -0.01, 0.002, 0.001])
 OPTIONS = TrainingOptions(
-    iterations=120, budget=400, coarse=(), densify=DensifyOptions(interval=25), lens="unscented"
+    iterations=120,
+    budget=400,
+    coarse=(),
+    densify=DensifyOptions(interval=25),
+    lens="unscented",
+    background="black",  # as the photos were made
 )
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.splat import CpuRasterizer, OrthographicCamera, RenderOptions, render
+from geo3d.splat.crew import Crew
 from geo3d.splat.reference import render_reference
-from geo3d.splat.unscented import project_lens
+from geo3d.splat.unscented import backward_by_numpy, lens_backward, project_by_numpy, project_lens
 from tests.splat.scenes import CAMERA, NAMES, POSE, as_tensors, one_gaussian, random_gaussians
 
 EVERYTHING = RenderOptions(backend="cpu", background=(0.3, 0.6, 0.1), depth=True, normals=True)
@@ -155,3 +156,31 @@ def test_what_does_not_fit_is_refused():
         render(random_gaussians(3), Camera.from_focal("EQUIRECTANGULAR", 80, 40, 1.0), POSE, EVERYTHING)
     with pytest.raises(ValueError, match="scale_px: expected a number above 0"):
         OrthographicCamera(10, 10, 0.0)
+
+
+@pytest.mark.parametrize("lens", ["fisheye", "wide", "distorted"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_kernels_compute_what_numpy_does(lens, threads):
+    rng, camera = np.random.default_rng(5), LENSES[lens]
+    gaussians = random_gaussians(1300, degree=0, seed=4, log_scale=-1.5)
+    gaussians.means[:200] = rng.normal(size=(200, 3)) * 3  # around the camera and behind it
+    gaussians.quaternions[:] *= rng.uniform(0.3, 3.0, (1300, 1)).astype(np.float32)
+    gaussians.quaternions[7] = 0.0
+    gaussians.means[8, 1] = np.inf
+    gaussians.log_scales[9, 2] = np.nan
+    given = arrays(gaussians)
+    ours = project_lens(camera, POSE, given, 0.2, Crew(threads))
+    theirs = project_by_numpy(camera, POSE, given, 0.2)
+    seen = np.isfinite(theirs[:, 6])
+    np.testing.assert_array_equal(np.isfinite(ours[:, 6]), seen)
+    assert np.count_nonzero(seen) > 1000 and not seen[[7, 8, 9]].any()
+    np.testing.assert_allclose(ours[seen], theirs[seen], rtol=1e-5, atol=1e-5)
+    rows = np.flatnonzero(seen)
+    slopes = rng.normal(size=(len(rows), 5)).astype(np.float32)
+    found = []
+    for backward, crew in ((lens_backward, (Crew(threads),)), (backward_by_numpy, ())):
+        outputs = {name: np.zeros_like(array) for name, array in zip(NAMES, given[:3])}
+        pose = backward(camera, POSE, given, rows, slopes, outputs, *crew)
+        found.append((*outputs.values(), pose))
+    for one, other in zip(*found):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())

@@ -18,7 +18,7 @@ from PIL import Image
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.io import read_splat_ply, write_transforms
-from geo3d.render import load_views
+from geo3d.render import load_views, read_checkpoint
 from geo3d.scene import Reconstruction, View
 from geo3d.splat.engine import CpuEngine, StepInput
 from geo3d.splat.evaluation import evaluate
@@ -34,7 +34,12 @@ from geo3d.util.progress import LineProgress, Progress
 
 CAMERA = Camera("PINHOLE", 64, 48, [60, 60, 32, 24])
 QUICK = TrainingOptions(
-    iterations=80, budget=400, coarse=(), densify=DensifyOptions(interval=25), checkpoint_seconds=1e6
+    iterations=80,
+    budget=400,
+    coarse=(),
+    densify=DensifyOptions(interval=25),
+    checkpoint_seconds=1e6,
+    background="black",  # as the photos were made
 )
 
 
@@ -74,6 +79,24 @@ def scene(tmp_path_factory):
     return folder
 
 
+class Killed(Exception):
+    """In place of a kill -9."""
+
+
+def stop_at(monkeypatch, step):
+    """Trainings end with Killed after the checkpoint of that step."""
+    from geo3d.splat import trainer
+
+    save = trainer._Training.save
+
+    def dies(self):
+        save(self)
+        if self.clock.step == step:
+            raise Killed
+
+    monkeypatch.setattr(trainer._Training, "save", dies)
+
+
 def run(scene, out, **changes):
     return train(scene, out, replace(QUICK, **changes))
 
@@ -103,18 +126,8 @@ def test_the_result_is_written(scene, tmp_path):
 
 
 def test_what_there_is_so_far_is_written_with_the_checkpoint(scene, tmp_path, monkeypatch):
-    from geo3d.splat import trainer
-
-    class Stopped(Exception):
-        pass
-
-    def stops(self):
-        save(self)
-        raise Stopped
-
-    save = trainer._Training.save
-    monkeypatch.setattr(trainer._Training, "save", stops)
-    with pytest.raises(Stopped):
+    stop_at(monkeypatch, 1)
+    with pytest.raises(Killed):
         run(scene, tmp_path / "out", checkpoint_seconds=1e-6)
     told = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert told["steps"] == 1 and told["psnr_db"] > 0 and not told["finished"]
@@ -160,35 +173,17 @@ def test_the_same_seed_gives_the_same_result(scene, tmp_path):
     "changes",
     [{}, {"exposure": True, "refine_poses": True, "antialiased": True}, {"strategy": "mcmc"}, {"sky": True}],
 )
-def test_a_killed_training_goes_on_as_if_nothing_had_been(scene, tmp_path, changes):
+def test_a_killed_training_goes_on_as_if_nothing_had_been(scene, tmp_path, monkeypatch, changes):
     whole = run(scene, tmp_path / "whole", iterations=60, **changes)
 
-    class Killed(Exception):
-        pass
-
-    class Killer(Progress):
-        def note(self, text):
-            notes.append(text)
-
-    notes: list[str] = []
-    from geo3d.splat import trainer
-
     options = replace(QUICK, iterations=60, checkpoint_seconds=1e-6, **changes)
-    save = trainer._Training.save
-    try:
-
-        def dies(self):
-            save(self)
-            if self.clock.step == 31:
-                raise Killed
-
-        trainer._Training.save = dies
-        with pytest.raises(Killed):
-            train(scene, tmp_path / "killed", options)
-    finally:
-        trainer._Training.save = save
-    again = train(scene, tmp_path / "killed", replace(options, checkpoint_seconds=1e6), Killer())
-    assert any("31" in note for note in notes)
+    stop_at(monkeypatch, 31)
+    with pytest.raises(Killed):
+        train(scene, tmp_path / "killed", options)
+    monkeypatch.undo()
+    heard = Heard()
+    again = train(scene, tmp_path / "killed", replace(options, checkpoint_seconds=1e6), heard)
+    assert "goes on at step 31" in heard.notes
     for name in ("means", "quaternions", "log_scales", "logit_opacities", "sh"):
         np.testing.assert_array_equal(getattr(whole.gaussians, name), getattr(again.gaussians, name))
 
@@ -213,8 +208,6 @@ def test_kill_9_loses_at_most_a_checkpoint(scene, tmp_path):
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    from geo3d.render.checkpoint import read_checkpoint
-
     assert read_checkpoint(out / "checkpoint.npz", "splats").header["step"] > 0
 
 
@@ -222,6 +215,35 @@ def test_time_ends_the_training_by_the_clock(scene, tmp_path):
     report = run(scene, tmp_path / "out", iterations=None, minutes=2 / 60, passes=10**6)
     assert 1.9 < report.seconds < 4
     assert report.steps > 10
+
+
+def test_a_training_by_the_clock_that_was_killed_is_as_good_as_one_that_was_not(scene, tmp_path, monkeypatch):
+    """On a machine that takes 10 ms a step, whatever this one does. Ten steps after its checkpoint are lost."""
+    from geo3d.splat import trainer
+
+    steps = []
+    step = trainer._Training._step
+
+    def counted(self, f):
+        steps.append(f)
+        step(self, f)
+        if len(steps) == killed:
+            raise Killed
+
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: 0.01 * len(steps))
+    monkeypatch.setattr(trainer._Training, "_step", counted)
+    timed = {"iterations": None, "minutes": 3 / 60, "passes": 10**6, "checkpoint_seconds": 1.195}
+    killed = -1
+    whole = run(scene, tmp_path / "whole", **timed)
+    steps.clear()
+    killed = 130
+    with pytest.raises(Killed):
+        run(scene, tmp_path / "out", **timed)
+    killed = -1
+    again = run(scene, tmp_path / "out", **timed)
+    assert len(steps) == whole.steps + 10 and again.steps == whole.steps == 300
+    assert again.seconds == pytest.approx(whole.seconds)
+    assert abs(psnr(again) - psnr(whole)) < 0.05
 
 
 def test_few_photos_are_not_seen_without_end(scene, tmp_path):
@@ -237,12 +259,102 @@ def test_it_stops_at_the_target(scene, tmp_path):
     assert psnr(report) >= 15.0
 
 
+def copied(scene, target, without=()):
+    """A copy of the scene but for the photos of these names."""
+    (target / "images").mkdir(parents=True)
+    for path in (scene / "transforms.json", *(scene / "images").iterdir()):
+        if path.name not in without:
+            (target / path.relative_to(scene)).write_bytes(path.read_bytes())
+    return target
+
+
+class Heard(Progress):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.notes, self.warnings = [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+def cut(photo):
+    photo.write_bytes(photo.read_bytes()[:-200])
+
+
+def test_damaged_photos_are_skipped_counted_and_named(scene, tmp_path):
+    """00 is held out, 03 and 05 are trained on; of 11 not even the header is there."""
+    copy, heard = copied(scene, tmp_path / "scene"), Heard()
+    for name in ("00.png", "03.png", "05.png"):
+        cut(copy / "images" / name)
+    (copy / "images" / "11.png").write_bytes(b"")
+    options = replace(QUICK, iterations=60, strategy="multiview", sky=True)
+    report = train(copy, tmp_path / "out", options, heard)
+    assert report.steps == 60 and [view.name for view in report.held_out] == ["08.png"]
+    assert sorted(report.damaged) == ["00.png", "03.png", "05.png", "11.png"]
+    for name in ("00.png", "03.png", "05.png"):
+        assert sum(name in text and "damaged or truncated" in text for text in heard.warnings) == 1
+    told = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert told["photos_damaged"] == list(report.damaged) and told["photos_missing"] == []
+
+
+def test_a_training_without_its_damaged_photos_goes_on_as_if_nothing_had_been(scene, tmp_path, monkeypatch):
+    copy = copied(scene, tmp_path / "scene")
+    cut(copy / "images" / "03.png")
+    whole = run(copy, tmp_path / "whole", iterations=60)
+    stop_at(monkeypatch, 31)
+    with pytest.raises(Killed):
+        run(copy, tmp_path / "out", iterations=60, checkpoint_seconds=1e-6)
+    monkeypatch.undo()
+    again = run(copy, tmp_path / "out", iterations=60)
+    np.testing.assert_array_equal(whole.gaussians.means, again.gaussians.means)
+
+
+def test_photos_of_which_none_can_be_read_end_it(scene, tmp_path):
+    copy = copied(scene, tmp_path / "scene")
+    for photo in (copy / "images").iterdir():
+        cut(photo)
+    start = truth()
+    with pytest.raises(ValueError, match="none of the 14 photos can be read"):
+        train(copy, tmp_path / "out", QUICK, initial=start)
+    with pytest.raises(ValueError, match="none of 14 photos can be read"):
+        train(copy, tmp_path / "out", QUICK)
+
+
+def test_a_finished_training_is_not_done_again(scene, tmp_path):
+    copy, heard = copied(scene, tmp_path / "scene"), Heard()
+    options = replace(QUICK, iterations=10)
+    first = train(copy, tmp_path / "out", options)
+    written = (tmp_path / "out" / "splats.ply").stat().st_mtime_ns
+    again = train(copy, tmp_path / "out", options, heard)
+    assert (tmp_path / "out" / "splats.ply").stat().st_mtime_ns == written
+    assert any("finished after 10 steps: nothing to do" in note for note in heard.notes)
+    assert again.held_out == first.held_out and again.steps == 10
+    np.testing.assert_array_equal(again.gaussians.means, first.gaussians.means)
+    longer = train(copy, tmp_path / "out", replace(options, iterations=12), heard)
+    assert longer.steps == 12 and any("which this one replaces" in note for note in heard.notes)
+    photo = copy / "images" / "02.png"  # of the same size in bytes, with another content
+    photo.write_bytes(photo.read_bytes()[:-8] + b"12345678")
+    heard.notes.clear()
+    train(copy, tmp_path / "out", replace(options, iterations=12), heard)
+    assert "which this one replaces" in heard.notes[0]
+
+
+def test_a_stopped_training_goes_on_to_another_end(scene, tmp_path, monkeypatch):
+    stop_at(monkeypatch, 31)
+    with pytest.raises(Killed):
+        run(scene, tmp_path / "out", iterations=60, checkpoint_seconds=1e-6)
+    monkeypatch.undo()
+    heard = Heard()
+    assert train(scene, tmp_path / "out", replace(QUICK, iterations=40), heard).steps == 40
+    assert "goes on at step 31" in heard.notes
+
+
 def test_missing_photos_are_counted_and_named(scene, tmp_path):
-    copy = tmp_path / "scene"
-    (copy / "images").mkdir(parents=True)
-    for path in scene.rglob("*.*"):
-        if path.is_file() and path.name not in ("03.png", "04.png"):
-            (copy / path.relative_to(scene)).write_bytes(path.read_bytes())
+    copy = copied(scene, tmp_path / "scene", without=("03.png", "04.png"))
     run(copy, tmp_path / "out", iterations=5)
     told = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert len(told["photos_missing"]) == 2
@@ -260,7 +372,9 @@ def test_poses_that_see_none_of_the_points_are_refused(scene):
 
 
 def test_too_large_a_downscale_is_refused_by_its_name(scene, tmp_path):
-    with pytest.raises(ValueError, match=r"downscale is 100, which leaves 1 of 64 pixels; at most 4"):
+    with pytest.raises(
+        ValueError, match=r"downscale is 100, which leaves 0 of the 48 pixels of .*; at most 3 leaves"
+    ):
         run(scene, tmp_path / "out", downscale=100.0)
 
 
@@ -328,7 +442,7 @@ def test_each_photo_comes_once_in_a_round_and_the_order_can_be_taken_up():
     order = view_order(7, seed=3)
     first = [next(order) for _ in range(21)]
     assert [sorted(first[k : k + 7]) for k in (0, 7, 14)] == [list(range(7))] * 3
-    later = view_order(7, seed=3, first_step=10)
+    later = view_order(7, seed=3, first=10)
     assert [next(later) for _ in range(11)] == first[10:]
 
 
@@ -343,3 +457,15 @@ def test_gaussians_that_no_photo_sees_stay_what_they_are(scene):
     assert engine.step(seen, 0, 0.0) == 0.0
     np.testing.assert_array_equal(engine.gaussians.means, before)
     assert not engine.statistics.views.any()
+
+
+def test_what_photos_show_becomes_opaque(scene, tmp_path):
+    """Before black a veil is as good as a dark surface; before a background that changes it is not."""
+    found = {}
+    for background in ("black", "random"):
+        gaussians = run(scene, tmp_path / background, iterations=300, background=background).gaussians
+        pose = load_views(scene).held_out[0].cam_from_world
+        found[background] = (
+            CpuRasterizer().forward(gaussians, CAMERA, pose, RenderOptions("cpu")).alpha.mean()
+        )
+    assert found["random"] > found["black"] + 0.2

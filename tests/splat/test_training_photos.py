@@ -21,10 +21,12 @@ def photo(alpha=None, mask=None):
     return TrainingPhoto(color, alpha, mask, CAMERA)
 
 
-def test_a_plain_photo_is_itself_before_black():
-    color, mask, background = target(photo(), TrainingOptions(), 3)
-    np.testing.assert_array_equal(color, COLOR)
-    assert mask is None and not background.any()
+def test_a_plain_photo_is_itself_before_any_background():
+    for chosen in ("random", "black", "white"):
+        color, mask, background = target(photo(), TrainingOptions(background=chosen), 3)
+        np.testing.assert_array_equal(color, COLOR)
+        assert mask is None and background.shape == (3,)
+        assert chosen == "random" or (background == (chosen == "white")).all()
 
 
 def test_what_is_transparent_shows_a_background_of_its_own_at_every_step():
@@ -48,7 +50,7 @@ def test_masks_leave_out_or_empty():
     masked = photo(mask=HALF > 0)
     color, mask, background = target(masked, TrainingOptions(), 0)
     np.testing.assert_array_equal(mask, HALF > 0)
-    assert not background.any()
+    np.testing.assert_array_equal(color, COLOR)
     color, mask, background = target(masked, TrainingOptions(masks="transparent"), 0)
     assert mask is None and background.any()
     np.testing.assert_allclose(color[:, 4:], np.broadcast_to(background, (6, 4, 3)))
@@ -56,6 +58,19 @@ def test_masks_leave_out_or_empty():
 
 @pytest.mark.parametrize(("side", "factor"), [(600, 1), (800, 1), (801, 2), (1920, 4), (4000, 8)])
 def test_large_photos_are_reduced_to_800_pixels_or_less(side, factor):
-    view = PosedView("a", Camera("PINHOLE", side, 100, [100, 100, 50, 50]), SE3.identity(), Path("a"))
+    view = PosedView("a", Camera("PINHOLE", side, 200, [100, 100, 50, 50]), SE3.identity(), Path("a"))
     assert chosen_downscale([view], TrainingOptions()) == factor
     assert chosen_downscale([view], TrainingOptions(downscale=3.0)) == 3.0
+
+
+def test_photos_keep_enough_pixels_to_be_measured():
+    """One 4000 wide and 100 high is reduced to 25 pixels, not to 12; one of 15 is refused."""
+    flat, line = (
+        PosedView(f"{height}.jpg", Camera("PINHOLE", 4000, height, [9, 9, 5, 5]), SE3.identity(), Path("a"))
+        for height in (100, 15)
+    )
+    assert chosen_downscale([flat], TrainingOptions()) == 4
+    with pytest.raises(ValueError, match=r"leaves 12 of the 100 pixels of 100\.jpg; at most 6\.2"):
+        chosen_downscale([flat], TrainingOptions(downscale=8.0))
+    with pytest.raises(ValueError, match=r"15\.jpg has 4000x15 pixels; expected at least 16 a side"):
+        chosen_downscale([flat, line], TrainingOptions())

@@ -20,9 +20,9 @@ def test_depth_is_focal_times_baseline_by_disparity(d, focal, baseline, offset):
 
 
 def test_what_is_not_in_front_has_no_depth():
-    found = disparity_to_depth([np.nan, 0.0, -3.0, 4.0], 800, 0.1, sigma_px=1.0)
-    assert np.isnan(found.depth).tolist() == [True, True, True, False]
-    assert np.isnan(found.sigma).tolist() == [True, True, True, False]
+    found = disparity_to_depth([np.nan, 0.0, -3.0, np.inf, 4.0], 800, 0.1, sigma_px=1.0)
+    assert np.isnan(found.depth).tolist() == [True, True, True, True, False]
+    assert np.isnan(found.sigma).tolist() == [True, True, True, True, False]
 
 
 @pytest.mark.parametrize(

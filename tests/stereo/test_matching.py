@@ -123,15 +123,42 @@ def test_the_deviation_tells_good_from_bad():
     assert np.isnan(found.sigma_px[np.isnan(found.disparity)]).all()
 
 
-def test_the_confidence_is_the_share_of_right_ones():
+@pytest.mark.parametrize("quality", ["fast", "balanced"])
+def test_the_confidence_is_the_share_of_right_ones(quality):
     right = []
     for seed in (41, 42, 43):
         pair = make_stereo_pair(SCENE, seed)
-        found = match(pair.left, pair.right, StereoOptions(max_disparity=47))
+        found = match(pair.left, pair.right, StereoOptions(quality=quality, max_disparity=47))
         here = known(found, pair)
         right.append(np.stack([found.confidence, np.abs(found.disparity - pair.disparity) < 1.0])[:, here])
     confidence, correct = np.concatenate(right, axis=1)
     assert abs(confidence.mean() - correct.mean()) < 0.03
+
+
+def test_what_two_disparities_explain_alike_is_not_known():
+    rng = np.random.default_rng(1)
+    pattern = np.tile(rng.integers(0, 256, (80, 16), np.uint8), (1, 13))[:, :200]  # repeats every 16 pixels
+    left = np.clip(pattern + rng.normal(0, 3, pattern.shape), 0, 255).astype(np.uint8)
+    right = np.clip(np.roll(pattern, -5, axis=1) + rng.normal(0, 3, pattern.shape), 0, 255).astype(np.uint8)
+    options = StereoOptions(max_disparity=47)
+    strict = replace(options, semi_global=replace(QUALITIES["balanced"], uniqueness=0.3))
+    loose = replace(options, semi_global=replace(QUALITIES["balanced"], uniqueness=0.0))
+    inside = np.s_[10:-10, 60:-60]
+    known = [np.isfinite(match(left, right, one).disparity[inside]).mean() for one in (loose, strict)]
+    assert known[0] > 0.2
+    assert known[1] < 0.25 * known[0]
+
+
+def test_patterns_that_repeat_keep_to_one_period_where_edges_cost_little():
+    """Their edges are everywhere: where P2 falls much at edges, patches of other periods appear."""
+    bad = {20.0: 0.0, 60.0: 0.0}
+    for seed in (61, 62, 63, 64):
+        pair = make_stereo_pair(replace(SCENE, repetition=0.6), seed)
+        for levels in bad:
+            options = replace(QUALITIES["fast"], edge_levels=levels)
+            found = match(pair.left, pair.right, StereoOptions(max_disparity=47, semi_global=options))
+            bad[levels] += disparity_errors(found.filled, pair.disparity).bad_2
+    assert bad[60.0] < bad[20.0]
 
 
 @pytest.mark.parametrize("quality", ["fast", "balanced", "accurate"])

@@ -5,7 +5,7 @@ import pytest
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
-from geo3d.stereo import PosedDepth, choose_scene_pairs, fuse_depths
+from geo3d.stereo import PosedDepth, choose_scene_pairs, depth_to_points, fuse_depths
 from geo3d.synthetic import look_at, make_scene
 
 CAMERA = Camera("PINHOLE", 80, 60, [70, 70, 40, 30])
@@ -48,6 +48,21 @@ def test_what_no_other_map_says_is_dropped():
     assert np.abs(fuse_depths(maps, 0).points[:, 2]).max() > 0.3
     with pytest.raises(ValueError, match="none"):
         fuse_depths([])
+
+
+@pytest.mark.parametrize("hole", [np.nan, np.inf, 0.0, -1.0])
+def test_pixels_without_depth_are_left_out_of_the_cloud(hole):
+    maps = [plane_depth(pose) for pose in poses()]
+    whole = fuse_depths(maps)
+    for one in maps:
+        one.depth[:, 40:] = hole
+    cloud = fuse_depths(maps)
+    assert 0.2 * len(whole) < len(cloud) < 0.8 * len(whole)
+    assert np.abs(cloud.points[:, 2]).max() < 0.02
+    one = maps[0]
+    points, pixels = depth_to_points(one.depth, CAMERA)
+    assert len(points) == 60 * 40
+    assert pixels[:, 0].max() < 40
 
 
 def test_pairs_share_points_at_a_useful_angle():
