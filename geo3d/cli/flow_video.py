@@ -251,7 +251,12 @@ def check_video(options: Options) -> None:
     ]
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)}: give one at a time")
-    for flag, given in (("--truth", options.truth is not None), ("--maps", options.maps)):
+    for flag, given in (
+        ("--truth", options.truth is not None),
+        ("--moving", options.moving),
+        ("--maps", options.maps),
+        ("--method patchmatch", options.method == "patchmatch"),
+    ):
         if given:
             raise UsageError(f"{flag} is for two images; leave it out")
     if options.interpolate is not None and not 2 <= options.interpolate <= 100:

@@ -25,7 +25,7 @@ from geo3d.util.require import require
 _FEWEST_MATCHES = 20
 _NEAR_LINE_PX = 2.0
 _MARGIN = 0.15  # by which the range of the matched features is widened at both ends, as a share of it
-_SMALL, _LARGE = 4.0, 24.0  # P1 and P2
+_SMALL, _LARGE = 6.0, 40.0  # P1 and P2
 _EDGE = 8.0 / 255.0  # difference of grey at which P2 is halved
 _RADIUS = 3
 _GIB = 2.0**30

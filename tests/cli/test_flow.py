@@ -11,7 +11,12 @@ from geo3d.cli.app import run
 from geo3d.cli.flow import METHODS as NAMES
 from geo3d.flow import METHODS, flow_errors
 from geo3d.io import read_flow, write_flow
-from geo3d.synthetic import FlowPairOptions, make_flow_pair
+from geo3d.synthetic import (
+    FlowPairOptions,
+    MovingCameraOptions,
+    make_flow_pair,
+    make_moving_camera_pair,
+)
 
 PAIR = make_flow_pair(
     FlowPairOptions(width=160, height=120, layers=2, thin=0, max_motion_px=4.0, patches=0.0), 3
@@ -113,6 +118,7 @@ def test_transparent_pixels_have_no_confidence(folder, tmp_path):
         ("a.png", "b.png", ["--truth", "unknown.flo"], 1, "known at no pixel"),
         ("a.png", "b.png", ["--weights", "a.png"], 2, "--method raft"),
         ("a.png", "b.png", ["-o", "f.tif"], 2, "ends with .flo"),
+        ("flat.png", "flat.png", ["--moving"], 1, "--moving: the camera's own motion was not found"),
         ("a.png", "b.png", ["--method", "best"], 2, "'best' is not one of"),
     ],
 )
@@ -127,6 +133,34 @@ def test_wrong_command_lines_are_answered(
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
     assert sorted(folder.iterdir()) == before
+
+
+def test_what_moved_is_told_and_written(tmp_path, capsys):
+    options = MovingCameraOptions(240, 180, (0.15, 0.02, 0.05), movers=1, mover_m=(0.02, -0.1, 0.0))
+    pair = make_moving_camera_pair(options, seed=3)
+    cv2.imwrite(str(tmp_path / "a.png"), pair.image0[..., ::-1])
+    cv2.imwrite(str(tmp_path / "b.png"), pair.image1[..., ::-1])
+    assert flow(tmp_path, "a.png", "b.png", tmp_path / "f.flo", "--moving") == 0
+    said = capsys.readouterr().out
+    assert "of the image moves by itself, in 1 place; the camera moved" in said
+    mask = cv2.imread(str(tmp_path / "f_moving.png"), cv2.IMREAD_UNCHANGED)
+    assert set(np.unique(mask)) == {0, 255}
+    assert ((mask > 0) & pair.moving).sum() > 0.65 * ((mask > 0) | pair.moving).sum()
+    assert flow(tmp_path, "a.png", "a.png", tmp_path / "f.flo", "--moving", "--json") == 0
+    moving = json.loads(capsys.readouterr().out.splitlines()[-1])["moving"]
+    assert moving["model"] == "homography"
+    assert moving["share"] == 0.0
+
+
+def test_patchmatch_leaves_open_what_it_does_not_find(folder, tmp_path, capsys):
+    assert flow(folder, "a.png", "b.png", tmp_path / "f.flo", "--method", "patchmatch", "--json") == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    found = read_flow(tmp_path / "f.flo")
+    assert result["occluded"] == pytest.approx(np.isnan(found[..., 0]).mean())
+    assert flow_errors(found, PAIR.flow, ~PAIR.occlusion).epe_median_px < 0.3
+    assert flow(folder, "flat.png", "flat.png", tmp_path / "f.flo", "--method", "patchmatch") == 0
+    assert np.isnan(read_flow(tmp_path / "f.flo")).all()
+    assert "one colour only" in capsys.readouterr().err
 
 
 def test_one_image_is_too_few(folder, capsys):

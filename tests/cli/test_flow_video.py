@@ -151,6 +151,8 @@ def test_a_video_with_a_frame_of_another_size(tmp_path, capsys):
         ),
         (["--maps", "-o", "flows"], "--maps is for two images"),
         (["--stabilise", "--method", "dis", "-o", "x.mp4"], "--stabilise follows corners"),
+        (["--moving", "-o", "flows"], "--moving is for two images"),
+        (["--method", "patchmatch", "-o", "flows"], "--method patchmatch is for two images"),
     ],
 )
 def test_wrong_words(clip, tmp_path, monkeypatch, capsys, words, answer):
