@@ -30,13 +30,10 @@ class EpipolarGeometry:
     homography : (3, 3)
     epipole : (3,)
         Homogeneous, in image 1.
-    is_metric : bool
-        Whether rho is the inverse depth in camera 0, in the unit of the translation.
     """
 
     homography: np.ndarray
     epipole: np.ndarray
-    is_metric: bool
 
     @staticmethod
     def from_cameras(camera0: Camera, camera1: Camera, cam1_from_cam0: SE3) -> EpipolarGeometry:
@@ -65,7 +62,7 @@ class EpipolarGeometry:
             )
         k0, k1 = _matrix(camera0), _matrix(camera1)
         homography = k1 @ cam1_from_cam0.rotation @ np.linalg.inv(k0)
-        return EpipolarGeometry(homography, k1 @ cam1_from_cam0.translation, True)
+        return EpipolarGeometry(homography, k1 @ cam1_from_cam0.translation)
 
     @staticmethod
     def from_fundamental(F: np.ndarray) -> EpipolarGeometry:
@@ -80,7 +77,7 @@ class EpipolarGeometry:
         singular = np.linalg.svd(np.asarray(F, np.float64), compute_uv=False)
         if not singular[1] > 1e-12 * singular[0] > 0.0:
             raise ValueError(f"F: expected a matrix of rank two, got singular values {singular}")
-        return EpipolarGeometry(skew(epipole) @ np.asarray(F, np.float64) / singular[0], epipole, False)
+        return EpipolarGeometry(skew(epipole) @ np.asarray(F, np.float64) / singular[0], epipole)
 
     def fundamental(self) -> np.ndarray:
         """(3, 3), Frobenius norm one, `x1^T F x0 = 0`."""
@@ -101,12 +98,12 @@ class EpipolarGeometry:
 
     def about(self, plane: np.ndarray) -> EpipolarGeometry:
         """The same lines with the parallax counted from the plane `rho = plane . (x, y, 1)`, (3,)."""
-        return EpipolarGeometry(self.homography + np.outer(self.epipole, plane), self.epipole, False)
+        return EpipolarGeometry(self.homography + np.outer(self.epipole, plane), self.epipole)
 
     def positive(self, shape: tuple[int, int]) -> EpipolarGeometry:
         """The same of such a scale that `homography` gives the middle of an image of `shape` (H, W) the weight 1."""
         weight = float(self.homography[2] @ [0.5 * shape[1], 0.5 * shape[0], 1.0])
-        return EpipolarGeometry(self.homography / weight, self.epipole / weight, self.is_metric)
+        return EpipolarGeometry(self.homography / weight, self.epipole / weight)
 
     def reversed(self) -> EpipolarGeometry:
         """The lines in image 0 of the pixels of image 1.
@@ -119,7 +116,7 @@ class EpipolarGeometry:
         if np.linalg.cond(self.homography) > 1e12:
             raise ValueError("the homography is singular: its plane goes through the centre of a camera")
         back = np.linalg.inv(self.homography)
-        return EpipolarGeometry(back, -back @ self.epipole, False)
+        return EpipolarGeometry(back, -back @ self.epipole)
 
 
 def fit_plane(x0: np.ndarray, rho: np.ndarray) -> np.ndarray:
