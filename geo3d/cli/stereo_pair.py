@@ -72,7 +72,9 @@ def run_pair(options: Options, session: Session) -> int:
         stage.update(0, text="rectify")
         pair = _rectified(options, session)
         if not (pair.valid.any() and pair.right_valid.any()):
-            raise ValueError("one of the photos is transparent in all that both show: there is nothing to match")
+            raise ValueError(
+                "one of the photos is transparent in all that both show: there is nothing to match"
+            )
         stage.update(1, text="measure")
         images = prepare_pair(pair.left, pair.right)
         geometry = measure_pair(images.left, images.right)
@@ -81,7 +83,9 @@ def run_pair(options: Options, session: Session) -> int:
         else:
             _check_rows(geometry, options, session)
             if options.calib is not None:
-                check_order(geometry)  # uncalibrated disparities are up to a constant: their sign says nothing
+                check_order(
+                    geometry
+                )  # uncalibrated disparities are up to a constant: their sign says nothing
         stage.update(2, text="match")
         settings = _settings(options, geometry, images.left.shape[1])
         found, settings = _match(pair, settings, options)
@@ -162,7 +166,9 @@ def _shown(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(H, W) bool of the rectified left and right photo: what lies in the photo and is not transparent."""
     left, right = (mask.astype(np.uint8) for mask in seen)
-    return found.left_valid & (found.rectify_left(left) > 0), found.right_valid & (found.rectify_right(right) > 0)
+    return found.left_valid & (found.rectify_left(left) > 0), found.right_valid & (
+        found.rectify_right(right) > 0
+    )
 
 
 def _shown_right(found: DisparityMap, right_valid: np.ndarray) -> np.ndarray:

@@ -188,6 +188,10 @@ def test_a_range_that_cuts_the_scene_off_is_said(scene):
     assert any("--max-disparity 31" in note for note in found.notes)
     found = match(scene.left, scene.right, StereoOptions(max_disparity=47))
     assert not found.notes
+    for low, words in ((20, "--min-disparity 0"), (-10, "--min-disparity -68")):
+        moved = np.roll(scene.right, 0 if low > 0 else 25, axis=1)
+        found = match(scene.left, moved, StereoOptions(min_disparity=low, max_disparity=47))
+        assert any(words in note for note in found.notes)
 
 
 def test_grey_types_and_colour_say_the_same(scene):
@@ -198,7 +202,9 @@ def test_grey_types_and_colour_say_the_same(scene):
     sixteen = match(scene.left.astype(np.uint16) * 257, scene.right.astype(np.uint16) * 257, options).filled
     np.testing.assert_array_equal(bytes_, sixteen)
     mixed = match(scene.left, scene.right[..., 1], options)
-    assert "grey" in mixed.notes[0]
+    assert "right image is grey" in mixed.notes[0]
+    as_read = np.repeat(scene.right[..., 1:2], 3, axis=2)  # a grey photo of three channels
+    np.testing.assert_array_equal(match(scene.left, as_read, options).filled, mixed.filled)
 
 
 @pytest.mark.parametrize(
