@@ -52,6 +52,20 @@ def test_a_plane_is_recovered_to_a_twentieth_of_a_pixel(seed):
     assert np.sqrt(np.mean((design @ (fit - truth)) ** 2)) < 0.05
 
 
+@pytest.mark.parametrize("quality", ["fast", "balanced"])
+def test_fractions_are_not_drawn_to_whole_or_half_numbers(quality):
+    fractions = []
+    for seed in (61, 62, 63, 64):
+        scene = replace(SCENE, slant=0.2, thin=0, patches=0.5, noise=0.0)
+        pair = as_photographed(make_stereo_pair(scene, seed), seed)
+        found = match(pair.left, pair.right, StereoOptions(quality=quality, max_disparity=47))
+        surface = known(found, pair) & (np.abs(found.disparity - pair.disparity) < 1.0)
+        fractions.append(found.disparity[surface] % 1.0)
+    share = np.histogram(np.concatenate(fractions), 10, (0.0, 1.0))[0] / sum(map(len, fractions))
+    assert share.max() < 0.14
+    assert share.min() > 0.07
+
+
 @settings(max_examples=4)
 @given(st.integers(1, 12), st.sampled_from(["fast", "balanced"]))
 def test_shifting_the_right_image_adds_the_shift(shift, quality):
