@@ -200,6 +200,13 @@ def test_wrong_command_lines_are_answered(folder, tmp_path, capsys, words, code,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("words", [["--focal", "400"], ["--max-disparity", "64"], ["--method", "patchmatch"]])
+def test_a_scene_takes_nothing_that_is_for_two_photos(tmp_path, capsys, words):
+    assert run(["stereo", str(tmp_path), "--pairs", "auto", "-o", str(tmp_path / "out"), *words]) == 2
+    assert f"{words[0]} is for two photos" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_no_rectified_pair_is_refused(folder, tmp_path, capsys):
     left, narrow = str(folder / "left.png"), str(folder / "narrow.png")
     assert run(["stereo", left, narrow, "--rectified", "-o", str(tmp_path)]) == 1
