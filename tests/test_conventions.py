@@ -314,6 +314,26 @@ def test_depth():
     assert misses[0] < 1e-6 and misses[1] > 0.01
 
 
+def test_optical_flow(tmp_path):
+    from geo3d.flow import optical_flow, warp_backward
+    from geo3d.io import read_flow, write_flow
+
+    scene = np.random.default_rng(0).integers(0, 255, (8, 10), np.uint8).repeat(12, 0).repeat(12, 1)
+    first, second = scene[4:84, 4:104], scene[4:84, 1:101]  # what is seen moves 3 to the right
+    flow = optical_flow(first, second, method="dis").flow
+    assert flow.shape == (80, 100, 2)
+    assert flow.dtype == np.float32
+    np.testing.assert_allclose(np.median(flow, axis=(0, 1)), [3, 0], atol=0.1)
+    exact = np.full((80, 100, 2), np.float32([3, 0]))
+    np.testing.assert_array_equal(warp_backward(second, exact)[:, :-3], first[:, :-3])
+    exact[5, 7] = np.nan
+    write_flow(tmp_path / "a.flo", exact)
+    raw = np.fromfile(tmp_path / "a.flo", "<f4", offset=12).reshape(80, 100, 2)
+    assert raw[5, 7, 0] > 1e9
+    assert raw[5, 8].tolist() == [3, 0]
+    assert np.isnan(read_flow(tmp_path / "a.flo")[5, 7]).all()
+
+
 def test_transforms_json(scene, tmp_path):
     (tmp_path / "images").mkdir()
     for view in scene.views.values():

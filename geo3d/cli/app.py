@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "photos and model without lens distortion, for programs that need that",
     ),
     "stereo": ("geo3d.cli.stereo", "depth from two photos that were taken side by side"),
+    "flow": ("geo3d.cli.flow", "where each pixel of an image is in another one: optical flow"),
     "demo": ("geo3d.cli.demo", "the whole job on a made-up place, compared with the truth"),
     "doctor": ("geo3d.cli.doctor", "what is installed, what is missing, how to install it"),
     "completion": ("geo3d.cli.completion", "print the completion script of bash, zsh or fish"),

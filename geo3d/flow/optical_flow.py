@@ -16,10 +16,14 @@ import numpy as np
 
 from geo3d.flow.accurate import AccurateOptions, flow_accurate
 from geo3d.flow.confidence import estimate_confidence
+from geo3d.flow.fast import FastOptions, flow_fast
 from geo3d.flow.images import FlowImages, prepare_pair
-from geo3d.flow.occlusion import estimate_occlusion, warp_residual
+from geo3d.flow.lucas_kanade import LucasKanadeOptions, flow_lucas_kanade
+from geo3d.flow.occlusion import estimate_occlusion
 from geo3d.flow.peers import DisOptions, FarnebackOptions, flow_dis, flow_farneback
+from geo3d.flow.residual import warp_residual
 from geo3d.flow.result import FlowResult
+from geo3d.flow.tv_l1 import TvL1Options, flow_tv_l1
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,10 @@ class FlowMethod:
 
 
 METHODS: dict[str, FlowMethod] = {
+    "fast": FlowMethod(flow_fast, FastOptions),
     "accurate": FlowMethod(flow_accurate, AccurateOptions),
+    "tv-l1": FlowMethod(flow_tv_l1, TvL1Options),
+    "lucas-kanade": FlowMethod(flow_lucas_kanade, LucasKanadeOptions),
     "farneback": FlowMethod(flow_farneback, FarnebackOptions),
     "dis": FlowMethod(flow_dis, DisOptions),
 }
@@ -97,5 +104,5 @@ def optical_flow(
     assert flow.dtype == np.float32
     assert np.isfinite(flow).all()
     residual = warp_residual(images, flow)
-    occlusion = estimate_occlusion(images, flow, residual)
-    return FlowResult(flow, occlusion, estimate_confidence(images, residual, occlusion), method)
+    occlusion = estimate_occlusion(flow, residual)
+    return FlowResult(flow, occlusion, estimate_confidence(images, flow, residual, occlusion), method)

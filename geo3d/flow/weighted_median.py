@@ -5,7 +5,7 @@
 
 (Sun, Roth, Black, "Secrets of optical flow estimation and their principles", 2010, equations 13 to 15.) It is the
 smoothness over a neighbourhood that sharpens motion boundaries and fills what is hidden, and needed only near these.
-The median is found by halving the range of its window, to 1/2^STEPS of it; exp(-z) is (1 - z/32)^32.
+The median is found by quartering the range of its window, to within TOLERANCE_PX; exp(-z) is (1 - z/32)^32.
 """
 
 import numba
@@ -14,9 +14,10 @@ import numpy as np
 from geo3d.util.jit import njit
 
 RADIUS, COLUMNS = 7, 16
-STEPS = 12
+TOLERANCE_PX = np.float32(0.002)
+_LEAST = np.float32(1e-6)  # visibility of what is hidden, so that there is a median where all is
 _SPAN, _ROOM = np.uintp(COLUMNS), (2 * RADIUS + 1) * COLUMNS
-_ONE, _HALF = np.float32(1.0), np.float32(0.5)
+_ONE, _HALF, _QUARTER, _TWO = np.float32(1.0), np.float32(0.5), np.float32(0.25), np.float32(2.0)
 
 
 def weighted_median_reference(
@@ -32,7 +33,7 @@ def weighted_median_reference(
         apart = ((i - x) ** 2 + (j - y) ** 2) / (2.0 * sigma_space**2)
         unlike = ((guide[:, rows, columns] - guide[:, y, x, None, None]) ** 2).sum(axis=0)
         z = apart + unlike / (2.0 * sigma_color**2)
-        weight = (seen[rows, columns] * np.maximum(1.0 - z / 32.0, 0.0) ** 32).ravel()
+        weight = ((seen[rows, columns] + _LEAST) * np.maximum(1.0 - z / 32.0, 0.0) ** 32).ravel()
         for c in range(2):
             value = flow[c, rows, columns].ravel()
             order = np.argsort(value)
@@ -73,8 +74,7 @@ def weighted_median(flow, plain, guide, seen, where, sigma_space, sigma_color, o
                 for i in range(_SPAN):
                     v[m + i] = flow[size + start + i]
                 m += _SPAN
-            out[0, y, x] = _halve(u, weight, m)
-            out[1, y, x] = _halve(v, weight, m)
+            out[0, y, x], out[1, y, x] = _medians(u, v, weight, m)
 
 
 @njit(error_model="numpy")
@@ -100,26 +100,44 @@ def _weigh(guide, size, here, start, near, apart, seen, scale, weight, m):
         q = q * q
         q = q * q
         q = q * q
-        weight[m + i] = q * q * seen[start + i]
+        weight[m + i] = q * q * (seen[start + i] + _LEAST)
 
 
 @njit(error_model="numpy", fastmath=True)
-def _halve(value, weight, count):
-    """Weighted median of the first `count` values."""
-    low, high, total = np.float32(np.inf), np.float32(-np.inf), np.float32(0.0)
+def _medians(u, v, weight, count):
+    """Weighted medians of the first `count` values of u and of v, which are searched side by side."""
+    low_u, high_u, low_v, high_v, total = u[0], u[0], v[0], v[0], np.float32(0.0)
     for i in range(count):
-        low, high = min(low, value[i]), max(high, value[i])
+        low_u, high_u = min(low_u, u[i]), max(high_u, u[i])
+        low_v, high_v = min(low_v, v[i]), max(high_v, v[i])
         total += weight[i]
-    for _ in range(STEPS):
-        middle = _HALF * (low + high)
-        below = np.float32(0.0)
-        for i in range(count):
-            below += weight[i] if value[i] < middle else np.float32(0.0)
-        if below > _HALF * total:
-            high = middle
-        else:
-            low = middle
-    return _HALF * (low + high)
+    half = _HALF * total
+    quarter_u, quarter_v = _QUARTER * (high_u - low_u), _QUARTER * (high_v - low_v)
+    while max(quarter_u, quarter_v) > TOLERANCE_PX:
+        low_u, low_v = _narrow(u, v, weight, count, half, low_u, quarter_u, low_v, quarter_v)
+        quarter_u, quarter_v = _QUARTER * quarter_u, _QUARTER * quarter_v
+    return low_u + _TWO * quarter_u, low_v + _TWO * quarter_v
+
+
+@njit(error_model="numpy", fastmath=True)
+def _narrow(u, v, weight, count, half, low_u, quarter_u, low_v, quarter_v):
+    """Which quarters of the ranges hold the medians: their lower ends."""
+    zero = np.float32(0.0)
+    u1, v1 = low_u + quarter_u, low_v + quarter_v
+    u2, v2 = u1 + quarter_u, v1 + quarter_v
+    u3, v3 = u2 + quarter_u, v2 + quarter_v
+    a1, a2, a3, b1, b2, b3 = zero, zero, zero, zero, zero, zero  # weights below the limits
+    for i in range(count):
+        a, b, w = u[i], v[i], weight[i]
+        a1 += w if a < u1 else zero
+        a2 += w if a < u2 else zero
+        a3 += w if a < u3 else zero
+        b1 += w if b < v1 else zero
+        b2 += w if b < v2 else zero
+        b3 += w if b < v3 else zero
+    steps_u = np.float32(a1 <= half) + np.float32(a2 <= half) + np.float32(a3 <= half)
+    steps_v = np.float32(b1 <= half) + np.float32(b2 <= half) + np.float32(b3 <= half)
+    return low_u + quarter_u * steps_u, low_v + quarter_v * steps_v
 
 
 @njit(parallel=True, error_model="numpy")
