@@ -41,7 +41,7 @@ class MedianOptions:
     sigma_color: float = 7.0
     sigma_divergence: float = 0.3
     sigma_residual: float = 20.0
-    boundary_step_px: float = 0.1
+    boundary_step_px: float = 0.2
     boundary_width_px: int = 2
 
 

@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 128, 96
 def waves(seed):
     """Frequency (K, 2), phase and strength (3, K) of a smooth texture."""
     rng = np.random.default_rng(seed)
-    angle, length = rng.uniform(0, np.pi, 40), rng.uniform(6.0, 30.0, 40)
+    angle, length = rng.uniform(0, np.pi, 40), np.exp(rng.uniform(np.log(7.0), np.log(90.0), 40))
     frequency = 2 * np.pi / length[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
     return frequency, rng.uniform(0, 2 * np.pi, (3, 40)), rng.uniform(0.3, 1.0, (3, 40))
 
@@ -71,7 +71,7 @@ def test_equal_images_do_not_move(number):
 
 
 @settings(max_examples=6, deadline=None)
-@given(st.floats(-12, 12), st.floats(-12, 12), st.integers(0, 50))
+@given(st.floats(-8, 8), st.floats(-8, 8), st.integers(0, 50))
 def test_translations(u, v, seed):
     error = errors(np.array([[1, 0, u], [0, 1, v], [0, 0, 1.0]]), seed)
     assert error.mean() < 0.01
@@ -139,13 +139,13 @@ def test_a_small_thing_that_goes_far():
     rng = np.random.default_rng(3)
     noise = cv2.GaussianBlur(rng.uniform(0, 255, (240, 320, 3)).astype(np.float32), (0, 0), 1.5)
     noise = np.clip(128 + 4.0 * (noise - 128), 0, 255).astype(np.uint8)
-    thing = noise[10:44, 10:44, ::-1].copy()
+    thing = noise[10:44, 10:44] // np.array([1, 2, 4], np.uint8)  # of another colour than what is behind it
     image0, image1 = noise.copy(), noise.copy()
     image0[150:184, 120:154] = thing
     image1[120:154, 157:191] = thing
     found = optical_flow(image0, image1, method="accurate").flow[150:184, 120:154]
     error = np.hypot(found[..., 0] - 37.0, found[..., 1] + 30.0)
-    assert np.median(error) < 0.05
+    assert np.median(error) < 0.15
     assert (error < 0.5).mean() > 0.8
 
 
