@@ -125,6 +125,21 @@ def _check_scene(options: Options) -> None:
         )
     if options.calib is not None or options.rectified or options.uncalibrated:
         raise UsageError("a scene has its own cameras: leave out --calib, --rectified and --uncalibrated")
+    for flag, given in (
+        ("--cameras", options.cameras),
+        ("--focal", options.focal is not None),
+        ("--baseline", options.baseline is not None),
+        ("--offset", options.offset is not None),
+        ("--min-disparity", options.min_disparity is not None),
+        ("--max-disparity", options.max_disparity is not None),
+        ("--method", options.method != "sgm"),
+        ("--alpha", options.alpha is not None),
+        ("--fov", options.fov is not None),
+        ("--rectify", options.rectify != "bouguet"),
+        ("--filled", options.filled),
+    ):
+        if given:
+            raise UsageError(f"{flag} is for two photos; with --pairs leave it out")
     if options.max_size < 64:
         raise UsageError(f"--max-size {options.max_size}: expected at least 64 pixels")
     if options.out.exists() and not options.out.is_dir():

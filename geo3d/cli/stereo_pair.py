@@ -22,6 +22,7 @@ from geo3d.stereo import (
     RectifyOptions,
     StereoOptions,
     UncalibratedRectification,
+    check_order,
     check_rectified,
     depth_to_points,
     disparity_range,
@@ -49,11 +50,12 @@ _CHANCE_SHARE = 0.05  # of matches with a negative disparity, below which they a
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """Two photos side by side, and what turns disparity into depth."""
+    """Two photos side by side, where they show something, and what turns disparity into depth."""
 
     left: np.ndarray
     right: np.ndarray
     valid: np.ndarray
+    right_valid: np.ndarray
     camera: Camera | None
     baseline_m: float
     offset_px: float
@@ -69,6 +71,10 @@ def run_pair(options: Options, session: Session) -> int:
     with session.progress.stage("stereo", total=4) as stage:
         stage.update(0, text="rectify")
         pair = _rectified(options, session)
+        if not (pair.valid.any() and pair.right_valid.any()):
+            raise ValueError(
+                "one of the photos is transparent in all that both show: there is nothing to match"
+            )
         stage.update(1, text="measure")
         images = prepare_pair(pair.left, pair.right)
         geometry = measure_pair(images.left, images.right)
@@ -76,9 +82,14 @@ def run_pair(options: Options, session: Session) -> int:
             check_rectified(geometry)
         else:
             _check_rows(geometry, options, session)
+            if options.calib is not None:
+                check_order(
+                    geometry
+                )  # uncalibrated disparities are up to a constant: their sign says nothing
         stage.update(2, text="match")
         settings = _settings(options, geometry, images.left.shape[1])
         found, settings = _match(pair, settings, options)
+        pair = replace(pair, valid=pair.valid & _shown_right(found, pair.right_valid))
         stage.update(3, text="write")
         options.out.mkdir(parents=True, exist_ok=True)
         files = _write(pair, found, settings, options)
@@ -89,7 +100,7 @@ def run_pair(options: Options, session: Session) -> int:
         files=files,
         width=pair.left.shape[1],
         height=pair.left.shape[0],
-        density=found.density,
+        density=_density(pair, found),
         min_disparity=settings.min_disparity,
         max_disparity=settings.max_disparity,
         at_end=found.at_end,
@@ -122,12 +133,11 @@ def _rectified(options: Options, session: Session) -> _Pair:
         images = prepare_pair(left, right)
         found = rectify_uncalibrated(measure_pair(images.left, images.right), sizes[0])
         left, right = found.rectify_left(left), found.rectify_right(right)
-        valid = found.left_valid & (found.rectify_left(seen[0].astype(np.uint8)) > 0)
-        return _Pair(left, right, valid, None, 0.0, 0.0, found)
+        return _Pair(left, right, *_shown(found, seen), None, 0.0, 0.0, found)
     if options.focal is not None:
         width, height = sizes[0]
         camera = Camera("PINHOLE", width, height, [options.focal, options.focal, 0.5 * width, 0.5 * height])
-    return _Pair(left, right, seen[0], camera, options.baseline or 0.0, options.offset or 0.0, None)
+    return _Pair(left, right, seen[0], seen[1], camera, options.baseline or 0.0, options.offset or 0.0, None)
 
 
 def _by_calibration(
@@ -148,8 +158,29 @@ def _by_calibration(
     wanted = RectifyOptions(options.rectify, options.alpha or 0.0, options.fov)
     found = rectify(cameras[0], cameras[1], right_from_left, wanted)
     left, right = found.rectify_left(photos[0]), found.rectify_right(photos[1])
-    valid = found.left_valid & (found.rectify_left(seen[0].astype(np.uint8)) > 0)
-    return _Pair(left, right, valid, found.camera, found.baseline_m, 0.0, found)
+    return _Pair(left, right, *_shown(found, seen), found.camera, found.baseline_m, 0.0, found)
+
+
+def _shown(
+    found: Rectification | UncalibratedRectification, seen: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) bool of the rectified left and right photo: what lies in the photo and is not transparent."""
+    left, right = (mask.astype(np.uint8) for mask in seen)
+    return found.left_valid & (found.rectify_left(left) > 0), found.right_valid & (
+        found.rectify_right(right) > 0
+    )
+
+
+def _shown_right(found: DisparityMap, right_valid: np.ndarray) -> np.ndarray:
+    """(H, W) bool of the left photo: what was not matched with something that the right photo does not show.
+
+    What lies beyond the right photo was matched with nothing, and is guessed.
+    """
+    columns = np.arange(right_valid.shape[1])
+    there = np.round(columns - found.filled).astype(np.int64)
+    inside = (there >= 0) & (there < right_valid.shape[1])
+    rows = np.arange(len(right_valid))[:, None]
+    return ~inside | right_valid[rows, np.where(inside, there, 0)]
 
 
 def _swapped(right_from_left: SE3) -> bool:
@@ -236,6 +267,12 @@ def _match(pair: _Pair, settings: StereoOptions, options: Options) -> tuple[Disp
     return found, settings
 
 
+def _density(pair: _Pair, found: DisparityMap) -> float:
+    """Share of the pixels that are known, of those that the photos show."""
+    shown = np.count_nonzero(pair.valid)
+    return np.count_nonzero(np.isfinite(found.disparity) & pair.valid) / max(shown, 1)
+
+
 def _write(pair: _Pair, found: DisparityMap, settings: StereoOptions, options: Options) -> list[str]:
     """Write all files; their names."""
     cv2 = require("cv2")
@@ -259,7 +296,7 @@ def _write(pair: _Pair, found: DisparityMap, settings: StereoOptions, options: O
     content: dict[str, object] = {
         "min_disparity": settings.min_disparity,
         "max_disparity": settings.max_disparity,
-        "density": found.density,
+        "density": _density(pair, found),
         "disparity_png_scale": _DISPARITY_SCALE,
     }
     if pair.camera is not None:
@@ -323,7 +360,7 @@ def _say(
             )
     session.say(
         f"{options.out}: {width}x{height}, disparities {settings.min_disparity} to {settings.max_disparity} px "
-        f"searched, {100 * found.density:.0f} % of the pixels known"
+        f"searched, {100 * _density(pair, found):.0f} % of the pixels known"
     )
     if pair.camera is not None:
         depth = disparity_to_depth(
@@ -331,6 +368,9 @@ def _say(
         )
         assert depth.sigma is not None
         known = np.isfinite(depth.depth) & pair.valid
+        if not known.any():
+            session.progress.warn("no pixel has a depth: none that is known lies in front of the cameras")
+            return
         low, middle, high = np.percentile(depth.depth[known], [2, 50, 98])
         session.say(
             f"Depth {low:.3g} to {high:.3g} m, {middle:.3g} m in the median with a standard deviation of "

@@ -1,7 +1,13 @@
 """Rectified stereo: from a calibrated pair of photos to disparity and metric depth, with its uncertainty."""
 
 from geo3d.stereo.depth import DepthMap, depth_to_points, disparity_to_depth
-from geo3d.stereo.epipolar_check import PairGeometry, check_rectified, disparity_range, measure_pair
+from geo3d.stereo.epipolar_check import (
+    PairGeometry,
+    check_order,
+    check_rectified,
+    disparity_range,
+    measure_pair,
+)
 from geo3d.stereo.fusion import PointCloud, PosedDepth, fuse_depths
 from geo3d.stereo.matching import DisparityMap, match
 from geo3d.stereo.metrics import DisparityErrors, disparity_errors
@@ -27,6 +33,7 @@ __all__ = [
     "SemiGlobalOptions",
     "StereoOptions",
     "UncalibratedRectification",
+    "check_order",
     "check_rectified",
     "choose_scene_pairs",
     "depth_to_points",

@@ -115,6 +115,24 @@ def check_rectified(geometry: PairGeometry) -> None:
             f"median{turned}; at most {_LIMIT_PX:g} can be matched. Rectify it with the calibration of the rig, "
             "--calib rig.json, or without one by --uncalibrated"
         )
+    check_order(geometry)
+
+
+def check_order(geometry: PairGeometry) -> None:
+    """Refuse a rectified pair that is swapped. Says nothing where there are too few matches.
+
+    Parameters
+    ----------
+    geometry : PairGeometry
+        Of `measure_pair`.
+
+    Raises
+    ------
+    ValueError
+        With the share of the matches that lie farther right in the right image.
+    """
+    if geometry.count < ENOUGH_MATCHES:
+        return
     wrong = float((geometry.disparities_px < 0.0).mean())
     if wrong > _SWAPPED_SHARE:
         raise ValueError(

@@ -206,9 +206,11 @@ def _range_notes(at_start: float, at_end: float, options: StereoOptions) -> tupl
             f"{100 * at_end:.0f} % of pixels sit at the end of the range of disparities: what is nearer is cut off; "
             f"use --max-disparity {more}"
         )
-    if at_start > _END_SHARE and options.min_disparity > 0:
+    if at_start > _END_SHARE and options.min_disparity != 0:  # at 0 it may well be the horizon
+        length = options.max_disparity - options.min_disparity + 1
+        less = 0 if options.min_disparity > 0 else options.min_disparity - length
         notes.append(
             f"{100 * at_start:.0f} % of pixels sit at the start of the range of disparities: what is farther is cut "
-            "off; use --min-disparity 0"
+            f"off; use --min-disparity {less}"
         )
     return tuple(notes)

@@ -42,6 +42,7 @@ from geo3d.util.require import require
 
 _BAND = 256  # rows, about
 _AHEAD = 24  # rows above a band from which its paths start
+_BEND = np.float32(0.0)  # of the curve through three sums: fractions are even with it as they are, unsmoothed
 
 
 def match_in_one_pass(
@@ -341,6 +342,6 @@ def _between(sums, leasts, low, count, lanes, out_left, out_margin):
         if 0 < best < count - 1:
             before, after = sums[cell + best - 1], sums[cell + best + 1]
             if max(before, after) < 0xFF00:
-                value += offset_of(np.float32(before), here, np.float32(after))
+                value += offset_of(np.float32(before), here, np.float32(after), _BEND)
         out_left[x] = value
         out_margin[x] = np.float32(1.0) - here / max(second, np.float32(1.0))

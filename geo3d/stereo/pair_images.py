@@ -39,7 +39,8 @@ def prepare_pair(left: np.ndarray, right: np.ndarray) -> PairImages:
     Parameters
     ----------
     left, right : (H, W) or (H, W, 3), uint8, uint16 or float in [0, 1]
-        Of one size. If one is grey and the other in colour, both are taken as grey.
+        Of one size. If one is grey (three channels that are alike count) and the other in colour, both are taken as
+        grey.
 
     Raises
     ------
@@ -56,6 +57,7 @@ def prepare_pair(left: np.ndarray, right: np.ndarray) -> PairImages:
     if min(images[0].shape[:2]) < 16:
         raise ValueError(f"left and right: expected at least 16 pixels a side, got {sizes[0]}")
     notes = []
+    images = [image[..., 0] if image.ndim == 3 and _without_colour(image) else image for image in images]
     if images[0].ndim != images[1].ndim:
         gray = "left" if images[0].ndim == 2 else "right"
         notes.append(f"The {gray} image is grey and the other in colour: both are matched as grey.")
@@ -105,6 +107,13 @@ def _as_bytes(image: np.ndarray, name: str) -> np.ndarray:
     if image.min() < -0.01 or image.max() > 1.01:
         raise ValueError(f"{name}: floats have to be in [0, 1], got {image.min():g} to {image.max():g}")
     return np.round(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
+
+
+def _without_colour(image: np.ndarray) -> bool:
+    def alike(part: np.ndarray) -> bool:
+        return bool((part[..., 1:] == part[..., :1]).all())
+
+    return alike(image[::32, ::32]) and alike(image)  # a few pixels tell most pictures
 
 
 def _textureless(gray: np.ndarray) -> tuple[np.ndarray, float]:

@@ -13,6 +13,8 @@ import numpy as np
 
 from geo3d.util.jit import njit
 
+_BEND = np.float32(0.5)  # fractions are even with it once surfaces are smoothed, which draws to whole numbers
+
 
 @dataclass(frozen=True, eq=False)
 class Winners:
@@ -71,20 +73,20 @@ def winners_reference(
 
 
 @njit(nogil=True, error_model="numpy")
-def offset_of(before, here, after):
+def offset_of(before, here, after, bend):
     """Where the smallest lies, within (-0.5, 0.5), from the sums at -1, 0 and 1.
 
-    With t, the smaller of the two rises over the larger: halfway between the V of an absolute difference,
-    (1 - t) / 2, and (1 - t^2) / 2. Either alone draws the results to whole or half numbers ("pixel locking"); for
-    sums of census costs the truth lies between (Haller and Nedevschi, "Design of interpolation functions for
-    subpixel-accuracy stereo-vision systems", 2012).
+    With t, the smaller of the two rises over the larger: (1 - t) / 2 (1 + `bend` t), which is the V of an absolute
+    difference where `bend` is 0, and (1 - t^2) / 2 where it is 1. The wrong one draws the results to whole or half
+    numbers ("pixel locking"); for sums of census costs the truth lies between (Haller and Nedevschi, "Design of
+    interpolation functions for subpixel-accuracy stereo-vision systems", 2012).
     """
     left, right = before - here, after - here
     larger = max(left, right)
     if larger <= 0.0:
         return np.float32(0.0)
     t = min(left, right) / larger
-    size = np.float32(0.25) * (np.float32(2.0) - t - t * t)
+    size = np.float32(0.5) * (np.float32(1.0) - t) * (np.float32(1.0) + bend * t)
     return size if left > right else -size
 
 
@@ -112,7 +114,7 @@ def _winners(sums, low, count, left, right, margin):
             here = np.float32(best >> np.uint32(16))
             value = np.float32(d + first + low)
             if 0 < d < last - first - 1:
-                value += offset_of(np.float32(cell[d - 1]), here, np.float32(cell[d + 1]))
+                value += offset_of(np.float32(cell[d - 1]), here, np.float32(cell[d + 1]), _BEND)
             for e in range(max(d - 1, 0), min(d + 2, last - first)):
                 cell[e] = 0xFFFF  # so that the loop over the others is one of plain minima
             second = np.uint16(0xFFFF)

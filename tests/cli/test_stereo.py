@@ -74,6 +74,68 @@ def test_swapped_photos_of_a_rig_are_said(folder, tmp_path, capsys):
     assert "swapped, and the depth is that of left.png" in capsys.readouterr().err
 
 
+def test_swapped_photos_whose_names_do_not_tell_are_refused(folder, tmp_path, capsys):
+    rig = read_rig(folder / "rig.json")
+    write_rig_json(tmp_path / "rig.json", CameraRig(("a", "b"), rig.cameras, rig.cam_from_rig))
+    photos = [str(folder / "right.png"), str(folder / "left.png")]
+    assert run(["stereo", *photos, "--calib", str(tmp_path / "rig.json"), "-o", str(tmp_path / "out")]) == 1
+    assert "swapped" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("turns", [1, -1])
+def test_a_vertical_rig_gives_the_same_depth(folder, tmp_path, capsys, turns):
+    """Both photos and the rig turned by 90 degrees."""
+    cv2 = require("cv2")
+    for name in ("left", "right"):
+        photo = np.ascontiguousarray(np.rot90(cv2.imread(str(folder / f"{name}.png")), turns))
+        cv2.imwrite(str(tmp_path / f"{name}.png"), photo)
+    camera = Camera("PINHOLE", 240, 320, [FOCAL, FOCAL, 120, 160])
+    poses = (SE3.identity(), SE3(np.eye(3), np.array([0.0, turns * BASELINE, 0.0])))
+    write_rig_json(tmp_path / "rig.json", CameraRig(("left", "right"), (camera, camera), poses))
+    depths = []
+    for place in (folder, tmp_path):
+        assert stereo(place, "--calib", place / "rig.json", "-o", tmp_path / "out", "--quality", "fast") == 0
+        depths.append(read_pfm(tmp_path / "out" / "depth.pfm"))
+    assert "a vertical rig" in capsys.readouterr().err
+    assert depths[0].shape == depths[1].shape
+    apart = np.abs(depths[1] / depths[0] - 1.0)
+    assert np.nanpercentile(apart, 95) < 0.01
+
+
+def test_a_rig_without_a_baseline_is_refused(folder, tmp_path, capsys):
+    rig = read_rig(folder / "rig.json")
+    write_rig_json(tmp_path / "rig.json", CameraRig(rig.names, rig.cameras, (SE3.identity(), SE3.identity())))
+    assert stereo(folder, "--calib", tmp_path / "rig.json", "-o", tmp_path / "out") == 1
+    assert "baseline 0" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_photo_does_not_show_has_no_disparity(folder, tmp_path, capsys):
+    cv2 = require("cv2")
+    photo = cv2.imread(str(folder / "right.png"))
+    alpha = np.full((240, 320, 1), 255, np.uint8)
+    alpha[100:140] = 0
+    photos = [str(folder / "left.png"), str(tmp_path / "right.png")]
+    words = ["--rectified", "-o", str(tmp_path / "out"), "--quality", "fast"]
+    cv2.imwrite(photos[1], np.concatenate([photo, alpha], axis=2))
+    assert run(["stereo", *photos, *words]) == 0
+    known = np.isfinite(read_pfm(tmp_path / "out" / "disparity.pfm"))
+    assert known[:100].mean() > 0.7
+    assert known[100:140, 100:].mean() < 0.02
+    cv2.imwrite(photos[1], np.concatenate([photo, 0 * alpha], axis=2))
+    capsys.readouterr()
+    assert run(["stereo", *photos, *words]) == 1
+    assert "transparent" in capsys.readouterr().err
+
+
+def test_a_pair_without_a_depth_is_said(folder, tmp_path, capsys):
+    metric = ["--focal", FOCAL, "--baseline", BASELINE, "--offset", -500, "--quality", "fast"]
+    assert stereo(folder, "--rectified", *metric, "-o", tmp_path) == 0
+    assert "no pixel has a depth" in capsys.readouterr().err
+    assert np.isnan(read_pfm(tmp_path / "depth.pfm")).all()
+
+
 def test_photos_that_the_calibration_does_not_fit_are_refused(folder, tmp_path, capsys):
     cv2 = require("cv2")
     calib, out = ["--calib", str(folder / "rig.json")], ["-o", str(tmp_path / "out"), "--quality", "fast"]
@@ -135,6 +197,13 @@ def test_wrong_command_lines_are_answered(folder, tmp_path, capsys, words, code,
     error = capsys.readouterr().err
     assert answer in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [["--focal", "400"], ["--max-disparity", "64"], ["--method", "patchmatch"]])
+def test_a_scene_takes_nothing_that_is_for_two_photos(tmp_path, capsys, words):
+    assert run(["stereo", str(tmp_path), "--pairs", "auto", "-o", str(tmp_path / "out"), *words]) == 2
+    assert f"{words[0]} is for two photos" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -104,7 +104,8 @@ def test_median_follows_the_colours(seed):
     )
 
 
-@given(seeds, st.floats(-0.2, 0.2), st.floats(-0.2, 0.2))
+# A window reaches 3 pixels: with these slopes less than the step of 1, so all of it counts.
+@given(seeds, st.floats(-0.16, 0.16), st.floats(-0.16, 0.16))
 def test_smoothing_leaves_planes_and_steps(seed, across, down):
     guide = np.random.default_rng(seed).integers(0, 3, (15, 24, 3)).astype(np.uint8)
     guide[:] = guide[:1, :1]

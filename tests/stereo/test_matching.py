@@ -52,6 +52,20 @@ def test_a_plane_is_recovered_to_a_twentieth_of_a_pixel(seed):
     assert np.sqrt(np.mean((design @ (fit - truth)) ** 2)) < 0.05
 
 
+@pytest.mark.parametrize("quality", ["fast", "balanced"])
+def test_fractions_are_not_drawn_to_whole_or_half_numbers(quality):
+    fractions = []
+    for seed in (61, 62, 63, 64):
+        scene = replace(SCENE, slant=0.2, thin=0, patches=0.5, noise=0.0)
+        pair = as_photographed(make_stereo_pair(scene, seed), seed)
+        found = match(pair.left, pair.right, StereoOptions(quality=quality, max_disparity=47))
+        surface = known(found, pair) & (np.abs(found.disparity - pair.disparity) < 1.0)
+        fractions.append(found.disparity[surface] % 1.0)
+    share = np.histogram(np.concatenate(fractions), 10, (0.0, 1.0))[0] / sum(map(len, fractions))
+    assert share.max() < 0.14
+    assert share.min() > 0.07
+
+
 @settings(max_examples=4)
 @given(st.integers(1, 12), st.sampled_from(["fast", "balanced"]))
 def test_shifting_the_right_image_adds_the_shift(shift, quality):
@@ -188,6 +202,10 @@ def test_a_range_that_cuts_the_scene_off_is_said(scene):
     assert any("--max-disparity 31" in note for note in found.notes)
     found = match(scene.left, scene.right, StereoOptions(max_disparity=47))
     assert not found.notes
+    for low, words in ((20, "--min-disparity 0"), (-10, "--min-disparity -68")):
+        moved = np.roll(scene.right, 0 if low > 0 else 25, axis=1)
+        found = match(scene.left, moved, StereoOptions(min_disparity=low, max_disparity=47))
+        assert any(words in note for note in found.notes)
 
 
 def test_grey_types_and_colour_say_the_same(scene):
@@ -198,7 +216,9 @@ def test_grey_types_and_colour_say_the_same(scene):
     sixteen = match(scene.left.astype(np.uint16) * 257, scene.right.astype(np.uint16) * 257, options).filled
     np.testing.assert_array_equal(bytes_, sixteen)
     mixed = match(scene.left, scene.right[..., 1], options)
-    assert "grey" in mixed.notes[0]
+    assert "right image is grey" in mixed.notes[0]
+    as_read = np.repeat(scene.right[..., 1:2], 3, axis=2)  # a grey photo of three channels
+    np.testing.assert_array_equal(match(scene.left, as_read, options).filled, mixed.filled)
 
 
 @pytest.mark.parametrize(

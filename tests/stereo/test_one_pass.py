@@ -31,7 +31,8 @@ def test_sums_are_those_of_the_recursion(seed, low, count, height, width):
     expected = winners(sums.astype(np.uint16), low, count, width)
     x = np.arange(width)
     inside = (x - low >= 0) & (x - low - (count - 1) < width)  # those that have a pixel in the right image
-    np.testing.assert_array_equal(found.left, expected.left)
+    # the fraction is read off another curve, at most (t - t^2) / 4 away
+    np.testing.assert_allclose(found.left, expected.left, atol=0.0626)
     np.testing.assert_allclose(found.margin[:, inside], expected.margin[:, inside], atol=1e-3)
     assert (found.margin[:, ~inside] == 0.0).all()
 

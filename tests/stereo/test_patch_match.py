@@ -47,15 +47,15 @@ def test_planes_come_nearer_to_the_truth(scene):
     assert np.median(np.abs(rough - scene.disparity)[seen]) > 0.3
 
 
-def test_what_it_knows_is_better_than_semi_global_matching_alone_and_it_repeats_itself():
+def test_its_mean_error_is_less_than_that_of_semi_global_matching_alone_and_it_repeats_itself():
     options = StereoOptions(quality="accurate", max_disparity=47)
-    bad = {"sgm": 0.0, "patchmatch": 0.0}
-    for seed in (3, 4):
+    for seed in (3, 8):
         pair = make_stereo_pair(SCENE, seed)
+        errors = []
         for method in ("sgm", "patchmatch"):
             found = match(pair.left, pair.right, replace(options, method=method))
-            bad[method] += disparity_errors(found.disparity, pair.disparity).bad_2
             assert np.isfinite(found.filled).all()
+            errors.append(disparity_errors(found.filled, pair.disparity).average_px)
+        assert errors[1] < errors[0]
     again = match(pair.left, pair.right, replace(options, method="patchmatch"))
     np.testing.assert_array_equal(again.filled, found.filled)
-    assert bad["patchmatch"] < bad["sgm"]
