@@ -80,7 +80,8 @@ def train(
     options : TrainingOptions, optional
     progress : Progress, optional
     initial : Gaussians, optional
-        NumPy float32, to start from; by default at the scene's points, or at random where it has none.
+        To start from, in the place of a checkpoint too; stays as it is. By default those at the scene's points, or
+        at random where it has none.
 
     Returns
     -------
@@ -89,7 +90,7 @@ def train(
     Raises
     ------
     FileNotFoundError, ValueError
-        As `load_views`; or if the photos show nothing to start from.
+        As `load_views`; or if the photos show nothing to start from, or `initial` holds nothing.
     MemoryError
         If the budget does not fit in the memory, or in the GPU's; the message says which would.
     RuntimeError

@@ -77,6 +77,11 @@ class DensifyOptions:
         "multiview": photos that take part in a score.
     noise : float
         "mcmc": of the random walk of transparent Gaussians, in units of the learning rate of the centres.
+
+    Raises
+    ------
+    ValueError
+        If `interval` or `score_views` is no whole number of at least 1.
     """
 
     interval: int = 100
@@ -91,6 +96,10 @@ class DensifyOptions:
     max_extent: float = 10.0
     score_views: int = 8
     noise: float = 5e5
+
+    def __post_init__(self) -> None:
+        _check_whole("densify.interval", self.interval, 1)
+        _check_whole("densify.score_views", self.score_views, 1)
 
 
 @dataclass(frozen=True)
@@ -231,6 +240,9 @@ class TrainingOptions:
         ):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected a number from 0 to {most:g}")
+        for _, factor in self.coarse:
+            if not 1 <= factor < math.inf:
+                raise ValueError(f"coarse has the factor {factor!r}; expected 1 (no reduction) or more")
         if self.target_psnr is not None and self.hold_out_every == 0:
             raise ValueError("target_psnr is measured on photos held out; hold_out_every is 0")
 

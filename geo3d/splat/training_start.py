@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from geo3d.io.splat_file import numpy_gaussians, sound_rows
 from geo3d.render.photos import LeaveOut, PhotoStream
 from geo3d.render.views import ViewSet
 from geo3d.scene import Gaussians
-from geo3d.splat.edit import merge
+from geo3d.splat.edit import merge, with_sh_degree
 from geo3d.splat.initialisation import gaussians_at, random_points
 from geo3d.splat.refinement import take
 from geo3d.splat.sky import sky_gaussians
@@ -46,10 +47,12 @@ def start(
     Raises
     ------
     ValueError
-        If none of the points is in view of a photo; or if there are none and the photos contradict each other about
-        where something is.
+        If `initial` holds no Gaussian; if none of the points is in view of a photo; or if there are none and the photos
+        contradict each other about where something is.
     """
-    near = initial if initial is not None else _at_points(views, options, progress, leave_out)
+    near = (
+        _copied(initial, options) if initial is not None else _at_points(views, options, progress, leave_out)
+    )
     if not options.sky:
         return within_budget(near, options), 0
     finite = views.points[np.isfinite(views.points).all(axis=1)]
@@ -61,6 +64,14 @@ def start(
     progress.note(f"{len(sky):,} Gaussians for the sky")
     near = within_budget(near, replace(options, budget=options.budget - len(sky)))
     return merge(replace(sky, antialiased=near.antialiased), near), len(sky)
+
+
+def _copied(initial: Gaussians, options: TrainingOptions) -> Gaussians:
+    """`initial` as the training of `options` needs it, in arrays of its own: they are changed in place."""
+    if not len(initial):
+        raise ValueError("initial: expected at least one Gaussian, got none")
+    sound = with_sh_degree(sound_rows(numpy_gaussians(initial), "initial")[0], options.sh_degree)
+    return replace(take(sound, np.arange(len(sound))), antialiased=options.antialiased)
 
 
 def _at_points(

@@ -17,7 +17,12 @@ import torch
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
-SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer")
+SANITIZE = (
+    "-g",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=undefined",
+    "-fno-omit-frame-pointer",
+)
 
 _LETTERS = {
     torch.float32: "f",
@@ -50,7 +55,7 @@ def _built(source: Path, flags: tuple[str, ...]) -> ctypes.CDLL:
             )
         (folder / "glue.cpp").write_text("\n".join(glue), encoding="utf-8")
         library = folder / "kernels.so"
-        command = [str(COMPILER), "-std=c++17", "-O1", "-g", "-w", "-shared", "-fPIC", *flags]
+        command = [str(COMPILER), "-std=c++17", "-O1", "-w", "-shared", "-fPIC", *flags]
         subprocess.run([*command, str(folder / "glue.cpp"), "-o", str(library)], check=True)
         return ctypes.CDLL(str(library))
     finally:

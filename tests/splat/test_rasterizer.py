@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3
+from geo3d.geometry import SE3, SH_C0, Sim3
 from geo3d.scene import Gaussians
-from geo3d.splat import CpuRasterizer, RenderOptions
+from geo3d.splat import CpuRasterizer, RenderOptions, render
+from geo3d.splat.edit import keep, transform
 from geo3d.splat.reference import render_reference
 from tests.splat.scenes import CAMERA, NAMES, POSE, as_tensors, one_gaussian, random_gaussians, select
 
@@ -183,6 +184,32 @@ def test_lower_degrees_leave_the_rest_out():
     one = rasterizer.forward(gaussians, CAMERA, POSE, RenderOptions(sh_degree=1)).color.copy()
     assert not rasterizer.backward(np.ones_like(one)).sh[:, 4:].any()
     np.testing.assert_array_equal(one, CpuRasterizer().forward(low, CAMERA, POSE).color)
+
+
+@given(st.integers(0, 1000), st.booleans())
+@settings(max_examples=10)
+def test_order_and_rigid_motion_change_nothing_and_no_light_is_added(seed, antialiased):
+    rng = np.random.default_rng(seed)
+    gaussians = random_gaussians(120, degree=3, seed=seed, antialiased=antialiased)
+    options = RenderOptions(backend="cpu", background=(1, 1, 1), depth=True)
+    image = render(gaussians, CAMERA, POSE, options)
+    shuffled = render(keep(gaussians, rng.permutation(120)), CAMERA, POSE, options)
+    move = SE3.exp(rng.normal(size=6))
+    moved = transform(gaussians, Sim3(np.array(1.0), move.rotation, move.translation))
+    along = render(moved, CAMERA, POSE @ move.inverse(), options)
+    for name, most in (("color", 1e-4), ("alpha", 1e-4), ("depth", 1e-3)):
+        for other in (shuffled, along):
+            # Alpha may fall to either side of 1/255, and depths that are equal in float32 keep the order they have.
+            assert np.quantile(np.abs(getattr(other, name) - getattr(image, name)), 0.99) < most
+    white = replace(gaussians, sh=np.zeros_like(gaussians.sh))
+    white.sh[:, 0] = 0.5 / SH_C0
+    np.testing.assert_allclose(render(white, CAMERA, POSE, options).color, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("mean", [(0, 0, -2.0), (0, 0, 0.005), (9.0, 0, 2.0), (0, -9.0, 2.0)])
+def test_what_is_behind_or_beside_the_camera_is_not_seen(mean):
+    image = render(one_gaussian(mean), CAMERA, SE3.identity(), RenderOptions(backend="cpu"))
+    assert image.alpha.max() == 0 and image.color.max() == 0
 
 
 def test_no_gaussians():

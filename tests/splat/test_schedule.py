@@ -47,11 +47,18 @@ def test_rates_fall_and_coarse_comes_first():
         ({"downscale": 0.5}, "downscale"),
         ({"ssim_weight": 1.5}, "ssim_weight"),
         ({"seed": -1}, "seed"),
+        ({"coarse": ((0.1, 0.0),)}, "coarse"),
     ],
 )
 def test_options_that_cannot_be_are_named(wrong, named):
     with pytest.raises(ValueError, match=named):
         TrainingOptions(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"interval": 0}, {"interval": -5}, {"score_views": 0}])
+def test_changes_that_never_come_are_named(wrong):
+    with pytest.raises(ValueError, match=f"densify.{next(iter(wrong))} is .*at least 1"):
+        DensifyOptions(**wrong)
 
 
 def test_time_is_ten_minutes_unless_told():

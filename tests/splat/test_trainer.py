@@ -31,6 +31,7 @@ from geo3d.splat.training_options import DensifyOptions, TrainingOptions
 from geo3d.splat.training_photos import view_order
 from geo3d.splat.training_start import start
 from geo3d.util.progress import LineProgress, Progress
+from tests.splat.scenes import NAMES
 
 CAMERA = Camera("PINHOLE", 64, 48, [60, 60, 32, 24])
 QUICK = TrainingOptions(
@@ -457,6 +458,24 @@ def test_gaussians_that_no_photo_sees_stay_what_they_are(scene):
     assert engine.step(seen, 0, 0.0) == 0.0
     np.testing.assert_array_equal(engine.gaussians.means, before)
     assert not engine.statistics.views.any()
+
+
+def test_gaussians_to_start_from_stay_as_they_are_and_fit_the_options(scene, tmp_path):
+    given = truth()
+    given.means[5, 0] = np.nan
+    kept = [getattr(given, name).copy() for name in NAMES]
+    options = replace(QUICK, iterations=3, antialiased=True, sh_degree=1)
+    report = train(scene, tmp_path / "a", options, initial=given)
+    for name, before in zip(NAMES, kept):
+        np.testing.assert_array_equal(getattr(given, name), before)
+    assert len(report.gaussians) == len(given) - 1
+    assert report.gaussians.antialiased and report.gaussians.sh_degree == 1
+    double = replace(given, **{name: getattr(given, name).astype(np.float64) for name in NAMES})
+    again = train(scene, tmp_path / "b", options, initial=double)
+    np.testing.assert_array_equal(again.gaussians.means, report.gaussians.means)
+    nothing = replace(given, **{name: getattr(given, name)[:0] for name in NAMES})
+    with pytest.raises(ValueError, match="initial: expected at least one"):
+        train(scene, tmp_path / "c", options, initial=nothing)
 
 
 def test_what_photos_show_becomes_opaque(scene, tmp_path):
