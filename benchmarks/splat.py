@@ -192,7 +192,9 @@ def main() -> None:
             cells = (f"{found[c]:>13.4g}" if c in found else f"{'-':>13}" for c in COLUMNS)
             print(f"{name:<22}" + "".join(cells), flush=True)
             write_figures(arguments.json, figures)
-    print("not run: opensplat (has to be built with CMake), gsplat (needs a GPU)")
+    print(
+        "not run: opensplat (has to be built with CMake), gsplat (needs a GPU; benchmarks/splat_cuda.py is for one)"
+    )
 
 
 if __name__ == "__main__":

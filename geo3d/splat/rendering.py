@@ -123,15 +123,19 @@ def chosen_backend(wanted: str) -> str:
 
 @cache
 def best_backend() -> str:
-    """The fastest backend that runs here, said once. torch is loaded only where there may be a GPU."""
-    if ctypes.util.find_library("cuda") is None:
-        trouble = "no NVIDIA driver is installed"
-    elif importlib.util.find_spec("torch") is None:
-        trouble = "PyTorch is not installed"
-    else:
-        trouble = why_not()
+    """The fastest backend that runs here, said once."""
+    trouble = gpu_trouble()
     _log.info("rendering on the %s", "GPU" if trouble is None else f"CPU: {trouble}")
     return "cpu" if trouble else "cuda"
+
+
+def gpu_trouble() -> str | None:
+    """Why no GPU can render here, or None. torch is loaded only where there may be a GPU."""
+    if ctypes.util.find_library("cuda") is None:
+        return "no NVIDIA driver is installed"
+    if importlib.util.find_spec("torch") is None:
+        return "PyTorch is not installed"
+    return why_not()
 
 
 def _pose(cam_from_world: Any, tensors: bool) -> Any:

@@ -22,7 +22,7 @@ from geo3d.splat.engine import CpuEngine, StepInput
 from geo3d.splat.evaluation import ViewQuality, evaluate, mean_psnr
 from geo3d.splat.initialisation import scene_extent
 from geo3d.splat.refinement import take
-from geo3d.splat.rendering import chosen_backend
+from geo3d.splat.rendering import chosen_backend, gpu_trouble
 from geo3d.splat.schedule import coarse_factor, target_count
 from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import TrainingOptions
@@ -100,7 +100,7 @@ def train(
     """
     options = (options or TrainingOptions()).with_strategy_defaults()
     backend = "cpu" if options.lens == "unscented" else chosen_backend(options.backend)
-    options = replace(options, backend=backend)
+    asked, options = options.backend, replace(options, backend=backend)
     progress = progress or Progress()
     scene = Path(scene)
     folder = scene if scene.is_dir() else scene.parent
@@ -126,6 +126,8 @@ def train(
                 progress.note(
                     f"{out} holds a finished training of other options or photos, which this one replaces"
                 )
+        if asked == "auto":
+            progress.note(_where(options))
         training = _Training(scene, views, downscale, options, key, out, progress, cache_bytes, initial)
         try:
             training.run()
@@ -346,6 +348,18 @@ class _Training:
         )
         write_report(report, self.scene, scene_frame(self.scene), self.options, self.key, finished)
         return report
+
+
+def _where(options: TrainingOptions) -> str:
+    """What `auto` chose, in words."""
+    if options.backend == "cuda":
+        return "trains on the GPU"
+    cause = (
+        "lenses by the unscented transform are rendered there"
+        if options.lens == "unscented"
+        else gpu_trouble()
+    )
+    return f"trains on the CPU: {cause}"
 
 
 def engine_of(options: TrainingOptions) -> type[CpuEngine]:

@@ -488,3 +488,9 @@ def test_what_photos_show_becomes_opaque(scene, tmp_path):
             CpuRasterizer().forward(gaussians, CAMERA, pose, RenderOptions("cpu")).alpha.mean()
         )
     assert found["random"] > found["black"] + 0.2
+
+
+def test_what_was_chosen_for_the_user_is_said_once(scene, tmp_path):
+    heard = Heard()
+    train(scene, tmp_path, replace(QUICK, iterations=2, backend="auto"), heard)
+    assert sum(note.startswith("trains on the ") for note in heard.notes) == 1
