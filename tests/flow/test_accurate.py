@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo3d.flow import optical_flow
+from geo3d.flow import AccurateOptions, VariationalOptions, optical_flow
 from geo3d.synthetic import FlowPairOptions, make_flow_pair
 
 WIDTH, HEIGHT = 128, 96
@@ -173,3 +173,18 @@ def test_never_nan(kind):
     found = optical_flow(image0, image1, method="accurate")
     assert np.isfinite(found.flow).all()
     assert np.isfinite(found.confidence).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: AccurateOptions(coarsest_px=1), "coarsest_px"),
+        (lambda: VariationalOptions(smoothness=0.0), "smoothness"),
+        (lambda: VariationalOptions(smoothness=float("nan")), "smoothness"),
+        (lambda: VariationalOptions(color_weight=0.0, gradient_weight=0.0), "color_weight"),
+        (lambda: VariationalOptions(warps=0), "warps"),
+    ],
+)
+def test_options_out_of_range_are_named(make, name):
+    with pytest.raises(ValueError, match=name):
+        make()
