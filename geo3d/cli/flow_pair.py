@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from geo3d.cli.flow import Options
 
 _SURE = 0.5  # confidence: more likely right to a pixel than not
+_SEEN_PX = 0.001  # motion of 99 % of the pixels, below which there is none but for rounding
 _FEW = 0.3  # share of sure pixels, below which something is likely wrong
 
 
@@ -141,7 +142,11 @@ def _say(
     middle, most = np.percentile(lengths, [50, 99]) if lengths.size else (0.0, 0.0)
     left = leaves_image(found.flow) & np.isfinite(found.flow).all(axis=2)
     hidden = float((found.occlusion & ~left).mean())
-    motion = f"motion of {middle:.2g} px in the median, 99 % below {most:.2g} px" if most > 0 else "no motion"
+    motion = (
+        f"motion of {middle:.2g} px in the median, 99 % below {most:.2g} px"
+        if most > _SEEN_PX
+        else "no motion"
+    )
     session.say(f"{options.out}: {photos[0].width}x{photos[0].height}, {motion}")
     session.say(
         f"{100 * sure:.0f} % of it is likely right to a pixel; {100 * hidden:.1f} % of the first image is hidden in "

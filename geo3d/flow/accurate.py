@@ -16,6 +16,7 @@ import numpy as np
 
 from geo3d.flow import weighted_median as medians
 from geo3d.flow.images import FlowImages
+from geo3d.flow.pyramid import flow_on_level
 from geo3d.flow.seeds import SeedOptions, find_seeds
 from geo3d.flow.variational import Level, VariationalOptions, make_level, refine_flow, warp_level
 from geo3d.util.require import require
@@ -63,6 +64,10 @@ class AccurateOptions:
     seeds: SeedOptions = field(default_factory=SeedOptions)
     coarsest_px: int = 16
 
+    def __post_init__(self) -> None:
+        if self.coarsest_px < 8:
+            raise ValueError(f"coarsest_px: expected at least 8, got {self.coarsest_px}")
+
 
 def flow_accurate(images: FlowImages, options: AccurateOptions) -> np.ndarray:
     """Flow from image 0 to image 1, (H, W, 2) float32.
@@ -82,7 +87,7 @@ def flow_accurate(images: FlowImages, options: AccurateOptions) -> np.ndarray:
     )
     flow = np.zeros((2, *pyramid[-1][0].shape[:2]), np.float32)
     for k in range(len(pyramid) - 1, -1, -1):
-        flow = refine_level(*pyramid[k], enlarge_flow(flow, pyramid[k][0].shape[:2]), options, k == seeded)
+        flow = refine_level(*pyramid[k], flow_on_level(flow, pyramid[k][0].shape[:2]), options, k == seeded)
     return np.ascontiguousarray(np.moveaxis(flow, 0, 2))
 
 
@@ -119,21 +124,6 @@ def halve(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     smooth = cv2.GaussianBlur(image, (0, 0), 1.0, borderType=cv2.BORDER_REFLECT)
     return cv2.resize(smooth, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_LINEAR)
-
-
-def enlarge_flow(flow: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A flow (2, h, w) brought to another level: bilinear, and its motions scaled with the sides."""
-    cv2 = require("cv2")
-    height, width = shape
-    if flow.shape[1:] == (height, width):
-        return flow
-    factors = width / flow.shape[2], height / flow.shape[1]
-    return np.stack(
-        [
-            cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(factor)
-            for c, factor in zip(flow, factors)
-        ]
-    )
 
 
 def color_guide(image: np.ndarray) -> np.ndarray:

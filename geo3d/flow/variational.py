@@ -53,6 +53,30 @@ class VariationalOptions:
     passes: int = 2
     sweeps: int = 30
 
+    def __post_init__(self) -> None:
+        if not (
+            self.color_weight >= 0
+            and self.gradient_weight >= 0
+            and self.color_weight + self.gradient_weight > 0
+        ):
+            raise ValueError(
+                "color_weight and gradient_weight: expected weights of at least 0, one of them more, got "
+                f"{self.color_weight} and {self.gradient_weight}"
+            )
+        for name in (
+            "smoothness",
+            "noise_level",
+            "contrast",
+            "contrast_floor",
+            "data_epsilon_px",
+            "smooth_epsilon_px",
+        ):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f"{name}: expected a number above 0, got {getattr(self, name)}")
+        for name in ("warps", "passes", "sweeps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+
 
 @dataclass(frozen=True, eq=False)
 class Level:

@@ -91,6 +91,8 @@ def test_what_is_odd_is_said(folder, tmp_path, capsys):
     said = capsys.readouterr()
     assert "the two images are the same" in said.err
     assert "no motion" in said.out
+    assert flow(folder, "a.png", "a.png", tmp_path / "f.flo", "--method", "accurate") == 0
+    assert "no motion" in capsys.readouterr().out
     assert flow(folder, "a.png", "flat.png", tmp_path / "f.flo") == 0
     said = capsys.readouterr()
     assert "flat.png has one colour only" in said.err

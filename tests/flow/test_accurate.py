@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo3d.flow import optical_flow
+from geo3d.flow import AccurateOptions, VariationalOptions, optical_flow
 from geo3d.synthetic import FlowPairOptions, make_flow_pair
 
 WIDTH, HEIGHT = 128, 96
@@ -78,7 +78,7 @@ def test_translations(u, v, seed):
     assert np.percentile(error, 99) < 0.05
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.floats(-0.08, 0.08), st.integers(0, 50))
 def test_rotations(angle, seed):
     cos, sin = np.cos(angle), np.sin(angle)
@@ -87,7 +87,7 @@ def test_rotations(angle, seed):
     assert np.percentile(error, 95) < 0.05
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.lists(st.floats(-0.05, 0.05), min_size=4, max_size=4), st.integers(0, 50))
 def test_affine_maps(change, seed):
     a, b, c, d = change
@@ -96,7 +96,7 @@ def test_affine_maps(change, seed):
     assert np.percentile(error, 95) < 0.05
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.floats(-3e-4, 3e-4), st.floats(-3e-4, 3e-4), st.integers(0, 50))
 def test_homographies(px, py, seed):
     error = errors(np.array([[1.02, 0.01, 2.0], [0, 0.99, 1.0], [px, py, 1.0]]), seed)
@@ -112,7 +112,7 @@ def test_mirrored_images_have_the_mirrored_flow():
     pair = layered_pair()
     flow = optical_flow(pair.image0, pair.image1, method="accurate").flow
     mirrored = optical_flow(pair.image0[:, ::-1], pair.image1[:, ::-1], method="accurate").flow
-    mirrored = mirrored[:, ::-1] * np.float32([-1, 1])
+    mirrored = mirrored[:, ::-1] * np.array([-1, 1], np.float32)
     apart = np.hypot(*np.moveaxis(flow - mirrored, 2, 0))
     assert np.median(apart) < 0.01
     assert np.percentile(apart, 90) < 0.2
@@ -173,3 +173,18 @@ def test_never_nan(kind):
     found = optical_flow(image0, image1, method="accurate")
     assert np.isfinite(found.flow).all()
     assert np.isfinite(found.confidence).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: AccurateOptions(coarsest_px=1), "coarsest_px"),
+        (lambda: VariationalOptions(smoothness=0.0), "smoothness"),
+        (lambda: VariationalOptions(smoothness=float("nan")), "smoothness"),
+        (lambda: VariationalOptions(color_weight=0.0, gradient_weight=0.0), "color_weight"),
+        (lambda: VariationalOptions(warps=0), "warps"),
+    ],
+)
+def test_options_out_of_range_are_named(make, name):
+    with pytest.raises(ValueError, match=name):
+        make()

@@ -70,6 +70,21 @@ def test_affine_warps_are_found(parts: tuple, dy: float) -> None:
     assert found.max() < 0.2
 
 
+@given(px=st.floats(-3e-4, 3e-4), py=st.floats(-3e-4, 3e-4))
+@settings(max_examples=6, deadline=None)
+def test_homographies_are_found(px: float, py: float) -> None:
+    homography = np.array([[1.02, 0.01, 2.0], [0, 0.99, 1.0], [px, py, 1.0]])  # about the middle
+    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    place = np.stack([x - WIDTH / 2, y - HEIGHT / 2, np.ones_like(x)], axis=-1)
+    after, before = place @ homography.T, place @ np.linalg.inv(homography).T
+    flow = after[..., :2] / after[..., 2:] - place[..., :2]
+    before = before[..., :2] / before[..., 2:] + [WIDTH / 2, HEIGHT / 2]
+    found = optical_flow(waves(x, y), waves(before[..., 0], before[..., 1]), "fast").flow
+    error = errors(found, flow)
+    assert error.mean() < 0.05
+    assert error.max() < 0.2
+
+
 def test_a_change_of_brightness_does_not_matter_much() -> None:
     image0, image1, flow = moved(np.eye(2), np.array([2.5, -1.5]))
     found = optical_flow(image0, np.clip(image1 * 1.1 - 0.02, 0, 1), "fast").flow
