@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 from geo3d.flow.bicubic_step import bicubic
+from geo3d.flow.sampling import held, keys_weights, slope, slope_along
 from geo3d.util.jit import njit
 
 f4 = np.float32
@@ -28,64 +29,26 @@ FEATURES = 8  # value, x, y, xx, xy, yy, and two zeros, so that a pixel is one v
 _FAST = {"fastmath": True, "error_model": "numpy"}
 
 
-@njit(**_FAST)
-def _held(index, size):
-    return min(max(index, 0), size - 1)
-
-
-@njit(**_FAST)
-def _slope(a, b, c, d):
-    """Derivative in the middle of four neighbours at -2, -1, 1, 2: exact for polynomials of degree 4."""
-    return f4(1 / 12) * (a - d) + f4(8 / 12) * (c - b)
-
-
 @njit(parallel=True, **_FAST)
 def features(image, planes, out):
     """Value and derivatives of an image (H, W): into planes (6, H, W) and, pixel by pixel, into out (H, W, 8)."""
     height, width = image.shape
     for y in numba.prange(height):
-        a, b, c, d = (_held(y - 2, height), _held(y - 1, height), _held(y + 1, height), _held(y + 2, height))
+        a, b, c, d = (held(y - 2, height), held(y - 1, height), held(y + 1, height), held(y + 2, height))
         for x in range(width):
             planes[0, y, x] = image[y, x]
-            planes[2, y, x] = _slope(image[a, x], image[b, x], image[c, x], image[d, x])
-        _slope_along(image[y], planes[1, y])
+            planes[2, y, x] = slope(image[a, x], image[b, x], image[c, x], image[d, x])
+        slope_along(image[y], planes[1, y])
     for y in numba.prange(height):
-        a, b, c, d = (_held(y - 2, height), _held(y - 1, height), _held(y + 1, height), _held(y + 2, height))
-        _slope_along(planes[1, y], planes[3, y])
+        a, b, c, d = (held(y - 2, height), held(y - 1, height), held(y + 1, height), held(y + 2, height))
+        slope_along(planes[1, y], planes[3, y])
         for x in range(width):
-            planes[4, y, x] = _slope(planes[1, a, x], planes[1, b, x], planes[1, c, x], planes[1, d, x])
-            planes[5, y, x] = _slope(planes[2, a, x], planes[2, b, x], planes[2, c, x], planes[2, d, x])
+            planes[4, y, x] = slope(planes[1, a, x], planes[1, b, x], planes[1, c, x], planes[1, d, x])
+            planes[5, y, x] = slope(planes[2, a, x], planes[2, b, x], planes[2, c, x], planes[2, d, x])
         for x in range(width):
             for k in range(6):
                 out[y, x, k] = planes[k, y, x]
             out[y, x, 6] = out[y, x, 7] = f4(0)
-
-
-@njit(**_FAST)
-def _slope_along(row, out):
-    width = row.shape[0]
-    for x in range(2, width - 2):
-        out[x] = _slope(row[x - 2], row[x - 1], row[x + 1], row[x + 2])
-    for k in range(4):
-        x = _held(k if k < 2 else width - 4 + k, width)
-        out[x] = _slope(
-            row[_held(x - 2, width)],
-            row[_held(x - 1, width)],
-            row[_held(x + 1, width)],
-            row[_held(x + 2, width)],
-        )
-
-
-@njit(**_FAST)
-def _keys(t):
-    """Weights of Keys' cubic convolution, a = -1/2, of the pixels at -1, 0, 1, 2 for a place t after the one at 0."""
-    half, one, two, three = f4(0.5), f4(1), f4(2), f4(3)
-    return (
-        half * t * (t * (two - t) - one),
-        half * (t * t * (three * t - f4(5)) + two),
-        half * t * (t * (f4(4) - three * t) + one),
-        half * t * t * (t - one),
-    )
 
 
 @njit(**_FAST)
@@ -101,7 +64,9 @@ def _fetch_row(second, flow, y, out, inside):
         y0, y2, y3 = max(y1 - 1, 0), min(y1 + 1, height - 1), min(y1 + 2, height - 1)
         rows = (y0 * width * FEATURES, y1 * width * FEATURES, y2 * width * FEATURES, y3 * width * FEATURES)
         columns = (x0 * FEATURES, x1 * FEATURES, x2 * FEATURES, x3 * FEATURES)
-        bicubic(second, rows, columns, _keys(px - f4(x1)), _keys(py - f4(y1)), out, x * FEATURES)
+        bicubic(
+            second, rows, columns, keys_weights(px - f4(x1)), keys_weights(py - f4(y1)), out, x * FEATURES
+        )
 
 
 @njit(**_FAST)

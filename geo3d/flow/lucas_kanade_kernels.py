@@ -13,19 +13,10 @@ Images are read bicubically, their border pixels repeated. Places are indices he
 import numba
 import numpy as np
 
+from geo3d.flow.sampling import keys_weights
 from geo3d.util.jit import njit
 
 _STRICT = {"error_model": "numpy"}
-
-
-@njit(**_STRICT)
-def _keys(t):
-    return (
-        0.5 * t * (t * (2.0 - t) - 1.0),
-        0.5 * (t * t * (3.0 * t - 5.0) + 2.0),
-        0.5 * t * (t * (4.0 - 3.0 * t) + 1.0),
-        0.5 * t * t * (t - 1.0),
-    )
 
 
 @njit(**_STRICT)
@@ -34,7 +25,7 @@ def read(image, x, y):
     height, width = image.shape
     x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
     left, top = np.int64(x), np.int64(y)
-    a, b = _keys(x - left), _keys(y - top)
+    a, b = keys_weights(x - left), keys_weights(y - top)
     total = 0.0
     for j in range(4):
         row = image[min(max(top + j - 1, 0), height - 1)]

@@ -19,16 +19,12 @@ import numba
 import numpy as np
 
 from geo3d.flow.relaxation_step import LANES, PLANES, relax
+from geo3d.flow.sampling import held, slope, slope_along
 from geo3d.util.jit import njit
 
 BAND_ROWS = 32
 _ONE, _HALF = np.float32(1.0), np.float32(0.5)
 _TIE = np.float32(1e-6)  # holds the flow where neither data nor neighbours do
-
-
-@njit(error_model="numpy")
-def _held(index, size):
-    return min(max(index, 0), size - 1)
 
 
 @njit(error_model="numpy")
@@ -57,12 +53,12 @@ def warp_spline(coefficients, flow, out, inside):
             a0, a1, a2, a3 = _spline_weights(x - left)
             b0, b1, b2, b3 = _spline_weights(y - top)
             i, j = np.int64(left), np.int64(top)
-            x0, x1, x2, x3 = _held(i - 1, width), _held(i, width), _held(i + 1, width), _held(i + 2, width)
+            x0, x1, x2, x3 = held(i - 1, width), held(i, width), held(i + 1, width), held(i + 2, width)
             y0, y1, y2, y3 = (
-                _held(j - 1, height),
-                _held(j, height),
-                _held(j + 1, height),
-                _held(j + 2, height),
+                held(j - 1, height),
+                held(j, height),
+                held(j + 1, height),
+                held(j + 2, height),
             )
             for c in range(channels):
                 plane = coefficients[c]
@@ -74,33 +70,13 @@ def warp_spline(coefficients, flow, out, inside):
 
 
 @njit(error_model="numpy")
-def _slope(before2, before, after, after2):
-    return np.float32(1.0 / 12.0) * (before2 - after2 + np.float32(8.0) * (after - before))
-
-
-@njit(error_model="numpy")
-def _along_row(row, out):
-    """Derivative of a row, five points."""
-    width = row.shape[0]
-    for x in range(2, width - 2):
-        out[x] = _slope(row[x - 2], row[x - 1], row[x + 1], row[x + 2])
-    for x in (0, 1, width - 2, width - 1):
-        out[x] = _slope(
-            row[_held(x - 2, width)],
-            row[_held(x - 1, width)],
-            row[_held(x + 1, width)],
-            row[_held(x + 2, width)],
-        )
-
-
-@njit(error_model="numpy")
 def _across_rows(plane, y, out):
     """Derivative down the columns at row `y`, five points."""
     height, width = plane.shape
-    before2, before = plane[_held(y - 2, height)], plane[_held(y - 1, height)]
-    after, after2 = plane[_held(y + 1, height)], plane[_held(y + 2, height)]
+    before2, before = plane[held(y - 2, height)], plane[held(y - 1, height)]
+    after, after2 = plane[held(y + 1, height)], plane[held(y + 2, height)]
     for x in range(width):
-        out[x] = _slope(before2[x], before[x], after[x], after2[x])
+        out[x] = slope(before2[x], before[x], after[x], after2[x])
 
 
 @njit(parallel=True, error_model="numpy")
@@ -115,7 +91,7 @@ def image_slopes(first, warped, mean_x, mean_y, change):
                 change[c, y, x] = warped[c, y, x] - first[c, y, x]
     for y in numba.prange(height):
         for c in range(channels):
-            _along_row(mean[c, y], mean_x[c, y])
+            slope_along(mean[c, y], mean_x[c, y])
             _across_rows(mean[c], y, mean_y[c, y])
 
 
@@ -154,10 +130,10 @@ def motion_tensors(mean_x, mean_y, change, inside, zeta, tensors):
         for c in range(channels):
             _normalisation(mean_x[c, y], mean_y[c, y], inside[y], zeta2, weight)
             _add_constraint(color, mean_x[c, y], mean_y[c, y], change[c, y], weight)
-            _along_row(mean_x[c, y], gxx)
+            slope_along(mean_x[c, y], gxx)
             _across_rows(mean_x[c], y, gxy)
             _across_rows(mean_y[c], y, gyy)
-            _along_row(change[c, y], change_x)
+            slope_along(change[c, y], change_x)
             _across_rows(change[c], y, change_y)
             _normalisation(gxx, gxy, inside[y], zeta2, weight)
             _add_constraint(gradient, gxx, gxy, change_x, weight)

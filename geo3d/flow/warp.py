@@ -12,6 +12,7 @@ import numba
 import numpy as np
 
 from geo3d.flow.checks import as_flow
+from geo3d.flow.sampling import held, keys_weights
 from geo3d.util.jit import njit
 
 _FAR = 1e6  # beyond any image, so that an index always fits into an integer
@@ -133,23 +134,6 @@ def _bilinear(image, flow, out):
                 out[row, column, c] = above + fy * (below - above)
 
 
-@njit(error_model="numpy")
-def _keys_weights(t):
-    """Weights of the pixels at -1, 0, 1 and 2, for a place `t` after the one at 0."""
-    half = np.float32(0.5)
-    return (
-        half * t * (t * (np.float32(2.0) - t) - np.float32(1.0)),
-        half * (t * t * (np.float32(3.0) * t - np.float32(5.0)) + np.float32(2.0)),
-        half * t * (t * (np.float32(4.0) - np.float32(3.0) * t) + np.float32(1.0)),
-        half * t * t * (t - np.float32(1.0)),
-    )
-
-
-@njit(error_model="numpy")
-def _held(index, size):
-    return min(max(index, 0), size - 1)
-
-
 @njit(parallel=True, error_model="numpy")
 def _bicubic(image, flow, out):
     height, width, channels = image.shape
@@ -162,12 +146,12 @@ def _bicubic(image, flow, out):
                     out[row, column, c] = np.nan
                 continue
             left, top = np.floor(x), np.floor(y)
-            a, b, d, e = _keys_weights(x - left)
-            fa, fb, fd, fe = _keys_weights(y - top)
+            a, b, d, e = keys_weights(x - left)
+            fa, fb, fd, fe = keys_weights(y - top)
             x1, y1 = np.int64(left), np.int64(top)
-            x0, x2, x3 = _held(x1 - 1, width), _held(x1 + 1, width), _held(x1 + 2, width)
-            y0, y2, y3 = _held(y1 - 1, height), _held(y1 + 1, height), _held(y1 + 2, height)
-            x1, y1 = _held(x1, width), _held(y1, height)
+            x0, x2, x3 = held(x1 - 1, width), held(x1 + 1, width), held(x1 + 2, width)
+            y0, y2, y3 = held(y1 - 1, height), held(y1 + 1, height), held(y1 + 2, height)
+            x1, y1 = held(x1, width), held(y1, height)
             for c in range(channels):
                 r0 = a * image[y0, x0, c] + b * image[y0, x1, c] + d * image[y0, x2, c] + e * image[y0, x3, c]
                 r1 = a * image[y1, x0, c] + b * image[y1, x1, c] + d * image[y1, x2, c] + e * image[y1, x3, c]
