@@ -13,10 +13,10 @@ from geo3d.geometry import SE3
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.cpu_field import CpuField
 from geo3d.nerf.field_parameters import FieldParameters, FieldShape, check_parameters
+from geo3d.nerf.light_kernels import keep_lit, lit_counts
 from geo3d.nerf.model_file import read_tensors, write_tensors
 from geo3d.nerf.occupancy import MarchedRays, MarchOptions, OccupancyGrid
 from geo3d.nerf.rays import camera_rays, depth_factors
-from geo3d.nerf.light_kernels import keep_lit, lit_counts
 from geo3d.nerf.samples import RaySamples
 from geo3d.nerf.volume_kernels import composite_forward, ranges
 from geo3d.util.buffers import Buffers
@@ -136,9 +136,7 @@ class FieldRenderer:
         for first in range(0, count, _RAYS_AT_ONCE):
             part = slice(first, min(first + _RAYS_AT_ONCE, count))
             marched = self.lit(self.grid.march(local[part], self.march), _LEAST_LIGHT)
-            density, color = self.field.forward(
-                marched.positions, marched.directions, keep=normals
-            )
+            density, color = self.field.forward(marched.positions, marched.directions, keep=normals)
             s = marched.samples
             weights = self._buffers.array("weights", (len(s),))
             composite_forward(
@@ -183,9 +181,7 @@ class FieldRenderer:
         )
         given = s.starts, s.ends, marched.positions, marched.directions, marched.rays
         keep_lit(s.offsets, offsets, given, (starts, ends, positions, directions, of_rays))
-        return MarchedRays(
-            RaySamples(starts, ends, offsets), positions, directions, of_rays, marched.stopped
-        )
+        return MarchedRays(RaySamples(starts, ends, offsets), positions, directions, of_rays, marched.stopped)
 
     def _normals(self, marched: MarchedRays, weights: np.ndarray) -> np.ndarray:
         """(R, 3) mean of the samples' normals, world frame, unit length or 0. Of the samples that `field` kept."""

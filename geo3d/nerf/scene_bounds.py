@@ -57,9 +57,7 @@ class SceneBounds:
         return FAR_SIDES * self.box.side if self.box.unbounded else float(np.inf)
 
 
-def scene_bounds(
-    views: ViewSet, options: TrainingOptions, leave_out: LeaveOut | None = None
-) -> SceneBounds:
+def scene_bounds(views: ViewSet, options: TrainingOptions, leave_out: LeaveOut | None = None) -> SceneBounds:
     """The bounds of a scene.
 
     Parameters

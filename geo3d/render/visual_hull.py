@@ -153,9 +153,7 @@ def random_points(
     )
 
 
-def hull_box(
-    silhouettes: Sequence[Silhouette], rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def hull_box(silhouettes: Sequence[Silhouette], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Centre (3,) and half size (3,) of a box with what is not known to be empty, a tenth wider.
 
     If all within the cameras' reach is known to be empty, or nothing is seen twice, it is the cube that they look into.
