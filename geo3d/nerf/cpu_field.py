@@ -6,8 +6,8 @@ import numpy as np
 
 from geo3d.nerf import hash_grid_kernels, mlp_kernels
 from geo3d.nerf.field_parameters import FieldParameters, FieldShape, check_parameters
-from geo3d.util.buffers import Buffers
-from geo3d.util.crew import Crew, aligned, everyone
+from geo3d.util.buffers import Buffers, aligned
+from geo3d.util.crew import Crew, everyone
 
 
 class CpuField:
