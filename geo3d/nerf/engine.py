@@ -241,11 +241,11 @@ class CpuEngine:
         shown = image if self.exposure is None else self.exposure.apply_rays(rows, image)
         off = shown - wanted
         if self.options.loss == "mse":
-            loss, slope = np.mean(off**2), 2.0 * off
+            loss, slope = np.mean(off**2, dtype=np.float64), 2.0 * off
         else:
             size = np.abs(off)
             near = size <= HUBER
-            loss = np.mean(np.where(near, off**2 / (2 * HUBER), size - HUBER / 2))
+            loss = np.mean(np.where(near, off**2 / (2 * HUBER), size - HUBER / 2), dtype=np.float64)
             slope = np.where(near, off / HUBER, np.sign(off))
         d_shown = (slope / np.float32(off.size)).astype(np.float32)
         if self.exposure is None or not np.isfinite(loss):
@@ -286,10 +286,10 @@ class CpuEngine:
     ) -> None:
         """x = o + t d with o = -R^T t_c and d = R^T b for a bearing b: gradients by [R | t_c] of each photo."""
         assert self.poses is not None
-        box, s = self.bounds.box.in_box_frame(), marched.samples
-        d_local = (
-            box.world_gradients(box.world_points(marched.positions), d_unit) if box.unbounded else d_unit
-        )
+        s, d_local = marched.samples, d_unit
+        if self.bounds.box.unbounded:
+            points = s.positions(self.bounds.box.local_rays(rays))
+            d_local = self.bounds.box.in_box_frame().world_gradients(points, d_unit)
         count = len(rays)
         weight = [np.ones(len(s), np.float32), s.middles]
         d_origin, d_direction = (
