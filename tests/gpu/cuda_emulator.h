@@ -31,6 +31,7 @@
 
 struct float2 { float x, y; };
 struct float4 { float x, y, z, w; };
+struct uint2 { unsigned x, y; };
 struct uint3 { unsigned x, y, z; };
 typedef uint3 dim3;
 inline float2 make_float2(float x, float y) { return {x, y}; }
@@ -150,6 +151,27 @@ template <class T>
 T shuffle(unsigned mask, T value, int from, int line) {
   const uint64_t *slots = exchange(mask, to_bits(value), line);
   return from_bits<T>(slots[from >= 0 && from < 32 ? from : current % 32]);
+}
+
+/* A half of 16 bits, and float32 to the nearest half, ties to even. */
+inline float from_half(unsigned half) {
+  const unsigned exponent = half >> 10 & 0x1f, fraction = half & 0x3ff;
+  const float size = exponent == 0    ? ldexpf((float)fraction, -24)
+                     : exponent == 31 ? (fraction ? NAN : INFINITY)
+                                      : ldexpf((float)(fraction | 0x400), (int)exponent - 25);
+  return half & 0x8000 ? -size : size;
+}
+
+inline unsigned to_half(float value) {
+  const unsigned sign = signbit(value) ? 0x8000u : 0u;
+  const float size = fabsf(value);
+  if (isnan(value)) return sign | 0x7e00u;
+  if (size >= 65520.0f) return sign | 0x7c00u;
+  int exponent;
+  frexpf(size, &exponent); /* size = f 2^exponent, 0.5 <= f < 1 */
+  const int unit = exponent - 11 > -24 ? exponent - 11 : -24;
+  const unsigned steps = (unsigned)nearbyintf(ldexpf(size, -unit)); /* up to 2048: then the next exponent's first */
+  return sign | (steps < 1024 ? steps : steps + ((unsigned)(unit + 24) << 10));
 }
 
 inline unsigned ballot(unsigned mask, bool value, int line) {
@@ -283,6 +305,36 @@ const char *signature(void (*)(A...)) {
 }
 
 }  // namespace emulator
+
+inline unsigned pack_halves(float low, float high) {
+  low = fminf(fmaxf(low, -65504.0f), 65504.0f);
+  high = fminf(fmaxf(high, -65504.0f), 65504.0f);
+  return emulator::to_half(low) | emulator::to_half(high) << 16;
+}
+
+inline float2 unpack_halves(unsigned pair) { return {emulator::from_half(pair & 0xffff), emulator::from_half(pair >> 16)}; }
+
+/* mma.m16n8k16 of PTX on halves: of A (16 x 16) a lane holds in register r the row lane / 4 + 8 (r % 2) and the columns
+   2 (lane % 4) + 8 (r / 2) and the next; of B (16 x 8) in register r the column lane / 4 and the rows 2 (lane % 4) + 8 r
+   and the next; of C (16 x 8) the row lane / 4 and the columns 2 (lane % 4) and the next, then row + 8. */
+inline void multiply_add(float *c, const unsigned *a, uint2 b) {
+  uint64_t held[3][32];
+  const uint64_t mine[3] = {a[0] | (uint64_t)a[1] << 32, a[2] | (uint64_t)a[3] << 32, b.x | (uint64_t)b.y << 32};
+  for (int i = 0; i < 3; ++i)
+    memcpy(held[i], emulator::exchange(0xffffffffu, mine[i], __LINE__), sizeof held[i]);
+  const auto half_of = [](uint64_t pairs, int reg, int odd) {
+    return emulator::from_half((unsigned)(pairs >> (32 * reg + 16 * odd)) & 0xffff);
+  };
+  const int lane = emulator::current % 32;
+  for (int i = 0; i < 4; ++i) {
+    const int row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
+    for (int k = 0; k < 16; ++k) {
+      const float left = half_of(held[k / 8][4 * (row % 8) + k % 8 / 2], row / 8, k % 2);
+      const float right = half_of(held[2][4 * column + k % 8 / 2], k / 8, k % 2);
+      c[i] += left * right;
+    }
+  }
+}
 
 #define __syncthreads() emulator::barrier(0)
 #define __syncthreads_count(value) emulator::barrier((value) ? 1 : 0)
