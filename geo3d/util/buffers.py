@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from geo3d.splat.crew import aligned
+from geo3d.util.crew import aligned
 
 
 class Buffers:
