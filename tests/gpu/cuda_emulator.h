@@ -295,6 +295,7 @@ template <> struct Kind<int> { static constexpr char value = 'I', pointer = 'i';
 template <> struct Kind<unsigned> { static constexpr char value = 'I', pointer = 'i'; };
 template <> struct Kind<long long> { static constexpr char value = 'L', pointer = 'l'; };
 template <> struct Kind<unsigned char> { static constexpr char pointer = 'b'; };
+template <> struct Kind<uint2> { static constexpr char pointer = 'i'; };
 template <class T> struct Letter { static constexpr char value = Kind<std::remove_const_t<T>>::value; };
 template <class T> struct Letter<T *> { static constexpr char value = Kind<std::remove_const_t<T>>::pointer; };
 

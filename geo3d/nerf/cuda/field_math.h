@@ -178,14 +178,16 @@ NF_FN nf_real nf_exit(const nf_real *p, const nf_real *d, nf_real n, int unbound
 /* steps: cone angle, smallest, largest. */
 NF_FN nf_real nf_step(nf_real t, const nf_real *steps) { return nf_clamp(t * steps[0], steps[1], steps[2]); }
 
-#define NF_BLOCK 8 /* cells along an edge of a block */
+#define NF_BLOCK 8         /* cells along an edge of a block */
+#define NF_MOST_LEAPS 8192 /* between two samples: a ray that does not move on in float32 ends */
 
 /* The next sample of a march from t on: 1 and its start, length and place in the unit cube, and t moves to its end; or
    0 at the end of the ray. cells (n, n, n) and blocks (n / 8, ...): a byte each, not 0 where something is. */
 NF_FN int nf_next_sample(const nf_ray *ray, int unbounded, const nf_real *steps, int n, const unsigned char *cells,
                          const unsigned char *blocks, nf_real *t, nf_real *start, nf_real *length, nf_real *unit) {
   const int coarse = n / NF_BLOCK;
-  for (;;) {
+  int leaps;
+  for (leaps = 0; leaps < NF_MOST_LEAPS; ++leaps) {
     const nf_real step = nf_step(*t, steps), middle = *t + (nf_real)0.5 * step;
     nf_real p[3];
     int c[3], i, inner = 1, block;
@@ -208,6 +210,34 @@ NF_FN int nf_next_sample(const nf_ray *ray, int unbounded, const nf_real *steps,
       *t += step;
     }
   }
+  return 0;
+}
+
+/* 1 - exp(-x), to a few units of the last place for x >= 0. */
+NF_FN nf_real nf_opacity(nf_real x) {
+  if (x < (nf_real)0.03)
+    return x * ((nf_real)1 - x * ((nf_real)0.5 - x * ((nf_real)(1.0 / 6) - x * (nf_real)(1.0 / 24))));
+  return (nf_real)1 - nf_exp(-x);
+}
+
+/* Where the light ends within an interval of thickness x, 0 to 1/2 of its length. */
+NF_FN nf_real nf_mean_place(nf_real x) {
+  if (x < (nf_real)0.5) {
+    const nf_real square = x * x;
+    return (nf_real)0.5 - x * ((nf_real)(1.0 / 12) - square * ((nf_real)(1.0 / 720) - square * (nf_real)(1.0 / 30240)));
+  }
+  return (nf_real)1 / x - (nf_real)1 / (nf_exp(nf_min(x, (nf_real)60)) - (nf_real)1);
+}
+
+/* Loss of a difference and its slope: Huber's, from `limit` on linear; half of the square where limit is 0 or less. */
+NF_FN nf_real nf_huber(nf_real difference, nf_real limit, nf_real *slope) {
+  const nf_real size = nf_fabs(difference);
+  if (limit > (nf_real)0 && size > limit) {
+    *slope = difference > (nf_real)0 ? limit : -limit;
+    return limit * (size - (nf_real)0.5 * limit);
+  }
+  *slope = difference;
+  return (nf_real)0.5 * difference * difference;
 }
 
 /* A number in [0, 1) from three: Jarzynski and Olano, Hash Functions for GPU Rendering, JCGT 2020, pcg3d. */
