@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geo3d.util.crew import Crew, aligned
+from geo3d.util.buffers import aligned
+from geo3d.util.crew import Crew
 from geo3d.util.jit import njit
 from geo3d.util.lanes import (
     absolute,
