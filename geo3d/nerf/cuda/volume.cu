@@ -31,12 +31,12 @@ __device__ __forceinline__ float last_lane(float value) { return __shfl_sync(FUL
 
 /* 32 samples of a ray and what is in front of them. */
 struct Piece {
-  float start, length, thickness, before, light, weight; /* length: in the unit of the densities */
+  float start, length, thickness, before, light, weight;
   /* `passed`: thickness of all before this piece, moved on to its end. */
   __device__ __forceinline__ Piece(long long sample, bool here, const float *starts, const float *ends,
-                                   const float *density, float per_unit, float least_light, float &passed) {
+                                   const float *density, float least_light, float &passed) {
     start = here ? starts[sample] : 0.0f;
-    length = here ? (ends[sample] - start) * per_unit : 0.0f;
+    length = here ? ends[sample] - start : 0.0f;
     thickness = here ? density[sample] * length : 0.0f;
     const float up_to = scan(thickness);
     before = passed + up_to - thickness;
@@ -46,11 +46,11 @@ struct Piece {
   }
 };
 
-/* per_unit: the densities' unit by that of starts and ends. image (rays, 3), alpha (rays,), mean, median (rays,): ranges,
+/* density: per unit of starts and ends. image (rays, 3), alpha (rays,), mean, median (rays,): ranges,
    0 where there is nothing. offsets (rays + 1,). */
 extern "C" __global__ void __launch_bounds__(128)
 composite(int rays, const long long *offsets, const float *starts, const float *ends, const float *density,
-          const float *color, const float *background, float per_unit, float *image, float *alpha, float *mean,
+          const float *color, const float *background, float *image, float *alpha, float *mean,
           float *median) {
   const int ray = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
   if (ray >= rays) return;
@@ -59,14 +59,13 @@ composite(int rays, const long long *offsets, const float *starts, const float *
   for (long long base = offsets[ray]; base < offsets[ray + 1]; base += 32) {
     const long long sample = base + lane;
     const bool here = sample < offsets[ray + 1];
-    const Piece piece(sample, here, starts, ends, density, per_unit, 0.0f, passed);
+    const Piece piece(sample, here, starts, ends, density, 0.0f, passed);
     if (!here) continue;
     for (int i = 0; i < 3; ++i) rgb[i] += piece.weight * color[3 * sample + i];
-    const float length = ends[sample] - piece.start;
     seen += piece.weight;
-    far += piece.weight * (piece.start + length * nf_mean_place(piece.thickness));
+    far += piece.weight * (piece.start + piece.length * nf_mean_place(piece.thickness));
     if (piece.before < half && half <= piece.before + piece.thickness)
-      middle = piece.start + length * (half - piece.before) / piece.thickness;
+      middle = piece.start + piece.length * (half - piece.before) / piece.thickness;
   }
   seen = total_of(seen);
   far = total_of(far);
@@ -80,13 +79,13 @@ composite(int rays, const long long *offsets, const float *starts, const float *
 }
 
 /* target (rays, 3): before black; opacity (rays,) of it, or null for 1. huber: from where on the loss is linear, 0 for
-   squares. distortion: weight of mip-NeRF 360's loss, in the unit of the densities. gradient_scale: of all gradients.
+   squares. distortion: weight of mip-NeRF 360's loss. gradient_scale: of all gradients.
    Rays whose samples do not all fit into the capacity do not count. losses (rays,), image (rays, 3), d_density (capacity,),
    d_color (capacity, 3): gradients of the sum of the losses. */
 extern "C" __global__ void __launch_bounds__(128)
 composite_loss(int rays, const long long *offsets, int capacity, const float *starts, const float *ends,
                const float *density, const float *color, const float *background, const float *target,
-               const float *opacity, float per_unit, float huber, float distortion, float least_light,
+               const float *opacity, float huber, float distortion, float least_light,
                float gradient_scale, float *losses, float *image, float *d_density, float *d_color) {
   const int ray = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
   if (ray >= rays) return;
@@ -103,8 +102,8 @@ composite_loss(int rays, const long long *offsets, int capacity, const float *st
   for (long long base = first; base < last; base += 32) {
     const long long sample = base + lane;
     const bool here = sample < last;
-    const Piece piece(sample, here, starts, ends, density, per_unit, least_light, passed);
-    const float weight = piece.weight, middle = piece.start * per_unit + 0.5f * piece.length;
+    const Piece piece(sample, here, starts, ends, density, least_light, passed);
+    const float weight = piece.weight, middle = piece.start + 0.5f * piece.length;
     for (int i = 0; i < 3; ++i) rgb[i] += here ? weight * color[3 * sample + i] : 0.0f;
     const float weights = scan(weight), moments = scan(weight * middle);
     const float nearer = middle * (seen + weights - weight) - (moment + moments - weight * middle);
@@ -131,8 +130,8 @@ composite_loss(int rays, const long long *offsets, int capacity, const float *st
   for (long long base = first; base < last; base += 32) {
     const long long sample = base + lane;
     const bool here = sample < last;
-    const Piece piece(sample, here, starts, ends, density, per_unit, least_light, passed);
-    const float weight = piece.weight, middle = piece.start * per_unit + 0.5f * piece.length;
+    const Piece piece(sample, here, starts, ends, density, least_light, passed);
+    const float weight = piece.weight, middle = piece.start + 0.5f * piece.length;
     float value = always;
     for (int i = 0; i < 3; ++i) value += here ? d_rgb[i] * color[3 * sample + i] : 0.0f;
     if (distortion > 0.0f) { /* the same for all */
