@@ -95,9 +95,9 @@ def composite_loss(
     opacity : (R,) tensor, optional
         Of the photos; 1 if not given.
     huber : float
-        Difference from which on the loss is linear; 0 for half of the squares.
+        Difference from which on the loss is linear, with the slope 1; 0 for squares.
     distortion : float
-        Weight of the distortion loss.
+        Weight of the distortion loss, of distances t / (1 + t).
     least_light : float
         Samples that less of the light reaches count as nothing.
     """

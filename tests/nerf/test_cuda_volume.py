@@ -58,10 +58,11 @@ def test_loss_and_gradients_are_those_of_autograd(huber, distortion, thickness):
     shown = reference(*leaves, packed, background.double())
     wanted = target.double() + (1 - opacity.double())[:, None] * background.double()
     if huber > 0:
-        losses = torch.nn.functional.huber_loss(shown.color, wanted, reduction="none", delta=huber)
+        losses = torch.nn.functional.huber_loss(shown.color, wanted, reduction="none", delta=huber) / huber
     else:
-        losses = 0.5 * (shown.color - wanted) ** 2
-    losses = losses.mean(1) + distortion * distortion_loss(shown.weights, packed)
+        losses = (shown.color - wanted) ** 2
+    squeezed = RaySamples(packed.starts / (1 + packed.starts), packed.ends / (1 + packed.ends), packed.offsets)
+    losses = losses.mean(1) + distortion * distortion_loss(shown.weights, squeezed)
     torch.testing.assert_close(found.losses.double(), losses.detach(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.color.double(), shown.color.detach(), rtol=1e-5, atol=1e-5)
     losses.sum().backward()

@@ -181,25 +181,32 @@ NF_FN nf_real nf_step(nf_real t, const nf_real *steps) { return nf_clamp(t * ste
 #define NF_BLOCK 8         /* cells along an edge of a block */
 #define NF_MOST_LEAPS 8192 /* between two samples: a ray that does not move on in float32 ends */
 
-/* The next sample of a march from t on: 1 and its start, length and place in the unit cube, and t moves to its end; or
-   0 at the end of the ray. cells (n, n, n) and blocks (n / 8, ...): a byte each, not 0 where something is. */
+/* A place on a ray in the unit cube; returns whether space is linear there. */
+NF_FN int nf_unit_position(const nf_ray *ray, int unbounded, nf_real t, nf_real *p, nf_real *unit) {
+  int i;
+  for (i = 0; i < 3; ++i) p[i] = unit[i] = ray->o[i] + t * ray->d[i];
+  return unbounded ? nf_contract(p, unit) : 1;
+}
+
+/* The next sample of a march from t on: 1 and its start, its end and the place of its middle in the unit cube, and t
+   moves on; or 0 at the end of the ray. cells (n, n, n) and blocks (n / 8, ...): a byte each, not 0 where something is. */
 NF_FN int nf_next_sample(const nf_ray *ray, int unbounded, const nf_real *steps, int n, const unsigned char *cells,
-                         const unsigned char *blocks, nf_real *t, nf_real *start, nf_real *length, nf_real *unit) {
+                         const unsigned char *blocks, nf_real *t, nf_real *start, nf_real *end, nf_real *unit) {
   const int coarse = n / NF_BLOCK;
   int leaps;
   for (leaps = 0; leaps < NF_MOST_LEAPS; ++leaps) {
     const nf_real step = nf_step(*t, steps), middle = *t + (nf_real)0.5 * step;
     nf_real p[3];
-    int c[3], i, inner = 1, block;
+    int c[3], i, inner, block;
     if (!(middle < ray->far)) return 0;
-    for (i = 0; i < 3; ++i) p[i] = unit[i] = ray->o[i] + middle * ray->d[i];
-    if (unbounded) inner = nf_contract(p, unit);
+    inner = nf_unit_position(ray, unbounded, middle, p, unit);
     for (i = 0; i < 3; ++i) c[i] = (int)nf_clamp(unit[i] * (nf_real)n, (nf_real)0, (nf_real)(n - 1));
     block = blocks[(c[0] / NF_BLOCK * coarse + c[1] / NF_BLOCK) * coarse + c[2] / NF_BLOCK];
     if (block && cells[(c[0] * n + c[1]) * n + c[2]]) {
-      *start = *t;
-      *length = step;
+      *start = nf_max(*t, ray->near);
+      *end = nf_min(*t + step, ray->far);
       *t += step;
+      nf_unit_position(ray, unbounded, (nf_real)0.5 * (*start + *end), p, unit);
       return 1;
     }
     if (inner) {
@@ -229,15 +236,19 @@ NF_FN nf_real nf_mean_place(nf_real x) {
   return (nf_real)1 / x - (nf_real)1 / (nf_exp(nf_min(x, (nf_real)60)) - (nf_real)1);
 }
 
-/* Loss of a difference and its slope: Huber's, from `limit` on linear; half of the square where limit is 0 or less. */
+/* Loss of a difference and its slope: Huber's, from `limit` on linear with the slope 1; the square where limit is 0. */
 NF_FN nf_real nf_huber(nf_real difference, nf_real limit, nf_real *slope) {
   const nf_real size = nf_fabs(difference);
-  if (limit > (nf_real)0 && size > limit) {
-    *slope = difference > (nf_real)0 ? limit : -limit;
-    return limit * (size - (nf_real)0.5 * limit);
+  if (limit == (nf_real)0) {
+    *slope = (nf_real)2 * difference;
+    return difference * difference;
   }
-  *slope = difference;
-  return (nf_real)0.5 * difference * difference;
+  if (size > limit) {
+    *slope = difference > (nf_real)0 ? (nf_real)1 : (nf_real)-1;
+    return size - (nf_real)0.5 * limit;
+  }
+  *slope = difference / limit;
+  return (nf_real)0.5 * difference * difference / limit;
 }
 
 /* A number in [0, 1) from three: Jarzynski and Olano, Hash Functions for GPU Rendering, JCGT 2020, pcg3d. */

@@ -20,9 +20,9 @@ count_samples(int rays, const float *origins, const float *directions, const flo
   const int r = blockIdx.x * blockDim.x + threadIdx.x;
   if (r >= rays) return;
   const nf_ray ray = ray_of(r, box, origins, directions, near, far, jitter);
-  float t = first_place(ray, steps), start, length, unit[3];
+  float t = first_place(ray, steps), start, end, unit[3];
   int found = 0;
-  while (found < most && nf_next_sample(&ray, box[4] != 0.0f, steps, n, cells, blocks, &t, &start, &length, unit))
+  while (found < most && nf_next_sample(&ray, box[4] != 0.0f, steps, n, cells, blocks, &t, &start, &end, unit))
     ++found;
   counts[r] = found;
 }
@@ -38,11 +38,11 @@ write_samples(int rays, const float *origins, const float *directions, const flo
   if (r >= rays) return;
   const long long last = offsets[r + 1] < capacity ? offsets[r + 1] : capacity;
   const nf_ray ray = ray_of(r, box, origins, directions, near, far, jitter);
-  float t = first_place(ray, steps), start, length, unit[3];
+  float t = first_place(ray, steps), start, end, unit[3];
   for (long long row = offsets[r]; row < last; ++row) {
-    nf_next_sample(&ray, box[4] != 0.0f, steps, n, cells, blocks, &t, &start, &length, unit);
+    nf_next_sample(&ray, box[4] != 0.0f, steps, n, cells, blocks, &t, &start, &end, unit);
     starts[row] = start;
-    ends[row] = t;
+    ends[row] = end;
     for (int i = 0; i < 3; ++i) positions[3 * row + i] = unit[i];
     owners[row] = r;
   }

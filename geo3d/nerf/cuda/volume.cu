@@ -31,12 +31,15 @@ __device__ __forceinline__ float last_lane(float value) { return __shfl_sync(FUL
 
 /* 32 samples of a ray and what is in front of them. */
 struct Piece {
-  float start, length, thickness, before, light, weight;
+  float start, length, thickness, before, light, weight, middle, width; /* the last two as t / (1 + t) counts them */
   /* `passed`: thickness of all before this piece, moved on to its end. */
   __device__ __forceinline__ Piece(long long sample, bool here, const float *starts, const float *ends,
                                    const float *density, float least_light, float &passed) {
     start = here ? starts[sample] : 0.0f;
-    length = here ? ends[sample] - start : 0.0f;
+    const float end = here ? ends[sample] : 0.0f, nearer = start / (1.0f + start), farther = end / (1.0f + end);
+    length = end - start;
+    middle = 0.5f * (nearer + farther);
+    width = farther - nearer;
     thickness = here ? density[sample] * length : 0.0f;
     const float up_to = scan(thickness);
     before = passed + up_to - thickness;
@@ -79,8 +82,8 @@ composite(int rays, const long long *offsets, const float *starts, const float *
 }
 
 /* target (rays, 3): before black; opacity (rays,) of it, or null for 1. huber: from where on the loss is linear, 0 for
-   squares. distortion: weight of mip-NeRF 360's loss. gradient_scale: of all gradients.
-   Rays whose samples do not all fit into the capacity do not count. losses (rays,), image (rays, 3), d_density (capacity,),
+   squares. distortion: weight of mip-NeRF 360's loss, of distances t / (1 + t). gradient_scale: of all gradients. Rays
+   whose samples do not all fit into the capacity do not count. losses (rays,), image (rays, 3), d_density (capacity,),
    d_color (capacity, 3): gradients of the sum of the losses. */
 extern "C" __global__ void __launch_bounds__(128)
 composite_loss(int rays, const long long *offsets, int capacity, const float *starts, const float *ends,
@@ -103,11 +106,11 @@ composite_loss(int rays, const long long *offsets, int capacity, const float *st
     const long long sample = base + lane;
     const bool here = sample < last;
     const Piece piece(sample, here, starts, ends, density, least_light, passed);
-    const float weight = piece.weight, middle = piece.start + 0.5f * piece.length;
+    const float weight = piece.weight, middle = piece.middle;
     for (int i = 0; i < 3; ++i) rgb[i] += here ? weight * color[3 * sample + i] : 0.0f;
     const float weights = scan(weight), moments = scan(weight * middle);
     const float nearer = middle * (seen + weights - weight) - (moment + moments - weight * middle);
-    spread += weight * (2.0f * nearer + weight * piece.length * (1.0f / 3.0f));
+    spread += weight * (2.0f * nearer + weight * piece.width * (1.0f / 3.0f));
     seen += last_lane(weights);
     moment += last_lane(moments);
   }
@@ -131,14 +134,14 @@ composite_loss(int rays, const long long *offsets, int capacity, const float *st
     const long long sample = base + lane;
     const bool here = sample < last;
     const Piece piece(sample, here, starts, ends, density, least_light, passed);
-    const float weight = piece.weight, middle = piece.start + 0.5f * piece.length;
+    const float weight = piece.weight, middle = piece.middle;
     float value = always;
     for (int i = 0; i < 3; ++i) value += here ? d_rgb[i] * color[3 * sample + i] : 0.0f;
     if (distortion > 0.0f) { /* the same for all */
       const float weights = near + scan(weight), moments = near_moment + scan(weight * middle);
       const float nearer = middle * (weights - weight) - (moments - weight * middle);
       const float farther = moment - moments - middle * (seen - weights);
-      value += 2.0f * distortion * (nearer + farther + weight * piece.length * (1.0f / 3.0f));
+      value += 2.0f * distortion * (nearer + farther + weight * piece.width * (1.0f / 3.0f));
       near = last_lane(weights);
       near_moment = last_lane(moments);
     }
