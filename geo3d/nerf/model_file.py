@@ -24,7 +24,16 @@ from geo3d.util.require import require
 _HEADER = "header"
 _VERSION = 1
 _MOST_TENSORS = 256
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, AttributeError, zipfile.BadZipFile)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    AttributeError,
+    zipfile.BadZipFile,
+)
 
 
 def write_tensors(
@@ -46,7 +55,9 @@ def write_tensors(
     assert _HEADER not in arrays
     record = {"geo3d_field": _VERSION, "kind": kind, "header": dict(header)}
     words = np.frombuffer(json.dumps(record).encode(), np.uint8).copy()
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in {_HEADER: words, **arrays}.items()}
+    tensors = {
+        name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in {_HEADER: words, **arrays}.items()
+    }
     with atomic_path(path) as partial:
         torch.save(tensors, partial)
 
@@ -80,7 +91,9 @@ def read_tensors(path: str | os.PathLike, kind: str) -> Checkpoint:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ValueError(f"{path}: not a field of geo3d, or damaged ({reason}); train it again") from error
     if found != (kind, _VERSION):
-        raise ValueError(f"{path}: expected {kind!r}, version {_VERSION}, found {found[0]!r}, version {found[1]!r}")
+        raise ValueError(
+            f"{path}: expected {kind!r}, version {_VERSION}, found {found[0]!r}, version {found[1]!r}"
+        )
     return Checkpoint(arrays, header)
 
 
@@ -102,7 +115,11 @@ def _numbers(tensors: Any, size: int) -> dict[str, np.ndarray]:
         raise ValueError("it holds no table of tensors")
     left = size
     for name, tensor in tensors.items():
-        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+        if (
+            not isinstance(name, str)
+            or not isinstance(tensor, torch.Tensor)
+            or tensor.layout != torch.strided
+        ):
             raise ValueError("it holds what is no plain tensor")
         left -= tensor.numel() * tensor.element_size()
         if left < 0 or not tensor.is_contiguous():

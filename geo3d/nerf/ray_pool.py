@@ -153,12 +153,16 @@ class RayPool:
         sizes = [len(pixels) for _, pixels, _, _ in found]
         alpha = valid = None
         if any(part is not None for _, _, part, _ in found):
-            alpha = np.concatenate([np.full(n, 255, np.uint8) if a is None else a for n, (_, _, a, _) in zip(sizes, found)])
+            alpha = np.concatenate(
+                [np.full(n, 255, np.uint8) if a is None else a for n, (_, _, a, _) in zip(sizes, found)]
+            )
         if any(part is not None for _, _, _, part in found):
             counts = [np.ones(n, bool) if m is None else m for n, (_, _, _, m) in zip(sizes, found)]
             valid = np.flatnonzero(np.concatenate(counts))
             if not len(valid):
-                raise ValueError("the masks leave no pixel of the photos: white is what counts, black what does not")
+                raise ValueError(
+                    "the masks leave no pixel of the photos: white is what counts, black what does not"
+                )
         return _Held(
             np.array([row for row, *_ in found], np.int32),
             [self.camera(row) for row, *_ in found],

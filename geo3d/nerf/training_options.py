@@ -96,7 +96,9 @@ class SampleOptions:
             raise ValueError(f"samples.grid is {self.grid!r}; expected a multiple of 8")
         for name, most in (("grown", 1.0), ("cone_angle", 0.5), ("thickness", 1.0), ("least_light", 1.0)):
             if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"samples.{name} is {getattr(self, name)!r}; expected a number from 0 to {most:g}")
+                raise ValueError(
+                    f"samples.{name} is {getattr(self, name)!r}; expected a number from 0 to {most:g}"
+                )
 
 
 @dataclass(frozen=True)

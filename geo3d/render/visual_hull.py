@@ -137,12 +137,7 @@ def random_points(
     ValueError
         If there is nothing that all photos can see.
     """
-    poses = [s.cam_from_world for s in silhouettes]
-    center = look_at_point(poses)
-    half = np.full(
-        3, np.median(np.linalg.norm(np.array([p.center() for p in poses]) - center, axis=1)) or 1.0
-    )
-    center, half = _shrunk_box(silhouettes, center, half, rng)
+    center, half = hull_box(silhouettes, rng)
     found: list[np.ndarray] = []
     hues: list[np.ndarray] = []
     for _ in range(_ROUNDS):
@@ -158,10 +153,20 @@ def random_points(
     )
 
 
-def _shrunk_box(
-    silhouettes: Sequence[Silhouette], center: np.ndarray, half: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and half size of a box with what is not known to be empty, a tenth wider; the given one if all is."""
+def hull_box(silhouettes: Sequence[Silhouette], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (3,) and half size (3,) of a box with what is not known to be empty, a tenth wider.
+
+    If all within the cameras' reach is known to be empty, or nothing is seen twice, it is the cube that they look into.
+
+    Parameters
+    ----------
+    silhouettes : sequence of Silhouette
+    rng : numpy.random.Generator
+    """
+    poses = [s.cam_from_world for s in silhouettes]
+    center = look_at_point(poses)
+    reach = np.median(np.linalg.norm(np.array([p.center() for p in poses]) - center, axis=1))
+    half = np.full(3, reach or 1.0)
     for _ in range(3):
         points = center + half * rng.uniform(-1, 1, (40_000, 3))
         inside, _ = _occupied(silhouettes, points)
