@@ -289,12 +289,12 @@ def check_occupancy(checks: Checks) -> None:
     chosen = torch.empty(50_000, dtype=torch.int32, device=DEVICE)
     places = torch.empty(50_000, 3, device=DEVICE)
     launcher()(
-        "occupancy/draw_cells", 196, 256, 50_000, 64, -1, 3, grid.occupied, chosen, places
+        "occupancy/draw_cells", 196, 256, 50_000, 64, -1, 3, grid.empty, chosen, places
     )
     back = (places * 64).floor() @ torch.tensor([4096.0, 64.0, 1.0], device=DEVICE)
     share = float((back == chosen).float().mean())
     checks.hold("occupancy: places lie in their cells", share > 0.9999, f"{share:.3%}")
-    hit = float(grid.occupied.reshape(-1)[chosen[25_000:].long()].float().mean())
+    hit = float((grid.empty.reshape(-1)[chosen[25_000:].long()] == 0).float().mean())
     checks.hold("occupancy: half are drawn from what is occupied", hit > 0.999, f"{hit:.3%}")
 
 

@@ -176,7 +176,7 @@ class CudaField:
         features = self.encode(positions, counts)
         density = torch.empty(len(positions), dtype=torch.float32, device=self.launch.device)
         color = torch.empty(len(positions), 3, dtype=torch.float32, device=self.launch.device)
-        self._kept = positions, directions, rays, counts, features
+        self._kept, self._density = (positions, directions, rays, counts, features), density
         self.launch(
             "network/network_forward", blocks_of(len(positions), 64), 128, len(positions), counts, self.shape.levels,
             features, directions, rays, self.half_weights, density, color,
@@ -193,23 +193,45 @@ class CudaField:
         d_positions : (capacity, 3) float32 tensor, optional
             The gradients by the positions, times GRADIENT_SCALE, are added to it.
         """
-        positions, directions, rays, counts, features = self._kept
-        capacity, levels = len(positions), self.shape.levels
-        d_features = require("torch").empty_like(features)
+        d_features = self._through_networks(d_density, d_color, self.d_weights)
+        positions, _, _, counts, _ = self._kept
         self.launch(
-            "network_backward/network_backward", min(self._blocks, blocks_of(capacity, _TILE)), 256, capacity, counts,
-            levels, features, directions, rays, self.half_weights, d_density, d_color, d_features, self.d_weights,
-        )  # fmt: skip
-        grid = levels * blocks_of(capacity, 256)
-        self.launch(
-            "hash_grid/encode_backward", grid, 256, capacity, counts, levels, self.table, positions, d_features,
-            self.d_grid,
+            "hash_grid/encode_backward", self._grid_blocks(), 256, len(positions), counts, self.shape.levels,
+            self.table, positions, d_features, self.d_grid,
         )  # fmt: skip
         if d_positions is not None:
-            self.launch(
-                "hash_grid/position_gradients", grid, 256, capacity, counts, levels, self.table, self.half_grid,
-                positions, d_features, d_positions,
-            )  # fmt: skip
+            self._to_positions(d_features, d_positions)
+
+    def density_slopes(self) -> Any:
+        """(capacity, 3) the gradient of the logarithm of the density by the positions of the last `forward`."""
+        torch = require("torch")
+        positions = self._kept[0]
+        d_positions, nothing = torch.zeros_like(positions), torch.zeros_like(positions)
+        slope = GRADIENT_SCALE / self._density
+        d_features = self._through_networks(slope, nothing, torch.zeros_like(self.d_weights))
+        self._to_positions(d_features, d_positions)
+        return d_positions / GRADIENT_SCALE
+
+    def _through_networks(self, d_density: Any, d_color: Any, d_weights: Any) -> Any:
+        """Gradients by the features, (levels, capacity) pairs of halves; those by the weights are added."""
+        positions, directions, rays, counts, features = self._kept
+        d_features = require("torch").empty_like(features)
+        self.launch(
+            "network_backward/network_backward", min(self._blocks, blocks_of(len(positions), _TILE)), 256,
+            len(positions), counts, self.shape.levels, features, directions, rays, self.half_weights, d_density, d_color,
+            d_features, d_weights,
+        )  # fmt: skip
+        return d_features
+
+    def _to_positions(self, d_features: Any, d_positions: Any) -> None:
+        positions, _, _, counts, _ = self._kept
+        self.launch(
+            "hash_grid/position_gradients", self._grid_blocks(), 256, len(positions), counts, self.shape.levels,
+            self.table, self.half_grid, positions, d_features, d_positions,
+        )  # fmt: skip
+
+    def _grid_blocks(self) -> int:
+        return self.shape.levels * blocks_of(len(self._kept[0]), 256)
 
     def _all(self, positions: Any) -> Any:
         torch = require("torch")

@@ -13,7 +13,7 @@ from typing import Any
 
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.cuda_field import CudaField, blocks_of
-from geo3d.nerf.marching_kernels import BLOCK
+from geo3d.nerf.marching_kernels import FARTHEST
 from geo3d.nerf.occupancy import MarchOptions
 from geo3d.util.require import require
 
@@ -54,7 +54,7 @@ class CudaOccupancy:
     launch : geo3d.gpu.Launcher
     box : SceneBox
     resolution : int
-        Cells along an edge, a multiple of 8.
+        Cells along an edge, a multiple of 4.
     step : float
         Length of a step of a ray there, in the unit in which densities are given (per this unit).
     thickness : float
@@ -64,7 +64,8 @@ class CudaOccupancy:
     ----------
     densities : (N^3,) float32 tensor
         -1 where never looked at; all that is to be kept.
-    occupied : (N, N, N) uint8 tensor
+    empty : (N, N, N) uint8 tensor
+        Distance of each cell to the nearest occupied one, as of `marching_kernels.empty_distances`.
     """
 
     def __init__(
@@ -77,10 +78,12 @@ class CudaOccupancy:
     ) -> None:
         torch = require("torch")
         self.launch, self.resolution, self.threshold = launch, resolution, thickness / step
-        device, blocks = launch.device, resolution // BLOCK
-        self._box = torch.tensor([*box.center, box.side, box.unbounded], dtype=torch.float32, device=device)
-        self.occupied = torch.ones(*[resolution] * 3, dtype=torch.uint8, device=device)
-        self._blocks = torch.ones(*[blocks] * 3, dtype=torch.uint8, device=device)
+        device = launch.device
+        corners = [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+        self._box = torch.tensor(
+            [*box.center, box.side, box.unbounded, *corners], dtype=torch.float32, device=device
+        )
+        self.empty = torch.zeros(*[resolution] * 3, dtype=torch.uint8, device=device)
         self.densities = torch.full((resolution**3,), -1.0, dtype=torch.float32, device=device)
 
     def restore(self, densities: Any) -> None:
@@ -115,7 +118,7 @@ class CudaOccupancy:
         positions = torch.empty(count, 3, dtype=torch.float32, device=self.launch.device)
         grid = blocks_of(count, 256)
         self.launch(
-            "occupancy/draw_cells", grid, 256, count, self.resolution, first, seed, self.occupied, chosen, positions
+            "occupancy/draw_cells", grid, 256, count, self.resolution, first, seed, self.empty, chosen, positions
         )  # fmt: skip
         self.launch("occupancy/fade_cells", grid, 256, count, chosen, decay, self.densities)
         self.launch(
@@ -123,14 +126,23 @@ class CudaOccupancy:
         )
 
     def _refresh(self) -> None:
-        """Which cells and blocks are occupied, from the densities."""
+        """Which cells are occupied, from the densities, how far the others are from them, and the box around them."""
         torch = require("torch")
+        n = self.resolution
         known = self.densities >= 0
         mean = torch.where(known, self.densities, 0.0).sum() / known.sum().clamp(min=1)
-        occupied = (self.densities > mean.clamp(max=self.threshold)) | ~known
-        m = self.resolution // BLOCK
-        self.occupied.copy_(occupied.view_as(self.occupied))
-        self._blocks.copy_(self.occupied.view(m, BLOCK, m, BLOCK, m, BLOCK).amax((1, 3, 5)))
+        occupied = ((self.densities > mean.clamp(max=self.threshold)) | ~known).view(n, n, n)
+        grown = occupied[None, None].to(torch.float32)
+        near = grown.clone()  # how many of the cubes of 1, 3, 5, ... cells around a cell hold an occupied one
+        for _ in range(1, FARTHEST):
+            grown = torch.nn.functional.max_pool3d(grown, 3, 1, 1)
+            near += grown
+        self.empty.copy_(FARTHEST - near[0, 0])
+        lines = torch.stack([occupied.amax(axes) for axes in ((1, 2), (0, 2), (0, 1))]).int()
+        first, behind = lines.argmax(1), n - lines.flip(1).argmax(1)
+        some = lines.amax()
+        self._box[5:8] = some * first / n
+        self._box[8:11] = some * behind / n
 
     def march(self, rays: Any, options: MarchOptions, capacity: int | None, jitter: Any = None) -> CudaSamples:
         """Samples of the rays in occupied cells.
@@ -153,10 +165,13 @@ class CudaOccupancy:
         ).to(device, non_blocking=True)
         given = (
             count, rays.origins, rays.directions, rays.near, rays.far, jitter, self._box, steps, self.resolution,
-            self.occupied, self._blocks,
+            self.empty,
         )  # fmt: skip
         counts = torch.empty(count, dtype=torch.int32, device=device)
-        self.launch("marching/count_samples", blocks_of(count, 128), 128, *given, options.max_samples, counts)
+        begins = torch.empty(count, dtype=torch.float32, device=device)
+        self.launch(
+            "marching/count_samples", blocks_of(count, 128), 128, *given, options.max_samples, counts, begins
+        )
         offsets = torch.zeros(count + 1, dtype=torch.int64, device=device)
         torch.cumsum(counts, 0, dtype=torch.int64, out=offsets[1:])
         if capacity is None:
@@ -165,7 +180,7 @@ class CudaOccupancy:
         positions = torch.empty(capacity, 3, dtype=torch.float32, device=device)
         owners = torch.empty(capacity, dtype=torch.int32, device=device)
         self.launch(
-            "marching/write_samples", blocks_of(count, 128), 128, *given, offsets, capacity, starts, ends, positions,
+            "marching/write_samples", blocks_of(count, 128), 128, *given, offsets, begins, capacity, starts, ends, positions,
             owners,
         )  # fmt: skip
         return CudaSamples(starts, ends, positions, owners, offsets, offsets[-1:].int())

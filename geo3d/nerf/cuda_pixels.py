@@ -25,23 +25,39 @@ class CudaPixels:
     Attributes
     ----------
     origins, directions : (R, 3)
+    near, far : (R,)
     color : (R, 3)
         Of the photo, before black.
     alpha : (R,)
     background : (R, 3)
     rows : (R,) int32
-        Of the photo.
+        Of the photo in the training.
     jitter : (R,)
         Random, 0 to below 1.
     """
 
     origins: Any
     directions: Any
+    near: Any
+    far: Any
     color: Any
     alpha: Any
     background: Any
     rows: Any
     jitter: Any
+
+
+def pose_rows(cam_from_frame: Sequence[SE3], device: Any) -> Any:
+    """(M, 12) float32 tensor for `CudaPixelPool.draw`: (3, 4) frame_from_cam of each photo, row by row.
+
+    Parameters
+    ----------
+    cam_from_frame : sequence of SE3
+    device : torch.device
+    """
+    torch = require("torch")
+    rows = [pose.inverse().matrix4()[:3].ravel() for pose in cam_from_frame]
+    return torch.tensor(np.array(rows), dtype=torch.float32, device=device)
 
 
 class CudaPixelPool:
@@ -57,6 +73,8 @@ class CudaPixelPool:
     alpha : (P,) uint8 array or None
     valid : (V,) integer array or None
         Pixels that count; all if None.
+    numbers : (N,) int32 array
+        Of the photos in the training, which poses, ranges and `rows` go by.
     seed : int
     """
 
@@ -67,6 +85,7 @@ class CudaPixelPool:
         colors: np.ndarray,
         alpha: np.ndarray | None,
         valid: np.ndarray | None,
+        numbers: np.ndarray,
         seed: int,
     ) -> None:
         torch = require("torch")
@@ -81,38 +100,40 @@ class CudaPixelPool:
                 lenses[camera] = at
                 bearings.append(np.asarray(camera.unproject(pixel_centers(camera)), np.float32))
                 at += size
-        # A pixel that no direction reaches counts as one of the optical axis; masks leave it out.
         self._bearings = on_gpu(np.nan_to_num(np.concatenate(bearings)))
+        self._numbers = on_gpu(numbers)
         self._lenses = on_gpu(np.array([lenses[camera] for camera in cameras], np.int64))
         self._colors = on_gpu(colors)
         self._alpha = None if alpha is None else on_gpu(alpha)
         self._valid = None if valid is None else on_gpu(valid.astype(np.int32))
         self._candidates = int(sum(sizes) if valid is None else len(valid))
 
-    def poses(self, cam_from_frame: Sequence[SE3]) -> Any:
-        """(N, 12) float32 tensor for `draw`: (3, 4) frame_from_cam of each photo, row by row."""
-        rows = [pose.inverse().matrix4()[:3].ravel() for pose in cam_from_frame]
-        return require("torch").tensor(np.array(rows), dtype=require("torch").float32, device=self.launch.device)
-
-    def draw(self, step: int, count: int, poses: Any, background: Any = None) -> CudaPixels:
+    def draw(
+        self, step: int, count: int, poses: Any, near: Any, far: float, background: Any = None
+    ) -> CudaPixels:
         """Pixels of a step, each with the same chance; a function of the seed and the step.
 
         Parameters
         ----------
         step, count : int
-        poses : (N, 12) float32 tensor
-            Of `poses`.
+        poses : (M, 12) float32 tensor
+            Of all M photos of the training, as of `pose_rows`.
+        near : (M,) float32 tensor
+            Range at which their rays begin.
+        far : float
+            Range at which all end.
         background : (3,) float32 tensor, optional
             Another random colour for every ray if not given.
         """
         torch = require("torch")
         empty = lambda *size: torch.empty(*size, dtype=torch.float32, device=self.launch.device)  # noqa: E731
         origins, directions, color, behind = (empty(count, 3) for _ in range(4))
-        alpha, jitter = empty(count), empty(count)
+        alpha, jitter, nears, fars = (empty(count) for _ in range(4))
         rows = torch.empty(count, dtype=torch.int32, device=self.launch.device)
         self.launch(
             "pixels/draw_pixels", blocks_of(count, 256), 256, count, self.seed, step, len(self._lenses),
-            self._candidates, self._valid, self._starts, self._colors, self._alpha, self._lenses, self._bearings, poses,
-            background, origins, directions, color, alpha, behind, rows, jitter,
+            self._candidates, self._valid, self._starts, self._colors, self._alpha, self._lenses, self._bearings,
+            self._numbers, poses, near, far, background, origins, directions, nears, fars, color, alpha, behind, rows,
+            jitter,
         )  # fmt: skip
-        return CudaPixels(origins, directions, color, alpha, behind, rows, jitter)
+        return CudaPixels(origins, directions, nears, fars, color, alpha, behind, rows, jitter)

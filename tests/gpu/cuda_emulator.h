@@ -53,6 +53,7 @@ struct Warp {
   unsigned generation = 0;
   int arrived = 0, line[2] = {0, 0};
   uint64_t slots[2][32];
+  unsigned operands[2][32][6]; /* of matrix products */
 };
 
 struct Thread {
@@ -154,12 +155,21 @@ T shuffle(unsigned mask, T value, int from, int line) {
 }
 
 /* A half of 16 bits, and float32 to the nearest half, ties to even. */
-inline float from_half(unsigned half) {
+inline float decoded_half(unsigned half) {
   const unsigned exponent = half >> 10 & 0x1f, fraction = half & 0x3ff;
   const float size = exponent == 0    ? ldexpf((float)fraction, -24)
                      : exponent == 31 ? (fraction ? NAN : INFINITY)
                                       : ldexpf((float)(fraction | 0x400), (int)exponent - 25);
   return half & 0x8000 ? -size : size;
+}
+
+inline float from_half(unsigned half) {
+  static const std::vector<float> all = [] {
+    std::vector<float> found(65536);
+    for (unsigned i = 0; i < 65536; ++i) found[i] = decoded_half(i);
+    return found;
+  }();
+  return all[half];
 }
 
 inline unsigned to_half(float value) {
@@ -319,20 +329,19 @@ inline float2 unpack_halves(unsigned pair) { return {emulator::from_half(pair & 
    2 (lane % 4) + 8 (r / 2) and the next; of B (16 x 8) in register r the column lane / 4 and the rows 2 (lane % 4) + 8 r
    and the next; of C (16 x 8) the row lane / 4 and the columns 2 (lane % 4) and the next, then row + 8. */
 inline void multiply_add(float *c, const unsigned *a, uint2 b) {
-  uint64_t held[3][32];
-  const uint64_t mine[3] = {a[0] | (uint64_t)a[1] << 32, a[2] | (uint64_t)a[3] << 32, b.x | (uint64_t)b.y << 32};
-  for (int i = 0; i < 3; ++i)
-    memcpy(held[i], emulator::exchange(0xffffffffu, mine[i], __LINE__), sizeof held[i]);
-  const auto half_of = [](uint64_t pairs, int reg, int odd) {
-    return emulator::from_half((unsigned)(pairs >> (32 * reg + 16 * odd)) & 0xffff);
-  };
+  emulator::Warp &warp = emulator::warps[emulator::current / 32];
+  unsigned(*held)[6] = warp.operands[warp.generation & 1];
   const int lane = emulator::current % 32;
+  const unsigned mine[6] = {a[0], a[1], a[2], a[3], b.x, b.y};
+  memcpy(held[lane], mine, sizeof mine);
+  emulator::exchange(0xffffffffu, 0, __LINE__);
   for (int i = 0; i < 4; ++i) {
     const int row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
     for (int k = 0; k < 16; ++k) {
-      const float left = half_of(held[k / 8][4 * (row % 8) + k % 8 / 2], row / 8, k % 2);
-      const float right = half_of(held[2][4 * column + k % 8 / 2], k / 8, k % 2);
-      c[i] += left * right;
+      const int shift = 16 * (k % 2), other = k % 8 / 2;
+      const unsigned left = held[4 * (row % 8) + other][row / 8 + 2 * (k / 8)] >> shift;
+      const unsigned right = held[4 * column + other][4 + k / 8] >> shift;
+      c[i] += emulator::from_half(left & 0xffff) * emulator::from_half(right & 0xffff);
     }
   }
 }

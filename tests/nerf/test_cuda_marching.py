@@ -54,7 +54,8 @@ def grids(box: SceneBox, n: int = 24, seed: int = 1) -> tuple[OccupancyGrid, Cud
 @pytest.mark.parametrize("jittered", [False, True])
 def test_samples_are_those_of_the_cpu(box, jittered):
     cpu, gpu = grids(box)
-    assert np.array_equal(cpu.occupied, gpu.occupied.numpy())
+    assert np.array_equal(cpu._empty, gpu.empty.numpy())
+    np.testing.assert_allclose(gpu._box[5:], cpu._corners)
     options = MarchOptions(0.01 * box.side, 2.0 * box.side, 0.02 if box.unbounded else 0.0, 200)
     in_sides = MarchOptions(0.01, 2.0, options.cone_angle, 200)
     rays = random_rays(box)
@@ -103,19 +104,19 @@ def test_cells_remember_the_densities_of_the_field():
     parameters["grid"] = np.random.default_rng(0).normal(0, 1, parameters["grid"].shape).astype(np.float32)
     launch = EmulatedLauncher(KERNELS)
     field, grid = CudaField(shape, parameters, launch), CudaOccupancy(launch, SceneBox(), 16, thickness=1.0)
-    assert grid.occupied.all()
+    assert not grid.empty.any()
     grid.update(field, seed=1)
     corner = torch.stack(torch.meshgrid(*[torch.arange(16.0)] * 3, indexing="ij"), -1).reshape(-1, 3)
     middle = field.density((corner + 0.5) / 16)
     assert torch.corrcoef(torch.stack([middle.log(), grid.densities.log()]))[0, 1] > 0.95
-    assert 0.2 < grid.occupied.float().mean() < 0.8
+    assert 0.2 < (grid.empty == 0).float().mean() < 0.8
     before = grid.densities.clone()
     grid.update(field, seed=2, cells=600, decay=0.5)
     changed = grid.densities != before
     assert 300 < changed.sum() < 600
     assert (grid.densities[changed] >= 0.25 * before[changed]).all()
     chosen, places = torch.empty(600, dtype=torch.int32), torch.empty(600, 3)
-    launch("occupancy/draw_cells", 3, 256, 600, 16, -1, 3, grid.occupied, chosen, places)
+    launch("occupancy/draw_cells", 3, 256, 600, 16, -1, 3, grid.empty, chosen, places)
     assert torch.equal((places * 16).floor() @ torch.tensor([256.0, 16.0, 1.0]), chosen.float())
-    hit = grid.occupied.reshape(-1)[chosen.long()].float()
+    hit = grid.empty.reshape(-1)[chosen.long()] == 0
     assert hit[300:].all() and not hit[:300].all()

@@ -8,7 +8,7 @@ from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.nerf.cuda_adam import CudaAdam
 from geo3d.nerf.cuda_field import GRADIENT_SCALE, KERNELS, CudaField
-from geo3d.nerf.cuda_pixels import CudaPixelPool
+from geo3d.nerf.cuda_pixels import CudaPixelPool, pose_rows
 from geo3d.nerf.field_parameters import FieldShape, initial_parameters
 from geo3d.nerf.rays import camera_rays
 from tests.gpu.emulator import COMPILER, EmulatedLauncher
@@ -74,19 +74,23 @@ def test_pixels_are_those_of_the_photos():
     origins, directions = (np.concatenate([getattr(r, name) for r in rays]) for name in ("origins", "directions"))
     photo = np.repeat(np.arange(3), sizes)
     for chosen in (None, valid):
-        pool = CudaPixelPool(launch, cameras, colors, alpha, chosen, seed=3)
-        on_gpu = pool.poses(poses)
-        drawn = pool.draw(7, 4000, on_gpu)
+        numbers = np.array([2, 0, 1], np.int32)
+        pool = CudaPixelPool(launch, cameras, colors, alpha, chosen, numbers, seed=3)
+        ordered = [poses[k] for k in np.argsort(numbers)]
+        near = torch.tensor([0.1, 0.2, 0.3])
+        held = pose_rows(ordered, launch.device), near, 9.0
+        drawn = pool.draw(7, 4000, *held)
         key = {tuple(row): i for i, row in enumerate(np.column_stack([colors, alpha]).tolist())}
         values = torch.cat([drawn.color, drawn.alpha[:, None]], 1).mul(255).round().int().tolist()
         pixels = np.array([key[tuple(row)] for row in values])
         np.testing.assert_allclose(drawn.origins, origins[pixels], atol=1e-5)
         np.testing.assert_allclose(drawn.directions, directions[pixels], atol=1e-5)
-        assert np.array_equal(drawn.rows, photo[pixels])
+        assert np.array_equal(drawn.rows, numbers[photo[pixels]])
+        assert torch.equal(drawn.near, near[drawn.rows.long()]) and (drawn.far == 9.0).all()
         allowed = np.arange(sum(sizes)) if chosen is None else chosen
         assert set(pixels) == set(allowed), "each has its chance"
         assert np.bincount(pixels)[allowed].std() < 2.5 * np.sqrt(4000 / len(allowed))
         assert 0 <= drawn.jitter.min() and drawn.jitter.max() < 1 and drawn.background.std() > 0.25
-        again, other = pool.draw(7, 4000, on_gpu, torch.ones(3)), pool.draw(8, 4000, on_gpu)
+        again, other = pool.draw(7, 4000, *held, torch.ones(3)), pool.draw(8, 4000, *held)
         assert torch.equal(again.color, drawn.color) and not torch.equal(other.color, drawn.color)
         assert (again.background == 1).all()

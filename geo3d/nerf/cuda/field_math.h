@@ -131,91 +131,87 @@ NF_FN int nf_contract(const nf_real *x, nf_real *unit) {
   return inner;
 }
 
-/* A ray in the box frame, directions per unit of t. */
+/* A ray in the box frame, and in cells of the unit cube where that is not contracted: `at` + t `slope`. */
 typedef struct {
-  nf_real o[3], d[3], near, far, phase;
+  nf_real o[3], d[3], at[3], slope[3], inverse[3], near, far, phase;
+  int unbounded;
 } nf_ray;
 
-/* box: centre (3), side, whether unbounded. The ray's near and far move to where it enters and leaves a bounded box. */
-NF_FN nf_ray nf_make_ray(const nf_real *box, const nf_real *origin, const nf_real *direction, nf_real near, nf_real far,
-                         nf_real phase) {
+/* box: centre (3), side, whether unbounded, smallest and largest corner (3 + 3) of what is occupied, box frame: near and
+   far move to where the ray enters and leaves these in a bounded box. n: cells along an edge. */
+NF_FN nf_ray nf_make_ray(const nf_real *box, int n, const nf_real *origin, const nf_real *direction, nf_real near,
+                         nf_real far, nf_real phase) {
   nf_ray ray;
   int i;
   ray.near = near;
   ray.far = far;
   ray.phase = phase;
+  ray.unbounded = box[4] != (nf_real)0;
   for (i = 0; i < 3; ++i) {
+    const nf_real scale = (ray.unbounded ? (nf_real)0.5 : (nf_real)1) * (nf_real)n;
     ray.o[i] = (origin[i] - box[i]) / box[3] + (nf_real)0.5;
     ray.d[i] = direction[i] / box[3];
-  }
-  if (box[4] == (nf_real)0)
-    for (i = 0; i < 3; ++i) {
-      if (ray.d[i] != (nf_real)0) {
-        const nf_real a = -ray.o[i] / ray.d[i], b = ((nf_real)1 - ray.o[i]) / ray.d[i];
-        ray.near = nf_max(ray.near, nf_min(a, b));
-        ray.far = nf_min(ray.far, nf_max(a, b));
-      } else if (ray.o[i] < (nf_real)0 || ray.o[i] > (nf_real)1) {
-        ray.far = ray.near;
-      }
+    if (ray.d[i] == (nf_real)0) ray.d[i] = (nf_real)1e-30;
+    ray.at[i] = ray.o[i] * scale + (ray.unbounded ? (nf_real)0.25 * (nf_real)n : (nf_real)0);
+    ray.slope[i] = ray.d[i] * scale;
+    ray.inverse[i] = (nf_real)1 / ray.slope[i];
+    if (!ray.unbounded) {
+      const nf_real a = (box[5 + i] - ray.o[i]) / ray.d[i], b = (box[8 + i] - ray.o[i]) / ray.d[i];
+      ray.near = nf_max(ray.near, nf_min(a, b));
+      ray.far = nf_min(ray.far, nf_max(a, b));
     }
+  }
   return ray;
 }
 
-/* How much further along d the point p of the box frame leaves its cell; n cells along an edge of the unit cube. */
-NF_FN nf_real nf_exit(const nf_real *p, const nf_real *d, nf_real n, int unbounded) {
-  const nf_real scale = unbounded ? (nf_real)0.5 : (nf_real)1, shift = unbounded ? (nf_real)0.25 : (nf_real)0;
-  nf_real leap = NF_INFINITY;
+/* A place on a ray in the unit cube. */
+NF_FN void nf_unit_position(const nf_ray *ray, nf_real t, nf_real *unit) {
+  nf_real p[3];
   int i;
-  for (i = 0; i < 3; ++i)
-    if (d[i] != (nf_real)0) {
-      const nf_real u = (p[i] * scale + shift) * n;
-      const nf_real border = nf_floor(u) + (d[i] > (nf_real)0 ? (nf_real)1 : (nf_real)0);
-      leap = nf_min(leap, (border - u) / (n * scale * d[i]));
-    }
-  return leap;
+  for (i = 0; i < 3; ++i) p[i] = unit[i] = ray->o[i] + t * ray->d[i];
+  if (ray->unbounded) nf_contract(p, unit);
 }
 
 /* steps: cone angle, smallest, largest. */
 NF_FN nf_real nf_step(nf_real t, const nf_real *steps) { return nf_clamp(t * steps[0], steps[1], steps[2]); }
 
-#define NF_BLOCK 8         /* cells along an edge of a block */
-#define NF_MOST_LEAPS 8192 /* between two samples: a ray that does not move on in float32 ends */
-
-/* A place on a ray in the unit cube; returns whether space is linear there. */
-NF_FN int nf_unit_position(const nf_ray *ray, int unbounded, nf_real t, nf_real *p, nf_real *unit) {
-  int i;
-  for (i = 0; i < 3; ++i) p[i] = unit[i] = ray->o[i] + t * ray->d[i];
-  return unbounded ? nf_contract(p, unit) : 1;
+NF_FN nf_real nf_first_place(const nf_ray *ray, const nf_real *steps) {
+  return ray->near + (ray->phase - (nf_real)0.5) * nf_step(ray->near, steps);
 }
 
-/* The next sample of a march from t on: 1 and its start, its end and the place of its middle in the unit cube, and t
-   moves on; or 0 at the end of the ray. cells (n, n, n) and blocks (n / 8, ...): a byte each, not 0 where something is. */
-NF_FN int nf_next_sample(const nf_ray *ray, int unbounded, const nf_real *steps, int n, const unsigned char *cells,
-                         const unsigned char *blocks, nf_real *t, nf_real *start, nf_real *end, nf_real *unit) {
-  const int coarse = n / NF_BLOCK;
+#define NF_MOST_LEAPS 8192 /* between two samples: a ray that does not move on in float32 ends */
+
+/* The next sample of a march from t on: 1, and t moves to where it begins; or 0 at the end of the ray. empty (n, n, n):
+   distance of each cell to the nearest occupied one, in cells, the largest of the three coordinates'. */
+NF_FN int nf_next_sample(const nf_ray *ray, const nf_real *steps, int n, const unsigned char *empty, nf_real *t) {
+  const nf_real half = (nf_real)0.5 * (nf_real)n, quarter = (nf_real)0.25 * (nf_real)n;
   int leaps;
   for (leaps = 0; leaps < NF_MOST_LEAPS; ++leaps) {
     const nf_real step = nf_step(*t, steps), middle = *t + (nf_real)0.5 * step;
-    nf_real p[3];
-    int c[3], i, inner, block;
+    nf_real u[3], distance, leap = NF_INFINITY, following;
+    int c[3], i, inner = 1;
     if (!(middle < ray->far)) return 0;
-    inner = nf_unit_position(ray, unbounded, middle, p, unit);
-    for (i = 0; i < 3; ++i) c[i] = (int)nf_clamp(unit[i] * (nf_real)n, (nf_real)0, (nf_real)(n - 1));
-    block = blocks[(c[0] / NF_BLOCK * coarse + c[1] / NF_BLOCK) * coarse + c[2] / NF_BLOCK];
-    if (block && cells[(c[0] * n + c[1]) * n + c[2]]) {
-      *start = nf_max(*t, ray->near);
-      *end = nf_min(*t + step, ray->far);
-      *t += step;
-      nf_unit_position(ray, unbounded, (nf_real)0.5 * (*start + *end), p, unit);
-      return 1;
+    for (i = 0; i < 3; ++i) {
+      u[i] = ray->at[i] + middle * ray->slope[i];
+      if (ray->unbounded && !(nf_fabs(u[i] - half) < quarter)) inner = 0;
     }
-    if (inner) {
-      const nf_real leap = nf_exit(p, ray->d, (nf_real)(block ? n : coarse), unbounded);
-      const nf_real following = middle + nf_max(leap, (nf_real)0.05 * step);
-      *t = nf_max(following + (ray->phase - (nf_real)0.5) * nf_step(following, steps), *t + (nf_real)0.05 * step);
-    } else {
-      *t += step;
+    if (!inner) {
+      nf_unit_position(ray, middle, u);
+      for (i = 0; i < 3; ++i) u[i] *= (nf_real)n;
     }
+    for (i = 0; i < 3; ++i) c[i] = (int)nf_clamp(u[i], (nf_real)0, (nf_real)(n - 1));
+    distance = (nf_real)empty[(c[0] * n + c[1]) * n + c[2]];
+    if (distance == (nf_real)0) return 1;
+    if (!inner) {
+      *t += step;
+      continue;
+    }
+    /* along x the empty cube ends at i + distance, or at i + 1 - distance where the ray runs back */
+    for (i = 0; i < 3; ++i)
+      leap = nf_min(leap, ((nf_real)c[i] + (ray->slope[i] < (nf_real)0 ? (nf_real)1 : (nf_real)0) - u[i]) * ray->inverse[i] +
+                              distance * nf_fabs(ray->inverse[i]));
+    following = middle + nf_max(leap, (nf_real)0.05 * step);
+    *t = nf_max(following + (ray->phase - (nf_real)0.5) * nf_step(following, steps), *t + (nf_real)0.05 * step);
   }
   return 0;
 }

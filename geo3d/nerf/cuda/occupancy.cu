@@ -6,9 +6,9 @@
 __device__ __forceinline__ int random_cell(int cells, float u) { return min((int)(u * (float)cells), cells - 1); }
 
 /* chosen (count,) and positions (count, 3): a random place in each cell. first >= 0: the cells from `first` on; else half
-   of them from all, the rest from those that are occupied (n, n, n), as far as `TRIES` draws find one. */
+   of them from all, the rest from those that are occupied, as far as `TRIES` draws find one: `empty` (n, n, n) is 0. */
 extern "C" __global__ void __launch_bounds__(256)
-draw_cells(int count, int n, int first, int seed, const unsigned char *occupied, int *chosen, float *positions) {
+draw_cells(int count, int n, int first, int seed, const unsigned char *empty, int *chosen, float *positions) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= count) return;
   const int cells = n * n * n;
@@ -18,7 +18,7 @@ draw_cells(int count, int n, int first, int seed, const unsigned char *occupied,
   if (first < 0) {
     nf_random((unsigned)i, (unsigned)seed, 1u, u);
     cell = random_cell(cells, u[0]);
-    for (int k = 1; i >= count / 2 && k < TRIES && !occupied[cell]; ++k) {
+    for (int k = 1; i >= count / 2 && k < TRIES && empty[cell]; ++k) {
       nf_random((unsigned)i, (unsigned)seed, 1u + (unsigned)k, u);
       cell = random_cell(cells, u[0]);
     }

@@ -15,14 +15,16 @@ __device__ __forceinline__ int photo_of(long long pixel, int photos, const long 
 }
 
 /* colors (pixels, 3) and opacities (pixels,) of all photos, row by row, photo by photo; opacities may be null. valid
-   (candidates,): the pixels that count, or null where all `candidates` do. lenses (photos,): where the bearings
-   (..., 3) of its pixels begin. poses (photos, 12): world_from_camera, row by row. background (3), or null for a random
-   one. Out, for each ray: origins, directions, target, opacity, behind (its background), rows, jitter. */
+   (candidates,): the pixels that count, or null where all `candidates` do. Of each photo: lenses, where the bearings
+   (..., 3) of its pixels begin, 0 where a pixel has none; numbers, its number in the training; and by that number poses
+   (12), frame_from_camera row by row, and nearest, where its rays begin. background (3), or null for a random one. Out,
+   for each ray: origins, directions, near, far, target, opacity, behind (its background), rows, jitter. */
 extern "C" __global__ void __launch_bounds__(256)
 draw_pixels(int rays, int seed, int step, int photos, int candidates, const int *valid, const long long *starts,
             const unsigned char *colors, const unsigned char *opacities, const long long *lenses, const float *bearings,
-            const float *poses, const float *background, float *origins, float *directions, float *target,
-            float *opacity, float *behind, int *rows, float *jitter) {
+            const int *numbers, const float *poses, const float *nearest, float farthest, const float *background,
+            float *origins, float *directions, float *near, float *far, float *target, float *opacity, float *behind,
+            int *rows, float *jitter) {
   const int r = blockIdx.x * blockDim.x + threadIdx.x;
   if (r >= rays) return;
   float u[3], other[3];
@@ -32,8 +34,11 @@ draw_pixels(int rays, int seed, int step, int photos, int candidates, const int 
   const double place = ((double)u[0] + (double)u[1] * (1.0 / 16777216.0)) * (double)candidates;
   long long pixel = min((int)place, candidates - 1);
   if (valid) pixel = valid[pixel];
-  const int photo = photo_of(pixel, photos, starts);
-  const float *bearing = bearings + 3 * (lenses[photo] + pixel - starts[photo]), *pose = poses + 12 * photo;
+  const int photo = photo_of(pixel, photos, starts), row = numbers[photo];
+  const float *bearing = bearings + 3 * (lenses[photo] + pixel - starts[photo]), *pose = poses + 12 * row;
+  const bool seen = bearing[0] != 0.0f || bearing[1] != 0.0f || bearing[2] != 0.0f;
+  near[r] = nearest[row];
+  far[r] = seen ? farthest : nearest[row]; /* nothing is on a ray that is none */
   for (int i = 0; i < 3; ++i) {
     const size_t at = 3 * (size_t)r + i;
     origins[at] = pose[4 * i + 3];
@@ -42,6 +47,6 @@ draw_pixels(int rays, int seed, int step, int photos, int candidates, const int 
     behind[at] = background ? background[i] : other[i];
   }
   opacity[r] = opacities ? (float)opacities[pixel] * (1.0f / 255.0f) : 1.0f;
-  rows[r] = photo;
+  rows[r] = row;
   jitter[r] = u[2];
 }
