@@ -1,11 +1,11 @@
 """A radiance field on a GPU: every kernel checked against PyTorch and the CPU, timed, and a scene trained.
 
-    python benchmarks/nerf_cuda.py [--data FOLDER] [--seconds N] [--json FILE]
+    python benchmarks/nerf_cuda.py [--data FOLDER] [--scene NAME] [--seconds N] [--json FILE]
 
 Needs a GPU that geo3d.gpu can use and a torch with CUDA; no network. First the checks, beside the reference in float32
-on the same GPU and beside the numba march: a line `ok` or `DIFFERS` each; the exit code is 1 if one differs, and the rest
-follows all the same. Then registers and local memory of every kernel, and the time of each in a step of 2^18 samples.
-Then, for each scene found in FOLDER (`lego`: every 8th view held out), a training of N seconds: `psnr_db` over `seconds`.
+on the same GPU and beside the numba march: a line `ok` or `DIFFERS` each; the exit code is 1 if one differs, and the
+rest follows all the same. Then the time of every kernel in a step of 2^18 samples, its registers and its local memory.
+Then, for each scene found in FOLDER (`lego`: every 8th view held out), a training of N seconds, its PSNR over time.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,9 @@ def random_rays(count: int, unbounded: bool, seed: int = 0) -> Any:
     directions = 0.5 + 0.2 * rng.normal(size=(count, 3)) - origins
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     far = np.full(count, 16.0 if unbounded else np.inf)
-    parts = (origins, directions, np.full(count, 0.05), far, np.zeros(count))
-    return Rays(*(a.astype(np.float32) for a in parts), np.full(count, -1, np.int32))
+    single = lambda a: np.asarray(a, np.float32)  # noqa: E731
+    near, radii = np.full(count, 0.05, np.float32), np.zeros(count, np.float32)
+    return Rays(single(origins), single(directions), near, single(far), radii, np.full(count, -1, np.int32))
 
 
 def check_march(checks: Checks, unbounded: bool) -> None:
@@ -212,30 +214,35 @@ def check_volume(checks: Checks) -> None:
     offsets = np.concatenate([[0], np.cumsum(counts)])
     total = int(offsets[-1])
     lengths = rng.uniform(0.002, 0.01, total)
-    ends = np.concatenate([0.3 + np.cumsum(lengths[a:b]) for a, b in zip(offsets, offsets[1:])])
+    ends = np.concatenate([0.3 + np.cumsum(lengths[a:b]) for a, b in pairwise(offsets)])
     tensor = lambda a: torch.tensor(a, dtype=torch.float32, device=DEVICE)  # noqa: E731
     starts, ends = tensor(ends - lengths), tensor(ends)
     density, color = tensor(rng.exponential(5.0, total)), tensor(rng.random((total, 3)))
     background, target, opacity = (tensor(rng.random(s)) for s in ((3000, 3), (3000, 3), 3000))
     packed = RaySamples(starts, ends, torch.tensor(offsets, device=DEVICE))
     samples = CudaSamples(starts, ends, None, None, packed.offsets, None)
-    found, expected = composite(launcher(), samples, density, color, background), reference(density, color, packed, background)
+    found, expected = (
+        composite(launcher(), samples, density, color, background),
+        reference(density, color, packed, background),
+    )
     for name in ("color", "alpha", "range", "median_range"):
         checks.close(f"volume: {name}", getattr(found, name), getattr(expected, name), 1e-4)
     loss = composite_loss(
         launcher(), samples, density, color, background, target, opacity, distortion=0.05, least_light=0.0
     )
-    leaves = [a.double().requires_grad_(True) for a in (density, color)]
-    double = RaySamples(starts.double(), ends.double(), packed.offsets)
-    shown = reference(*leaves, double, background.double())
+    first, second = (a.double().requires_grad_(True) for a in (density, color))
+    double: Any = RaySamples(starts.double(), ends.double(), packed.offsets)
+    shown = reference(first, second, double, background.double())
     wanted = target.double() + (1 - opacity.double())[:, None] * background.double()
     losses = torch.nn.functional.huber_loss(shown.color, wanted, reduction="none", delta=0.1).mean(1) / 0.1
-    squeezed = RaySamples(double.starts / (1 + double.starts), double.ends / (1 + double.ends), packed.offsets)
+    squeezed = RaySamples(
+        double.starts / (1 + double.starts), double.ends / (1 + double.ends), packed.offsets
+    )
     losses = losses + 0.05 * distortion_loss(shown.weights, squeezed)
     losses.sum().backward()
     checks.near("volume: losses", loss.losses, losses, 1e-4)
-    checks.near("volume: gradient by density", loss.d_density / GRADIENT_SCALE, leaves[0].grad, 1e-3)
-    checks.near("volume: gradient by colour", loss.d_color / GRADIENT_SCALE, leaves[1].grad, 1e-3)
+    checks.near("volume: gradient by density", loss.d_density / GRADIENT_SCALE, first.grad, 1e-3)
+    checks.near("volume: gradient by colour", loss.d_color / GRADIENT_SCALE, second.grad, 1e-3)
 
 
 def check_adam(checks: Checks) -> None:
@@ -249,7 +256,9 @@ def check_adam(checks: Checks) -> None:
     adam, start = CudaAdam(field), (field.grid.clone(), field.weights.clone())
     leaves = [tensor.clone().requires_grad_(True) for tensor in start]
     peer = torch.optim.Adam(
-        [{"params": leaves[:1], "lr": 0.01}, {"params": leaves[1:], "lr": 0.005}], betas=(0.9, 0.99), eps=1e-15
+        [{"params": leaves[:1], "lr": 0.01}, {"params": leaves[1:], "lr": 0.005}],
+        betas=(0.9, 0.99),
+        eps=1e-15,
     )
     one = torch.ones(1, device=DEVICE)
     for _ in range(3):
@@ -282,15 +291,17 @@ def check_occupancy(checks: Checks) -> None:
     field, _ = lively_field(2, 12, 16)
     grid = CudaOccupancy(launcher(), SceneBox(), 64, thickness=1.0)
     grid.update(field, seed=1)
-    corner = torch.stack(torch.meshgrid(*[torch.arange(64.0, device=DEVICE)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    corner = torch.stack(torch.meshgrid(*[torch.arange(64.0, device=DEVICE)] * 3, indexing="ij"), -1).reshape(
+        -1, 3
+    )
     middle = field.density((corner + 0.5) / 64)
     alike = float(torch.corrcoef(torch.stack([middle.log(), grid.densities.log()]))[0, 1])
-    checks.hold("occupancy: densities", alike > 0.95, f"correlation with those of the cells' middles {alike:.4f}")
+    checks.hold(
+        "occupancy: densities", alike > 0.95, f"correlation with those of the cells' middles {alike:.4f}"
+    )
     chosen = torch.empty(50_000, dtype=torch.int32, device=DEVICE)
     places = torch.empty(50_000, 3, device=DEVICE)
-    launcher()(
-        "occupancy/draw_cells", 196, 256, 50_000, 64, -1, 3, grid.empty, chosen, places
-    )
+    launcher()("occupancy/draw_cells", 196, 256, 50_000, 64, -1, 3, grid.empty, chosen, places)
     back = (places * 64).floor() @ torch.tensor([4096.0, 64.0, 1.0], device=DEVICE)
     share = float((back == chosen).float().mean())
     checks.hold("occupancy: places lie in their cells", share > 0.9999, f"{share:.3%}")
@@ -331,7 +342,10 @@ def report_resources(checks: Checks) -> None:
 
     for name, kernel in sorted(launcher()._kernels.items()):
         a = kernel.attributes
-        print(f"  {name:36} {a.num_regs():4} registers, {a.local_size_bytes():5} B local, {a.shared_size_bytes():6} B shared")
+        print(
+            f"  {name:36} {a.num_regs():4} registers, {a.local_size_bytes():5} B local, "
+            f"{a.shared_size_bytes():6} B shared"
+        )
 
 
 def time_step(checks: Checks, figures: dict) -> None:
@@ -392,8 +406,99 @@ def time_step(checks: Checks, figures: dict) -> None:
     for name, value in sorted(kernels.items(), key=lambda pair: -pair[1]):
         print(f"    {name:36} {value:8.3f} ms")
     print(f"    {'all kernels':36} {sum(kernels.values()):8.3f} ms")
-    print(f"  a step: {statistics.median(walls[5:]):.3f} ms with waiting, {flowing:.3f} ms without, {issued:.3f} ms to issue")
+    print(
+        f"  a step: {statistics.median(walls[5:]):.3f} ms with waiting, {flowing:.3f} ms without, "
+        f"{issued:.3f} ms to issue"
+    )
     figures["step"] = {"kernels": kernels, "ms_per_step": flowing, "samples": int(samples.count)}
+
+
+class HeldOut:
+    """Photos to measure on, before white, decoded once."""
+
+    def __init__(self, views: Any) -> None:
+        from geo3d.render.photos import PhotoStream
+
+        stream = PhotoStream(views, 1.0, background=(1.0, 1.0, 1.0), cache_bytes=0, undistorted=False)
+        self.views = [
+            (photo, views[row].cam_from_world) for row, photo in stream.in_order(list(range(len(views))))
+        ]
+        stream.close()
+
+    def psnr(self, engine: Any, most: int) -> float:
+        """Mean over the first `most` views, dB."""
+        found = []
+        for photo, pose in self.views[:most]:
+            shown = engine.render(photo.camera, pose, np.ones(3, np.float32)).color
+            found.append(-10 * math.log10(float(np.mean((np.clip(shown, 0, 1) - photo.color) ** 2))))
+        return float(np.mean(found))
+
+
+def train_scene(checks: Checks, folder: Path, seconds: float, figures: dict) -> None:
+    """Train for so long; PSNR on views held out on the way, for which the clock stands still."""
+    import torch
+
+    from geo3d.nerf.cuda_engine import CudaEngine
+    from geo3d.nerf.engine import field_shape
+    from geo3d.nerf.ray_pool import RayPool
+    from geo3d.nerf.scene_bounds import scene_bounds
+    from geo3d.nerf.training_options import SampleOptions, TrainingOptions
+    from geo3d.render.views import load_views
+
+    begun = time.perf_counter()
+    options = TrainingOptions(
+        minutes=seconds / 60, levels=16, log2_entries=19, finest=2048, downscale=1.0,
+        samples=SampleOptions(first=SAMPLES, last=SAMPLES, most_rays=1 << 16, steps_per_side=512),
+    )  # fmt: skip
+    views = load_views(folder, 8)
+    pool = RayPool(views.views, 1.0, False, 16 << 30, 0)
+    bounds = scene_bounds(views, options)
+    poses = [view.cam_from_world for view in views.views]
+    held_out = HeldOut(views.held_out)
+    for _ in range(2):  # the first warms up
+        engine = CudaEngine(options, field_shape(options), bounds, poses)
+        engine.advance(pool, 0, 0.0)
+    engine.render(held_out.views[0][0].camera, poses[0], np.ones(3, np.float32))
+    torch.cuda.synchronize()
+    print(
+        f"  {len(poses)} photos, {len(held_out.views)} held out, box {bounds.box.side:.3f}, "
+        f"ready after {time.perf_counter() - begun:.1f} s"
+    )
+    looks = [t for t in (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300) if t < seconds] + [seconds]
+    spent, step, curve, loss = 0.0, 1, {}, 0.0
+    for look in looks:
+        start = time.perf_counter() - spent
+        while (spent := time.perf_counter() - start) < look and math.isfinite(loss):
+            loss = engine.advance(pool, step, spent / seconds)
+            step += 1
+        torch.cuda.synchronize()
+        spent = time.perf_counter() - start
+        curve[round(spent, 2)] = engine_psnr = held_out.psnr(
+            engine, len(held_out.views) if look == seconds else 4
+        )
+        print(
+            f"  {spent:7.2f} s  step {step:6}  {1e3 * spent / step:6.2f} ms a step  "
+            f"{engine.samples / spent / 1e6:7.1f} million samples/s  {engine.per_ray:5.1f} a ray  "
+            f"{engine.rays_wanted(spent / seconds):6} rays  "
+            f"{100 * float((engine.grid.empty == 0).float().mean()):5.2f}% occupied  loss {loss:.4f}  "
+            f"{engine_psnr:6.2f} dB", flush=True,
+        )  # fmt: skip
+        if not math.isfinite(loss):
+            break
+    begun = time.perf_counter()
+    engine.render(held_out.views[0][0].camera, poses[0], np.ones(3, np.float32))
+    figures[folder.name] = {
+        "geo3d-cuda": {
+            "psnr_db": engine_psnr,
+            "seconds": spent,
+            "ms_per_step": 1e3 * spent / step,
+            "samples_per_s": engine.samples / spent,
+            "memory_gib": torch.cuda.max_memory_allocated() / 2**30,
+            "render_s": time.perf_counter() - begun,
+        }
+    }
+    print(f"  {figures[folder.name]['geo3d-cuda']}\n  curve {curve}")
+    checks.hold(f"{folder.name}: trained", math.isfinite(loss) and engine_psnr > 20, f"{engine_psnr:.2f} dB")
 
 
 def main() -> int:
@@ -401,6 +506,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder of scenes to train")
+    parser.add_argument("--scene", metavar="NAME", help="only this one of them")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each training")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     arguments = parser.parse_args()
@@ -422,6 +528,13 @@ def main() -> int:
     print(f"{checks.failed} checks failed" if checks.failed else "all checks hold", flush=True)
     guarded(checks, time_step, figures)
     guarded(checks, report_resources)
+    if arguments.data is not None:
+        scenes = sorted(path.parent for path in arguments.data.glob("*/transforms*.json"))
+        for folder in dict.fromkeys(scenes):
+            if arguments.scene is None or folder.name == arguments.scene:
+                print(f"{folder.name}, {arguments.seconds:g} s", flush=True)
+                guarded(checks, train_scene, folder, arguments.seconds, figures)
+                torch.cuda.empty_cache()
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 1 if checks.failed else 0

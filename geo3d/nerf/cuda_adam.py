@@ -6,7 +6,10 @@ which the GPU sees for itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from geo3d.nerf.cuda_field import GRADIENT_SCALE, CudaField, blocks_of
 from geo3d.util.require import require
@@ -37,6 +40,33 @@ class CudaAdam:
         moved = {"grid": field.grid, "weights": field.weights}
         self.m = {name: torch.zeros_like(tensor) for name, tensor in moved.items()}
         self.v = {name: torch.zeros_like(tensor) for name, tensor in moved.items()}
+
+    def arrays(self, field: CudaField) -> dict[str, np.ndarray]:
+        """The state by name, for a checkpoint: that of `geo3d.nerf.adam.Adam`.
+
+        Parameters
+        ----------
+        field : CudaField
+        """
+        found = {"steps": np.array(self.steps, np.int64)}
+        for letter, moments in (("m", self.m), ("v", self.v)):
+            views = field.named(moments["grid"], moments["weights"])
+            found |= {f"{letter}.{name}": tensor.cpu().numpy().copy() for name, tensor in views.items()}
+        return found
+
+    def restore(self, field: CudaField, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what `arrays()` gave.
+
+        Parameters
+        ----------
+        field : CudaField
+        arrays : mapping
+        """
+        torch = require("torch")
+        self.steps = int(arrays["steps"])
+        for letter, moments in (("m", self.m), ("v", self.v)):
+            for name, tensor in field.named(moments["grid"], moments["weights"]).items():
+                tensor.copy_(torch.from_numpy(np.array(arrays[f"{letter}.{name}"])))
 
     def step(self, field: CudaField, loss: Any, rays: int, grid_rate: float, weight_rate: float) -> None:
         """Move the parameters by the gradients that the field has gathered, which become zeros.

@@ -1,8 +1,8 @@
 """One step of training on the GPU: what `geo3d.nerf.engine` does on the CPU, with all of a step's arrays on the GPU.
 
-Pixels are drawn on the GPU, from photos that lie there. The CPU never waits for a step: how many samples it had, and its
-loss, are read `_LAG` steps later. What differs from the CPU: samples that no light reaches are evaluated, and have no
-gradient; a step has room for a quarter more samples than it shall have, and rays beyond that do not count.
+Pixels are drawn on the GPU, from photos that lie there. The CPU never waits for a step: how many samples it had, and
+its loss, are read `_LAG` steps later. What differs from the CPU: samples that no light reaches are evaluated, and have
+no gradient; a step has room for a quarter more samples than it shall have, and rays beyond that do not count.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class CudaEngine(CpuEngine):
         self._capacity = int(_ROOM * max(chosen.first, chosen.last)) + 255 & ~255
         local = [_in_frame(pose, bounds) for pose in poses]
         self._poses = pose_rows(local, self.launch.device)
-        self._near = torch.tensor(bounds.near / bounds.box.side, dtype=torch.float32, device=self.launch.device)
+        self._near = torch.tensor(
+            bounds.near / bounds.box.side, dtype=torch.float32, device=self.launch.device
+        )
         self._told = _LateNumbers(self.launch.device)
         self._photos: tuple[Any, CudaPixelPool | None] = (None, None)
 
@@ -102,7 +104,9 @@ class CudaEngine(CpuEngine):
         return max(super().rays_wanted(f) // _RAYS_A_BLOCK, 1) * _RAYS_A_BLOCK
 
     def advance(self, pool: RayPool, step: int, f: float) -> float:
-        """One step at progress `f` on pixels of `pool`; returns the loss a few steps before, NaN once one was not finite.
+        """One step at progress `f` on pixels of `pool`; returns the loss of a few steps before.
+
+        Nothing moves in a step whose loss is not finite.
 
         Parameters
         ----------
@@ -145,8 +149,17 @@ class CudaEngine(CpuEngine):
         held = pool.held(step)
         if self._photos[0] is not held:
             self._photos = (None, None)  # its memory goes before that of the next one is taken
-            self._photos = held, CudaPixelPool(
-                self.launch, held.cameras, held.pixels, held.alpha, held.valid, held.rows, self.options.seed
+            self._photos = (
+                held,
+                CudaPixelPool(
+                    self.launch,
+                    held.cameras,
+                    held.pixels,
+                    held.alpha,
+                    held.valid,
+                    held.rows,
+                    self.options.seed,
+                ),
             )
         background = None
         if self.options.background != "random":
@@ -167,7 +180,7 @@ class CudaEngine(CpuEngine):
     def render(
         self, camera: Camera, cam_from_world: SE3, background: np.ndarray, normals: bool = False
     ) -> FieldView:
-        """A view of `camera` at `cam_from_world`, before `background` (3,), and its `normals` where they are asked for."""
+        """A view of `camera` at `cam_from_world`, before `background` (3,), with `normals` where they are asked for."""
         near, far = self.bounds.nearest, min(self.bounds.far, 1e30)
         return self.renderer.view(camera, cam_from_world, background, near=near, far=far, normals=normals)
 
@@ -187,10 +200,9 @@ class CudaEngine(CpuEngine):
     def arrays(self) -> dict[str, np.ndarray]:
         """All that is learnt or remembered, for a checkpoint."""
         found = {f"field.{name}": array for name, array in self.parameters.items()}
-        for letter, moments in (("m", self.adam.m), ("v", self.adam.v)):
-            found |= {f"adam.{letter}.{name}": tensor.cpu().numpy() for name, tensor in moments.items()}
+        found |= {f"adam.{name}": array for name, array in self.adam.arrays(self.field).items()}
         found["occupancy"] = self.grid.densities.cpu().numpy()
-        found["told"] = np.array([self.per_ray, self.samples, self.adam.steps], np.float64)
+        found["told"] = np.array([self.per_ray, self.samples], np.float64)
         return found
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -202,14 +214,13 @@ class CudaEngine(CpuEngine):
         """
         torch = require("torch")
         for name, tensor in self.field.parameters().items():
-            tensor.copy_(torch.from_numpy(arrays[f"field.{name}"]))
-        for letter, moments in (("m", self.adam.m), ("v", self.adam.v)):
-            for name, tensor in moments.items():
-                tensor.copy_(torch.from_numpy(arrays[f"adam.{letter}.{name}"]))
+            tensor.copy_(torch.from_numpy(np.array(arrays[f"field.{name}"])))
+        prefix = "adam."
+        own = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+        self.adam.restore(self.field, own)
         self.field.refresh()
         self.grid.restore(arrays["occupancy"])
-        self.per_ray = float(arrays["told"][0])
-        self.samples, self.adam.steps = int(arrays["told"][1]), int(arrays["told"][2])
+        self.per_ray, self.samples = float(arrays["told"][0]), int(arrays["told"][1])
 
 
 class _LateNumbers:

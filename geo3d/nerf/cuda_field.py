@@ -105,16 +105,22 @@ class CudaField:
         self.table = torch.tensor([list(map(int, row)) for row in rows], dtype=torch.int32, device=device)
         self.half_grid = torch.empty(len(self.grid), dtype=torch.int32, device=device)
         self.half_weights = torch.empty(64 * PIECES, dtype=torch.int32, device=device)
-        self._blocks = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 2
+        self._blocks = (
+            torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 2
+        )
         self.refresh()
 
     def parameters(self) -> dict[str, Any]:
         """The parameters by name: views of `grid` and `weights`."""
-        found, at = {"grid": self.grid}, 0
+        return self.named(self.grid, self.weights)
+
+    def named(self, grid: Any, weights: Any) -> dict[str, Any]:
+        """Tensors of the shapes of `grid` and `weights` as views by the parameters' names."""
+        found, at = {"grid": grid}, 0
         for name, size in parameter_shapes(self.shape).items():
             if name in WEIGHTS:
                 count = size[0] * size[1]
-                found[name] = self.weights[at : at + count].view(size)
+                found[name] = weights[at : at + count].view(size)
                 at += count
         return found
 
@@ -139,7 +145,9 @@ class CudaField:
         counts : (1,) int32 tensor
         """
         capacity, levels = len(positions), self.shape.levels
-        features = require("torch").empty(levels, capacity, dtype=require("torch").int32, device=self.launch.device)
+        features = require("torch").empty(
+            levels, capacity, dtype=require("torch").int32, device=self.launch.device
+        )
         self.launch(
             "hash_grid/encode", levels * blocks_of(capacity, 256), 256, capacity, counts, levels, self.table,
             self.half_grid, positions, features,
@@ -157,7 +165,9 @@ class CudaField:
         )  # fmt: skip
         return found
 
-    def forward(self, positions: Any, directions: Any, rays: Any = None, counts: Any = None) -> tuple[Any, Any]:
+    def forward(
+        self, positions: Any, directions: Any, rays: Any = None, counts: Any = None
+    ) -> tuple[Any, Any]:
         """Density (capacity,) and colour (capacity, 3); keeps what `backward` needs.
 
         Parameters
@@ -218,8 +228,8 @@ class CudaField:
         d_features = require("torch").empty_like(features)
         self.launch(
             "network_backward/network_backward", min(self._blocks, blocks_of(len(positions), _TILE)), 256,
-            len(positions), counts, self.shape.levels, features, directions, rays, self.half_weights, d_density, d_color,
-            d_features, d_weights,
+            len(positions), counts, self.shape.levels, features, directions, rays, self.half_weights, d_density,
+            d_color, d_features, d_weights,
         )  # fmt: skip
         return d_features
 

@@ -85,6 +85,7 @@ class CudaOccupancy:
         )
         self.empty = torch.zeros(*[resolution] * 3, dtype=torch.uint8, device=device)
         self.densities = torch.full((resolution**3,), -1.0, dtype=torch.float32, device=device)
+        self._steps: tuple[MarchOptions | None, Any] = (None, None)
 
     def restore(self, densities: Any) -> None:
         """Take the `densities` (N^3,) of a grid of this resolution, an array or a tensor."""
@@ -144,7 +145,9 @@ class CudaOccupancy:
         self._box[5:8] = some * first / n
         self._box[8:11] = some * behind / n
 
-    def march(self, rays: Any, options: MarchOptions, capacity: int | None, jitter: Any = None) -> CudaSamples:
+    def march(
+        self, rays: Any, options: MarchOptions, capacity: int | None, jitter: Any = None
+    ) -> CudaSamples:
         """Samples of the rays in occupied cells.
 
         Parameters
@@ -160,12 +163,12 @@ class CudaOccupancy:
         """
         torch = require("torch")
         count, device = len(rays), self.launch.device
-        steps = torch.tensor(
-            [options.cone_angle, options.smallest_step, options.largest_step], dtype=torch.float32
-        ).to(device, non_blocking=True)
+        if self._steps[0] != options:
+            lengths = [options.cone_angle, options.smallest_step, options.largest_step]
+            self._steps = options, torch.tensor(lengths, dtype=torch.float32, device=device)
         given = (
-            count, rays.origins, rays.directions, rays.near, rays.far, jitter, self._box, steps, self.resolution,
-            self.empty,
+            count, rays.origins, rays.directions, rays.near, rays.far, jitter, self._box, self._steps[1],
+            self.resolution, self.empty,
         )  # fmt: skip
         counts = torch.empty(count, dtype=torch.int32, device=device)
         begins = torch.empty(count, dtype=torch.float32, device=device)
@@ -180,7 +183,7 @@ class CudaOccupancy:
         positions = torch.empty(capacity, 3, dtype=torch.float32, device=device)
         owners = torch.empty(capacity, dtype=torch.int32, device=device)
         self.launch(
-            "marching/write_samples", blocks_of(count, 128), 128, *given, offsets, begins, capacity, starts, ends, positions,
-            owners,
+            "marching/write_samples", blocks_of(count, 128), 128, *given, offsets, begins, capacity, starts, ends,
+            positions, owners,
         )  # fmt: skip
         return CudaSamples(starts, ends, positions, owners, offsets, offsets[-1:].int())

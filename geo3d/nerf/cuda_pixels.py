@@ -1,6 +1,6 @@
 """Random pixels of photos that lie on the GPU, with their rays: as `geo3d.nerf.ray_pool` on the CPU.
 
-Colours take a byte a channel; a lens takes the bearings of all its pixels, 12 bytes each, once for all photos through it.
+Colours take a byte a channel; a lens takes the bearings of all its pixels, 12 bytes each, once for all its photos.
 """
 
 from __future__ import annotations

@@ -109,9 +109,7 @@ class CudaRenderer:
     def _render(self, rays: Rays, background: Any) -> tuple[CudaSamples, Any, CudaRendering]:
         samples = self.grid.march(rays, self.march, None)
         density, color = self.field.forward(samples.positions, rays.directions, samples.rays, samples.count)
-        rendered = composite(
-            self.field.launch, samples, density, color, background[: len(rays)].contiguous()
-        )
+        rendered = composite(self.field.launch, samples, density, color, background[: len(rays)].contiguous())
         return samples, density, rendered
 
     def _normals(self, samples: CudaSamples, density: Any, rays: int) -> Any:

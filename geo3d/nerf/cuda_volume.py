@@ -1,4 +1,4 @@
-"""Volume rendering on the GPU, and the photometric loss with its gradients: as `geo3d.nerf.volume_kernels` on the CPU."""
+"""Volume rendering on the GPU, and the photometric loss with its gradients: volume_kernels' counterpart."""
 
 from __future__ import annotations
 

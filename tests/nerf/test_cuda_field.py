@@ -12,7 +12,10 @@ from tests.gpu.emulator import COMPILER, EmulatedLauncher
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs g++, which compiles the kernels here")
 
 SHAPE = FieldShape(levels=6, log2_entries=9, coarsest=3, finest=40)
-SCENES = {"six levels": SHAPE, "sixteen levels": FieldShape(levels=16, log2_entries=10, coarsest=2, finest=64)}
+SCENES = {
+    "six levels": SHAPE,
+    "sixteen levels": FieldShape(levels=16, log2_entries=10, coarsest=2, finest=64),
+}
 
 
 def lively(shape: FieldShape, seed: int = 0) -> dict[str, np.ndarray]:
@@ -49,6 +52,11 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a.double() - b.double()).norm() / b.double().norm())
 
 
+def gradient_of(leaf: torch.Tensor) -> torch.Tensor:
+    assert leaf.grad is not None
+    return leaf.grad
+
+
 @pytest.mark.parametrize("order", [0, 2])
 @pytest.mark.parametrize("shape", SCENES.values(), ids=SCENES)
 def test_density_and_colour_are_those_of_the_reference(shape, order):
@@ -79,7 +87,7 @@ def test_gradients_are_those_of_autograd(shape):
     parameters = lively(shape)
     field = CudaField(shape, parameters, EmulatedLauncher(KERNELS, 2))
     positions, directions = samples(290)
-    density, color = field.forward(positions, directions)
+    density, _ = field.forward(positions, directions)
     rng = np.random.default_rng(1)
     d_density = torch.from_numpy(rng.normal(size=290).astype(np.float32)) / density
     d_color = torch.from_numpy(rng.normal(size=(290, 3)).astype(np.float32))
@@ -90,15 +98,15 @@ def test_gradients_are_those_of_autograd(shape):
     x = positions.double().requires_grad_(True)
     reference = in_halves(shape, tensors, x, directions.double())
     (reference[0] @ d_density.double() + (reference[1] * d_color.double()).sum()).backward()
-    assert relative(field.d_grid / GRADIENT_SCALE, tensors["grid"].grad) < 2e-3
+    assert relative(field.d_grid / GRADIENT_SCALE, gradient_of(tensors["grid"])) < 2e-3
     at = 0
     for name in WEIGHTS:
-        expected = tensors[name].grad
+        expected = gradient_of(tensors[name])
         found = field.d_weights[at : at + expected.numel()].view(expected.shape)
         assert relative(found / GRADIENT_SCALE, expected) < 2e-3, name
         at += expected.numel()
     assert at == len(field.d_weights)
-    assert relative(d_positions / GRADIENT_SCALE, x.grad) < 2e-3
+    assert relative(d_positions / GRADIENT_SCALE, gradient_of(x)) < 2e-3
 
 
 def test_samples_beyond_the_count_are_left_alone():
@@ -147,7 +155,9 @@ def test_kernels_and_python_agree_on_the_layout():
     lines = (KERNELS / "network.h").read_text().splitlines()
     places: dict[str, int] = {}
     for line in lines:
-        if line.startswith("#define ") and ("D0" in line or "PIECES" in line) or line.startswith("#define C"):
+        if (line.startswith("#define ") and ("D0" in line or "PIECES" in line)) or line.startswith(
+            "#define C"
+        ):
             name, value = line.removeprefix("#define ").split("/*")[0].split(maxsplit=1)
             if "(" not in name:
                 places[name] = eval(value, {}, dict(places))

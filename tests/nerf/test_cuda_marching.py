@@ -28,14 +28,13 @@ def random_rays(box: SceneBox, count: int = 300, seed: int = 0) -> Rays:
     aims = np.array(box.center) + 0.4 * box.side * rng.normal(size=(count, 3))
     directions = aims - origins
     origins[0], directions[0] = np.array(box.center) - [box.side, 0, 0], [1.0, 0.0, 0.0]
-    origins[1], directions[1] = np.array(box.center) + [0, 2 * box.side, 0], [1.0, 0.0, 0.0]
+    origins[1], directions[1] = np.array(box.center) + np.array([0, 2 * box.side, 0]), [1.0, 0.0, 0.0]
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     near = rng.uniform(0, 0.3 * box.side, count)
     far = np.full(count, 20 * box.side if box.unbounded else np.inf)
-    zeros = np.zeros(count)
-    return Rays(
-        *(a.astype(np.float32) for a in (origins, directions, near, far, zeros)), np.full(count, -1, np.int32)
-    )
+    single = lambda a: np.asarray(a, np.float32)  # noqa: E731
+    radii, rows = np.zeros(count, np.float32), np.full(count, -1, np.int32)
+    return Rays(single(origins), single(directions), single(near), single(far), radii, rows)
 
 
 def grids(box: SceneBox, n: int = 24, seed: int = 1) -> tuple[OccupancyGrid, CudaOccupancy]:
@@ -94,7 +93,9 @@ def test_a_ray_that_cannot_move_on_ends():
     gpu.restore(np.zeros(512, np.float32))
     one = lambda *v: torch.tensor([v], dtype=torch.float32)  # noqa: E731
     number = lambda v: torch.tensor([v], dtype=torch.float32)  # noqa: E731
-    rays = Rays(one(0.5, 0.5, 0.5), one(0.0, 0.0, 1.0), number(0.0), number(np.inf), number(0.0), torch.tensor([-1]))
+    rays = Rays(
+        one(0.5, 0.5, 0.5), one(0.0, 0.0, 1.0), number(0.0), number(np.inf), number(0.0), torch.tensor([-1])
+    )
     assert int(gpu.march(rays, MarchOptions(0.01), None).count) == 0
 
 

@@ -71,7 +71,9 @@ def test_pixels_are_those_of_the_photos():
     valid = np.flatnonzero(rng.random(sum(sizes)) < 0.7)
     launch = EmulatedLauncher(KERNELS)
     rays = [camera_rays(c, p) for c, p in zip(cameras, poses)]
-    origins, directions = (np.concatenate([getattr(r, name) for r in rays]) for name in ("origins", "directions"))
+    origins, directions = (
+        np.concatenate([getattr(r, name) for r in rays]) for name in ("origins", "directions")
+    )
     photo = np.repeat(np.arange(3), sizes)
     for chosen in (None, valid):
         numbers = np.array([2, 0, 1], np.int32)
@@ -90,7 +92,7 @@ def test_pixels_are_those_of_the_photos():
         allowed = np.arange(sum(sizes)) if chosen is None else chosen
         assert set(pixels) == set(allowed), "each has its chance"
         assert np.bincount(pixels)[allowed].std() < 2.5 * np.sqrt(4000 / len(allowed))
-        assert 0 <= drawn.jitter.min() and drawn.jitter.max() < 1 and drawn.background.std() > 0.25
+        assert drawn.jitter.min() >= 0 and drawn.jitter.max() < 1 and drawn.background.std() > 0.25
         again, other = pool.draw(7, 4000, *held, torch.ones(3)), pool.draw(8, 4000, *held)
         assert torch.equal(again.color, drawn.color) and not torch.equal(other.color, drawn.color)
         assert (again.background == 1).all()

@@ -1,5 +1,7 @@
 """Volume rendering and loss of the GPU, in the emulator, beside the reference and autograd."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -23,15 +25,25 @@ def ragged(seed: int = 0, thickness: float = 0.1):
     offsets = np.concatenate([[0], np.cumsum(COUNTS)])
     total = int(offsets[-1])
     lengths, gaps = rng.uniform(0.01, 0.03, total), rng.uniform(0, 0.02, total)
-    ends = np.concatenate([0.5 + np.cumsum(lengths[a:b] + gaps[a:b]) for a, b in zip(offsets, offsets[1:])])
+    ends = np.concatenate([0.5 + np.cumsum(lengths[a:b] + gaps[a:b]) for a, b in pairwise(offsets)])
     tensor = lambda a: torch.tensor(a, dtype=torch.float32)  # noqa: E731
     starts, ends = tensor(ends - lengths), tensor(ends)
     density = tensor(rng.exponential(thickness / 0.02, total))
     owners = torch.tensor(np.repeat(np.arange(len(COUNTS)), COUNTS), dtype=torch.int32)
     samples = CudaSamples(
-        starts, ends, torch.zeros(total, 3), owners, torch.tensor(offsets), torch.tensor([total], dtype=torch.int32)
+        starts,
+        ends,
+        torch.zeros(total, 3),
+        owners,
+        torch.tensor(offsets),
+        torch.tensor([total], dtype=torch.int32),
     )
-    parts = (rng.random((total, 3)), rng.random((len(COUNTS), 3)), rng.random((len(COUNTS), 3)), rng.random(len(COUNTS)))
+    parts = (
+        rng.random((total, 3)),
+        rng.random((len(COUNTS), 3)),
+        rng.random((len(COUNTS), 3)),
+        rng.random(len(COUNTS)),
+    )
     return samples, density, *(tensor(part) for part in parts)
 
 
@@ -39,9 +51,13 @@ def ragged(seed: int = 0, thickness: float = 0.1):
 def test_what_rays_show_is_that_of_the_reference(thickness):
     samples, density, color, background, _, _ = ragged(thickness=thickness)
     found = composite(EmulatedLauncher(KERNELS, 2), samples, density, color, background)
-    expected = reference(density, color, RaySamples(samples.starts, samples.ends, samples.offsets), background)
+    expected = reference(
+        density, color, RaySamples(samples.starts, samples.ends, samples.offsets), background
+    )
     for name in ("color", "alpha", "range", "median_range"):
-        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=2e-5, atol=2e-5, msg=name)
+        torch.testing.assert_close(
+            getattr(found, name), getattr(expected, name), rtol=2e-5, atol=2e-5, msg=name
+        )
 
 
 @pytest.mark.parametrize("huber", [0.0, 0.1])
@@ -53,29 +69,36 @@ def test_loss_and_gradients_are_those_of_autograd(huber, distortion, thickness):
         EmulatedLauncher(KERNELS, 2), samples, density, color, background, target, opacity,
         huber=huber, distortion=distortion, least_light=0.0,
     )  # fmt: skip
-    leaves = [a.double().requires_grad_(True) for a in (density, color)]
+    first, second = (a.double().requires_grad_(True) for a in (density, color))
     packed = RaySamples(samples.starts.double(), samples.ends.double(), samples.offsets)
-    shown = reference(*leaves, packed, background.double())
+    shown = reference(first, second, packed, background.double())
     wanted = target.double() + (1 - opacity.double())[:, None] * background.double()
     if huber > 0:
         losses = torch.nn.functional.huber_loss(shown.color, wanted, reduction="none", delta=huber) / huber
     else:
         losses = (shown.color - wanted) ** 2
-    squeezed = RaySamples(packed.starts / (1 + packed.starts), packed.ends / (1 + packed.ends), packed.offsets)
+    squeezed = RaySamples(
+        packed.starts / (1 + packed.starts), packed.ends / (1 + packed.ends), packed.offsets
+    )
     losses = losses.mean(1) + distortion * distortion_loss(shown.weights, squeezed)
     torch.testing.assert_close(found.losses.double(), losses.detach(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found.color.double(), shown.color.detach(), rtol=1e-5, atol=1e-5)
     losses.sum().backward()
-    for ours, leaf in zip((found.d_density, found.d_color), leaves):
+    for ours, leaf in ((found.d_density, first), (found.d_color, second)):
+        assert leaf.grad is not None
         scale = leaf.grad.abs().max()
-        torch.testing.assert_close(ours.double() / GRADIENT_SCALE / scale, leaf.grad / scale, rtol=0, atol=2e-5)
+        torch.testing.assert_close(
+            ours.double() / GRADIENT_SCALE / scale, leaf.grad / scale, rtol=0, atol=2e-5
+        )
 
 
 def test_dark_samples_and_rays_without_room_are_left_out():
     samples, density, color, background, target, _ = ragged(2, thickness=1.0)
     launch = EmulatedLauncher(KERNELS)
     whole = composite_loss(launch, samples, density, color, background, target)
-    light = torch.exp(-torch.cat([torch.zeros(1), (density * (samples.ends - samples.starts))[97:196].cumsum(0)]))
+    light = torch.exp(
+        -torch.cat([torch.zeros(1), (density * (samples.ends - samples.starts))[97:196].cumsum(0)])
+    )
     dark = light < 1e-4
     assert dark.any() and not whole.d_color[97:197][dark].any() and not whole.d_density[97:197][dark].any()
     assert whole.d_color[97:197][~dark].all()

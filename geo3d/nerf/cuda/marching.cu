@@ -23,7 +23,8 @@ count_samples(int rays, const float *origins, const float *directions, const flo
 }
 
 /* The samples from offsets (rays + 1,) on, those that fit: starts, ends (capacity,), cut to the ray; positions
-   (capacity, 3) of their middles in the unit cube; owners (capacity,): the ray of each. */
+   (capacity, 3) of their middles in the unit cube; owners (capacity,): the ray of each. Where this pass rounds otherwise
+   than the first, and finds no more, samples have no length. */
 extern "C" __global__ void __launch_bounds__(128)
 write_samples(int rays, const float *origins, const float *directions, const float *near, const float *far,
               const float *jitter, const float *box, const float *steps, int n, const unsigned char *empty,
@@ -36,8 +37,9 @@ write_samples(int rays, const float *origins, const float *directions, const flo
                                  jitter ? jitter[r] : 0.5f);
   float t = begins[r], unit[3];
   for (long long row = offsets[r]; row < last; ++row) {
-    nf_next_sample(&ray, steps, n, empty, &t);
-    const float end = t + nf_step(t, steps), from = fmaxf(t, ray.near), to = fminf(end, ray.far);
+    const bool found = nf_next_sample(&ray, steps, n, empty, &t);
+    const float end = t + nf_step(t, steps), from = fminf(fmaxf(t, ray.near), ray.far);
+    const float to = found ? fmaxf(fminf(end, ray.far), from) : from;
     nf_unit_position(&ray, 0.5f * (from + to), unit);
     starts[row] = from;
     ends[row] = to;
