@@ -341,11 +341,11 @@ def report_resources(checks: Checks) -> None:
     from geo3d.nerf.cuda_field import launcher
 
     for name, kernel in sorted(launcher()._kernels.items()):
-        a = kernel.attributes
-        print(
-            f"  {name:36} {a.num_regs():4} registers, {a.local_size_bytes():5} B local, "
-            f"{a.shared_size_bytes():6} B shared"
-        )
+        told = []
+        for what in ("num_regs", "local_size_bytes", "shared_size_bytes"):
+            value = getattr(kernel.attributes, what)  # a method in older releases of cuda-core
+            told.append(value() if callable(value) else value)
+        print(f"  {name:36} {told[0]:4} registers, {told[1]:5} B local, {told[2]:6} B shared")
 
 
 def time_step(checks: Checks, figures: dict) -> None:

@@ -107,7 +107,7 @@ def composite_loss(
     image, d_density, d_color = torch.empty_like(target), torch.empty_like(density), torch.empty_like(color)
     launch(
         "volume/composite_loss", blocks_of(rays, _RAYS_A_BLOCK), 32 * _RAYS_A_BLOCK, rays, samples.offsets,
-        len(density), samples.starts, samples.ends, density, color, background, target, opacity, huber, distortion,
-        least_light, GRADIENT_SCALE, losses, image, d_density, d_color,
+        len(density), samples.starts, samples.ends, density, color, background, target, opacity,
+        float(huber), float(distortion), float(least_light), GRADIENT_SCALE, losses, image, d_density, d_color,
     )  # fmt: skip
     return CudaLoss(losses, image, d_density, d_color)

@@ -1,5 +1,7 @@
 """Training on the GPU's kernels, in the emulator: a small scene is learnt, and rendered on the CPU."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
