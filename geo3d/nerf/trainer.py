@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geo3d.gpu.backend import chosen_backend
 from geo3d.nerf.engine import CpuEngine, field_shape
 from geo3d.nerf.model_file import read_tensors, write_tensors
 from geo3d.nerf.ray_pool import RayPool
@@ -320,5 +321,14 @@ def engine_of(options: TrainingOptions) -> type[CpuEngine]:
     Parameters
     ----------
     options : TrainingOptions
+
+    Raises
+    ------
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
     """
-    return CpuEngine
+    if chosen_backend(options.backend) == "cpu":
+        return CpuEngine
+    from geo3d.nerf.cuda_engine import CudaEngine
+
+    return CudaEngine
