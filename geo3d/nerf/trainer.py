@@ -327,7 +327,8 @@ def engine_of(options: TrainingOptions) -> type[CpuEngine]:
     RuntimeError
         If the backend "cuda" was asked for and cannot run here; says why and what to do.
     """
-    if chosen_backend(options.backend) == "cpu":
+    beyond_kernels = options.exposure or options.refine_poses or options.appearance > 0
+    if (options.backend == "auto" and beyond_kernels) or chosen_backend(options.backend) == "cpu":
         return CpuEngine
     from geo3d.nerf.cuda_engine import CudaEngine
 
