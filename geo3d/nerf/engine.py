@@ -21,7 +21,7 @@ from geo3d.nerf.cpu_field import CpuField
 from geo3d.nerf.field_parameters import FieldShape, initial_parameters
 from geo3d.nerf.model import FieldRenderer, FieldView, NerfModel
 from geo3d.nerf.occupancy import MarchedRays, MarchOptions, OccupancyGrid
-from geo3d.nerf.ray_pool import PixelBatch
+from geo3d.nerf.ray_pool import PixelBatch, RayPool
 from geo3d.nerf.rays import Rays
 from geo3d.nerf.scene_bounds import SceneBounds
 from geo3d.nerf.training_options import TrainingOptions
@@ -93,6 +93,23 @@ class CpuEngine:
         share = min(f / chosen.grown, 1.0) if chosen.grown else 1.0
         wanted = chosen.first * (chosen.last / chosen.first) ** share / self.per_ray
         return int(min(max(wanted, _LEAST_RAYS), chosen.most_rays))
+
+    def advance(self, pool: RayPool, step: int, f: float) -> float:
+        """One step at progress `f` on pixels of `pool`; returns the loss before it. Nothing is changed if that is not finite.
+
+        Parameters
+        ----------
+        pool : RayPool
+        step : int
+        f : float
+        """
+        pixels = pool.draw(step, self.rays_wanted(f))
+        rays = len(pixels.rows)
+        if self.options.background == "random":
+            behind = np.random.default_rng([self.options.seed, 1, step]).random((rays, 3), np.float32)
+        else:
+            behind = np.full((rays, 3), 1.0 if self.options.background == "white" else 0.0, np.float32)
+        return self.step(pixels, behind, step, f)
 
     def step(self, pixels: PixelBatch, background: np.ndarray, step: int, f: float) -> float:
         """One step at progress `f`; returns the loss before it. Nothing is changed if that is not finite.

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from geo3d.gpu.backend import chosen_backend
 from geo3d.nerf.engine import CpuEngine, field_shape
 from geo3d.nerf.model_file import read_tensors, write_tensors
-from geo3d.nerf.ray_pool import PixelBatch, RayPool
+from geo3d.nerf.ray_pool import RayPool
 from geo3d.nerf.scene_bounds import scene_bounds
 from geo3d.nerf.training_memory import check_memory
 from geo3d.nerf.training_options import TrainingOptions
@@ -209,23 +210,15 @@ class _Training:
     def _warm_up(self) -> None:
         """Compile or load the kernels before the time is taken."""
         few = engine_of(self.options)(self.options, self.engine.shape, self.bounds, self.engine.given)
-        few.step(*self._seen(0, 64), 0, 0.0)
+        few.advance(self.pool, 0, 0.0)
         camera = self.pool.camera(0)
         scale = 16 / max(camera.width, camera.height)
         small = camera.rescaled(max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))
         few.render(small, self.views.views[0].cam_from_world, np.zeros(3, np.float32))
 
-    def _seen(self, step: int, rays: int) -> tuple[PixelBatch, np.ndarray]:
-        """Pixels of a step and what is behind them."""
-        pixels = self.pool.draw(step, rays)
-        if self.options.background == "random":
-            rng = np.random.default_rng([self.options.seed, 1, step])
-            return pixels, rng.random((rays, 3), np.float32)
-        return pixels, np.full((rays, 3), behind(self.options)[0], np.float32)
-
     def _step(self, f: float) -> None:
         options, clock, engine = self.options, self.clock, self.engine
-        loss = engine.step(*self._seen(clock.step, engine.rays_wanted(f)), clock.step, f)
+        loss = engine.advance(self.pool, clock.step, f)
         if not np.isfinite(loss):
             self.stopped = (
                 f"the loss is no number at step {clock.step:,}; what was good is kept. Lower rates (in Python: "
@@ -328,5 +321,15 @@ def engine_of(options: TrainingOptions) -> type[CpuEngine]:
     Parameters
     ----------
     options : TrainingOptions
+
+    Raises
+    ------
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
     """
-    return CpuEngine
+    beyond_kernels = options.exposure or options.refine_poses or options.appearance > 0
+    if (options.backend == "auto" and beyond_kernels) or chosen_backend(options.backend) == "cpu":
+        return CpuEngine
+    from geo3d.nerf.cuda_engine import CudaEngine
+
+    return CudaEngine
