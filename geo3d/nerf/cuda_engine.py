@@ -162,7 +162,7 @@ class CudaEngine(CpuEngine):
                 ),
             )
         background = None
-        if self.options.background != "random":
+        if self.options.background != "random" and held.alpha is None:
             level = 1.0 if self.options.background == "white" else 0.0
             background = require("torch").full((3,), level, device=self.launch.device)
         drawn = self._photos[1]

@@ -95,7 +95,7 @@ class CpuEngine:
         return int(min(max(wanted, _LEAST_RAYS), chosen.most_rays))
 
     def advance(self, pool: RayPool, step: int, f: float) -> float:
-        """One step at progress `f` on pixels of `pool`; returns the loss before it. Nothing is changed if that is not finite.
+        """One step at progress `f` on pixels of `pool`; returns the loss before it, as `step`.
 
         Parameters
         ----------
@@ -105,7 +105,8 @@ class CpuEngine:
         """
         pixels = pool.draw(step, self.rays_wanted(f))
         rays = len(pixels.rows)
-        if self.options.background == "random":
+        # Only a colour that changes teaches what is transparent: before white, white mist would be as good.
+        if self.options.background == "random" or pixels.alpha is not None:
             behind = np.random.default_rng([self.options.seed, 1, step]).random((rays, 3), np.float32)
         else:
             behind = np.full((rays, 3), 1.0 if self.options.background == "white" else 0.0, np.float32)

@@ -122,8 +122,9 @@ class TrainingOptions:
     hold_out_every : int
         Every so manieth photo is kept out of training and measures the result; 0 for none.
     background : {"random", "black", "white"}
-        Behind everything in training. "random": another colour for every ray, so that what photos show becomes opaque,
-        and what is transparent in them stays so; what measures is before black.
+        Behind everything. "random": another colour for every ray in training, so that what photos show becomes opaque;
+        what measures is before black. Photos with alpha are trained before random colours whatever this says, and
+        measured before it: what is transparent in them stays so.
     masks : {"ignore", "transparent"}
         What the masked part of a photo says: nothing, or that there is nothing.
     loss : {"huber", "mse"}
