@@ -7,9 +7,9 @@
 What is known to be empty around an empty cell is a cube: the grid holds for each cell its distance to the nearest
 occupied one, in cells, the largest of the three coordinates' (`empty_distances`). Every run of occupied cells so begins
 with the phase of its ray, 0 <= jitter < 1, and over random phases each place of the run is sampled alike. In the
-contracted part of an unbounded box, where a ray is not straight, empty cells are passed step by step. Two passes: the
-first counts, the second writes. What a ray gets depends on the ray, the grid and its jitter alone. Mueller et al.,
-Instant-NGP, SIGGRAPH 2022, section "Accelerated ray marching".
+contracted part of an unbounded box a ray is not straight, and leaps only as far as it is sure to be in the empty cube
+(`_contracted_leap`). Two passes: the first counts, the second writes. What a ray gets depends on the ray, the grid and
+its jitter alone. Mueller et al., Instant-NGP, SIGGRAPH 2022, section "Accelerated ray marching".
 
 Rays come in the world frame; t is in world units. The march is in double precision, the outputs in single.
 """
@@ -60,6 +60,32 @@ def _line(origin, direction, middle, side):
 
 
 @njit(**_OPTIONS)
+def _widest(ox, oy, oz, dx, dy, dz):
+    """K of `_contracted_leap`: 2 |a x b| + |b|, largest coordinates, for q = a + t b with q = 2 x - 1."""
+    ax, ay, az, bx, by, bz = 2 * ox - 1, 2 * oy - 1, 2 * oz - 1, 2 * dx, 2 * dy, 2 * dz
+    turn = max(abs(ay * bz - az * by), abs(az * bx - ax * bz), abs(ax * by - ay * bx))
+    return 2 * turn + max(abs(bx), abs(by), abs(bz))
+
+
+@njit(**_OPTIONS)
+def _contracted_leap(px, py, pz, dx, dy, dz, widest, room):
+    """How far the ray at the point p of the box frame is sure to go before its contracted place has moved by `room`.
+
+    With q = 2 x - 1 = a + t b and r = |q|_inf, the contraction (2 - 1 / r) q / r moves by at most K / r^2 for each t,
+    K = 2 |a x b| + |b|, as d(q_j / q_k) = (b_j q_k - q_j b_k) / q_k^2 and q x b = a x b. r is convex: r >= r0 + r' t.
+    So the way is at most K t / (r0 (r0 + r' t)).
+    """
+    qx, qy, qz = 2 * px - 1, 2 * py - 1, 2 * pz - 1
+    r, slope = abs(qx), 2 * dx * np.sign(qx)
+    if abs(qy) > r:
+        r, slope = abs(qy), 2 * dy * np.sign(qy)
+    if abs(qz) > r:
+        r, slope = abs(qz), 2 * dz * np.sign(qz)
+    rest = widest - room * r * slope
+    return room * r * r / rest if rest > 0.0 else np.inf
+
+
+@njit(**_OPTIONS)
 def _march(ray, rays, box, steps, empty, phase, most, begin, writing, at, out):
     """March one ray, from the range `begin` on if `writing`.
 
@@ -78,6 +104,7 @@ def _march(ray, rays, box, steps, empty, phase, most, begin, writing, at, out):
         near, far = _span(ox, dx, box[5], box[8], near, far)
         near, far = _span(oy, dy, box[6], box[9], near, far)
         near, far = _span(oz, dz, box[7], box[10], near, far)
+    widest = _widest(ox, oy, oz, dx, dy, dz)
     n = empty.shape[0]
     scale, shift = (
         (0.5 * n, 0.25 * n) if unbounded else (1.0 * n, 0.0)
@@ -130,7 +157,11 @@ def _march(ray, rays, box, steps, empty, phase, most, begin, writing, at, out):
                 step = min(max(following * cone, smallest), largest)
             t = max(following + (phase - 0.5) * step, t + 0.05 * step)
         else:
-            t += step
+            x, y, z = abs(ux - i - 0.5), abs(uy - j - 0.5), abs(uz - k - 0.5)
+            room = (distance - 0.5 - max(x, y, z)) * 4 / n
+            px, py, pz = ox + middle * dx, oy + middle * dy, oz + middle * dz
+            leap = _contracted_leap(px, py, pz, dx, dy, dz, widest, room)
+            t += leap - phase * step if leap > 2.0 * step else step
     return found, t, first
 
 
