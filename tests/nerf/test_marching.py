@@ -131,12 +131,13 @@ def test_a_leap_in_contracted_space_stays_within_its_room(seed, room):
         at = origin + rng.uniform(0, 30) * direction
         if np.abs(at - 0.5).max() <= 0.5:
             continue
-        leap = _contracted_leap(*at, *direction, _widest(*origin, *direction), room)
+        leap = _contracted_leap(tuple(at), tuple(direction), _widest(tuple(origin), tuple(direction)), room)
         assert leap > 0
         along = at + np.linspace(0, min(leap, 1e4), 200)[:, None] * direction
         moved = 4 * np.abs(space.unit_positions(along) - space.unit_positions(at)).max()
         assert moved <= room * (1 + 1e-9)
-    straight = _contracted_leap(10.0, 0.5, 0.5, 1.0, 0.0, 0.0, _widest(0.5, 0.5, 0.5, 1.0, 0.0, 0.0), 0.02)
+    ahead = (1.0, 0.0, 0.0)
+    straight = _contracted_leap((10.0, 0.5, 0.5), ahead, _widest((0.5, 0.5, 0.5), ahead), 0.02)
     moved = 4 * (
         space.unit_positions(np.array([10 + straight, 0.5, 0.5]))
         - space.unit_positions(np.array([10.0, 0.5, 0.5]))
