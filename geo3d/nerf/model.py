@@ -280,4 +280,6 @@ def _model(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> NerfModel:
     near, far, thickness = (float(header[name]) for name in ("near", "far", "thickness"))
     if not 0 <= near < far or not 0 <= thickness <= 1:
         raise ValueError("near, far or thickness is none that can be")
-    return NerfModel(shape, arrays, box, near, far, MarchOptions(**header["march"]), occupancy, thickness)
+    model = NerfModel(shape, arrays, box, near, far, MarchOptions(**header["march"]), occupancy, thickness)
+    model.grid()  # refuses what no occupancy grid can be
+    return model
