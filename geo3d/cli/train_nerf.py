@@ -27,7 +27,7 @@ def to_training_options(options: Options) -> TrainingOptions:
             hold_out_every=options.hold_out,
             background=options.background,
             masks=options.masks,
-            distortion_weight=default.distortion_weight if options.distortion is None else options.distortion,
+            distortion_weight=options.distortion_weight or 0.0,
             log2_entries=default.log2_entries if options.log2_entries is None else options.log2_entries,
             appearance=_APPEARANCE if options.appearance else 0,
             exposure=options.exposure,
