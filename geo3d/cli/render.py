@@ -190,13 +190,7 @@ def _field_renderer(file: Path, options: Options) -> RenderView:
         raise UsageError(
             f"--backend {options.backend}: a radiance field is rendered on the CPU; leave it out"
         )
-    import numpy as np
+    from geo3d.nerf.model import model_renderer, read_model
 
-    from geo3d.nerf.model import read_model, renderer_of
-
-    model = read_model(file)
-    renderer = renderer_of(model)
-    behind = np.full(3, 1.0 if options.background == "white" else 0.0, np.float32)
-    return lambda camera, pose: renderer.view(
-        camera, pose, behind, near=model.near, far=model.far, normals=options.normals
-    )
+    behind = (1.0, 1.0, 1.0) if options.background == "white" else (0.0, 0.0, 0.0)
+    return model_renderer(read_model(file), behind, options.normals)

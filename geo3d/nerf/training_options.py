@@ -63,7 +63,7 @@ class SampleOptions:
     most_rays, most_per_ray : int
         Limits of the rays of a step and of the samples of a ray.
     grid : int
-        Cells along an edge of the occupancy grid, a multiple of 8.
+        Cells along an edge of the occupancy grid, a multiple of 4.
     update_every : int
         Steps between updates of the occupancy grid.
     decay : float
@@ -95,8 +95,8 @@ class SampleOptions:
     def __post_init__(self) -> None:
         for name in ("first", "last", "steps_per_side", "most_rays", "most_per_ray", "update_every"):
             _check_whole(f"samples.{name}", getattr(self, name), 1)
-        if self.grid % 8 or self.grid < 8:
-            raise ValueError(f"samples.grid is {self.grid!r}; expected a multiple of 8")
+        if self.grid % 4 or self.grid < 4:
+            raise ValueError(f"samples.grid is {self.grid!r}; expected a multiple of 4")
         for name in ("grown", "cone_angle", "decay", "thickness", "least_light"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(

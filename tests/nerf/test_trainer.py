@@ -260,7 +260,7 @@ def test_options_that_cannot_be_are_named(wrong, named):
         TrainingOptions(**wrong)
 
 
-@pytest.mark.parametrize("wrong", [{"first": 0}, {"grid": 20}, {"decay": 1.5}, {"cone_angle": -1.0}])
+@pytest.mark.parametrize("wrong", [{"first": 0}, {"grid": 22}, {"decay": 1.5}, {"cone_angle": -1.0}])
 def test_samples_that_cannot_be_are_named(wrong):
     with pytest.raises(ValueError, match=f"samples.{next(iter(wrong))}"):
         SampleOptions(**wrong)
