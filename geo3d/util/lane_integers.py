@@ -3,7 +3,7 @@
     integers(a)                       lanes to integers, towards zero
     reals(i)                          integers to lanes
     i + j, i * j, i ^ j, i & j        lane by lane, modulo 2^32; an int stands for sixteen of its lowest 32 bits
-    load_pairs(array, start, i)       array[start + 2 i] and array[start + 2 i + 1] of a flat float32 array, as two lanes
+    load_pairs(array, start, i)       array[start + 2 i] and its neighbour, of a flat float32 array: two lanes
     add_pairs(array, start, i, a, b)  adds a and b there, lane after lane, so that lanes with one index all count
     load_points(array, start)         x, y, z of array[start : start + 48], sixteen points of three numbers
     store_points(array, start, x, y, z)
