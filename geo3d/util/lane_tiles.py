@@ -43,9 +43,9 @@ def _wide_registers() -> bool:
     return bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
 
 
-WIDE = 256 * 6 + 4 if _wide_registers() else 256 * 4 + 1
+WIDE = 256 * 6 + 4 if _wide_registers() else 256 * 6 + 1
 """The tile for many rows and columns."""
-NARROW = 256 * 12 + 1 if _wide_registers() else 256 * 4 + 1
+NARROW = 256 * 12 + 1 if _wide_registers() else 256 * 6 + 1
 """The tile for many rows and 16 columns. 12 rows come out even in both."""
 OUTER = 256 * 4 + 4 if _wide_registers() else 256 * 4 + 1
 """The tile for 16 rows and many columns."""
