@@ -223,7 +223,7 @@ class CpuEngine:
         chosen = self.options.samples
         rng = np.random.default_rng([self.options.seed, 13, step])
         survey = step <= _SURVEY * chosen.update_every
-        self.grid.update(self.field.density, rng, None if survey else chosen.grid**3 // _SHARE)
+        self.grid.update(self.field.density, rng, None if survey else chosen.grid**3 // _SHARE, chosen.decay)
 
     def _marched(self, rays: Rays, step: int) -> MarchedRays:
         jitter = np.random.default_rng([self.options.seed, 12, step]).random(len(rays), np.float32)

@@ -55,9 +55,8 @@ def write_tensors(
     assert _HEADER not in arrays
     record = {"geo3d_field": _VERSION, "kind": kind, "header": dict(header)}
     words = np.frombuffer(json.dumps(record).encode(), np.uint8).copy()
-    tensors = {
-        name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in {_HEADER: words, **arrays}.items()
-    }
+    given = {_HEADER: words, **arrays}
+    tensors = {name: torch.from_numpy(np.array(array, order="C")) for name, array in given.items()}
     with atomic_path(path) as partial:
         torch.save(tensors, partial)
 

@@ -66,6 +66,8 @@ class SampleOptions:
         Cells along an edge of the occupancy grid, a multiple of 8.
     update_every : int
         Steps between updates of the occupancy grid.
+    decay : float
+        Factor by which what its cells remember fades when they are looked at.
     thickness : float
         A cell whose opacity along a step is below this counts as empty.
     least_light : float
@@ -86,6 +88,7 @@ class SampleOptions:
     most_per_ray: int = 1024
     grid: int = 128
     update_every: int = 16
+    decay: float = 0.8
     thickness: float = 0.01
     least_light: float = 1e-4
 
@@ -94,7 +97,7 @@ class SampleOptions:
             _check_whole(f"samples.{name}", getattr(self, name), 1)
         if self.grid % 8 or self.grid < 8:
             raise ValueError(f"samples.grid is {self.grid!r}; expected a multiple of 8")
-        for name, most in (("grown", 1.0), ("cone_angle", 0.5), ("thickness", 1.0), ("least_light", 1.0)):
+        for name, most in (("grown", 1.0), ("cone_angle", 0.5), ("decay", 1.0), ("thickness", 1.0), ("least_light", 1.0)):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(
                     f"samples.{name} is {getattr(self, name)!r}; expected a number from 0 to {most:g}"

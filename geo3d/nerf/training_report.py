@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from geo3d.io import FIELD
 from geo3d.nerf.model import NerfModel, read_model, write_model
 from geo3d.nerf.training_options import TrainingOptions
 from geo3d.render.evaluation import ViewQuality
@@ -14,7 +15,7 @@ from geo3d.render.metrics_file import finished_metrics, write_metrics
 LENGTH = "minutes", "iterations", "target_psnr"
 """Options that say when a training ends."""
 
-MODEL = "nerf.pt"
+MODEL = FIELD.name
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def write_report(
     ----------
     report : TrainingReport
     scene : Path
-        What it trained on; `geo3d.io.find_trained` finds it again.
+        What it trained on; `geo3d.io.find_field` finds it again.
     options : TrainingOptions
     key : str
         Of the training.
