@@ -125,8 +125,8 @@ def load_pairs(typingctx, array, start, index):
         parts = [builder.load(place, align=4) for place in _pair_places(context, builder, *values)]
         while len(parts) > 2:
             parts = _concatenated(builder, parts)
-        even = _shuffled(builder, *parts, list(range(0, 2 * LANES, 2)))
-        odd = _shuffled(builder, *parts, list(range(1, 2 * LANES, 2)))
+        even = _shuffled(builder, parts[0], parts[1], list(range(0, 2 * LANES, 2)))
+        odd = _shuffled(builder, parts[0], parts[1], list(range(1, 2 * LANES, 2)))
         return context.make_tuple(builder, sig.return_type, [even, odd])
 
     return types.UniTuple(LANES_TYPE, 2)(FLAT, types.int64, _INTEGERS), emit

@@ -86,6 +86,6 @@ def reference(case: FieldCase) -> tuple[np.ndarray, np.ndarray, dict[str, np.nda
     rows = None if case.rows is None else torch.from_numpy(case.rows)
     density, color = hash_grid_field(case.shape, tensors, x, torch.from_numpy(case.directions).double(), rows)
     d_density, d_color = (torch.from_numpy(array).double() for array in (case.d_density, case.d_color))
-    torch.autograd.backward([density, color], [d_density, d_color])
-    gradients = {name: tensor.grad.numpy() for name, tensor in tensors.items()}
-    return density.detach().numpy(), color.detach().numpy(), gradients | {"positions": x.grad.numpy()}
+    found = torch.autograd.grad([density, color], [*tensors.values(), x], [d_density, d_color])
+    gradients = {name: gradient.numpy() for name, gradient in zip([*tensors, "positions"], found)}
+    return density.detach().numpy(), color.detach().numpy(), gradients

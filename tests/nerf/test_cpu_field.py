@@ -65,6 +65,7 @@ def test_gradients_are_those_of_finite_differences_in_double_precision(name):
 def test_any_number_of_samples(count):
     case = field_case("appearance", count=max(count, 1))
     field = CpuField(case.shape, case.parameters)
+    assert case.rows is not None
     density, color = field.forward(case.positions[:count], case.directions[:count], case.rows[:count])
     assert density.shape == (count,) and color.shape == (count, 3)
     gradients = field.backward(case.d_density[:count], case.d_color[:count], positions=True)
@@ -111,8 +112,8 @@ def test_positions_outside_and_nan_are_held():
     case = field_case("as Instant-NGP", count=1)
     field = CpuField(case.shape, case.parameters)
     points = np.array([[-1e30, 0.5, 2.0], [np.nan, 0.5, 1.0], [0.0, 0.5, np.inf], [0, 0.5, 1]], np.float32)
-    assert len(set(field.density(points).tolist())) == 1
-    directions = np.tile(np.float32([0, 0, 1]), (4, 1))
+    assert len(np.unique(field.density(points))) == 1
+    directions = np.array([[0, 0, 1]] * 4, np.float32)
     field.forward(points, directions)
     d = field.backward(np.ones(4, np.float32), np.ones((4, 3), np.float32), positions=True)["positions"]
     assert np.isfinite(d).all() and d[0, 0] == 0 and d[0, 2] == 0 and d[0, 1] != 0
