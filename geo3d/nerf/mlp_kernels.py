@@ -4,23 +4,25 @@
     color = sigmoid(color_2^T relu(color_1^T relu(color_0^T [z, Y(direction), appearance])))
 
 A thread takes BLOCK samples at a time. Their activations, a row a sample, lie in its scratch; each product is made of
-tiles in registers (`geo3d.util.lane_tiles`). The way back computes a block's activations again, which costs less than
-to write and read those of all samples. Then each layer's gradient overwrites its activations:
+tiles in registers (`geo3d.util.lane_tiles`). The way back computes a block's activations again, which costs little
+more than to write and read those of all samples and takes no memory. Then each layer's gradient overwrites its activations:
 
     d weights += inputs^T d outputs;  d inputs = d outputs weights^T, where the inputs are positive
 
 The samples are cut into SLICES parts, by their number alone. Each sums the gradients by the weights for itself, and the
 parts are added in their order: the result does not depend on the threads.
 
-Every width is padded to a multiple of 16 by weights of 0. Features stand feature by feature, `stride` numbers each, a
-multiple of BLOCK; samples beyond the last hold anything finite and have gradients of 0.
+The weights are packed as network_layout says, every width padded to a multiple of 16 by weights of 0. Features stand
+feature by feature, `stride` numbers each, a multiple of BLOCK; samples beyond the last hold anything finite and have
+gradients of 0.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from geo3d.nerf.field_parameters import DENSITY_LIMIT, FEATURES, FieldParameters, FieldShape
+from geo3d.nerf.field_parameters import DENSITY_LIMIT
+from geo3d.nerf.network_layout import Layout
 from geo3d.util.jit import njit
 from geo3d.util.lane_integers import load_points
 from geo3d.util.lane_tiles import (
@@ -50,72 +52,6 @@ _PANEL = WIDE % 256 * 16  # columns of a wide tile
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 _INLINE = {**_OPTIONS, "forceinline": True}
-
-
-class Layout(NamedTuple):
-    """Padded widths, and where each matrix begins among the packed weights."""
-
-    encoded: int
-    width: int
-    outputs: int  # of the density network
-    harmonics: int
-    inputs: int  # of the colour network: outputs, harmonics, appearance
-    degree: int  # of the harmonics
-    features: int  # of the grid, not padded
-    density_0: int
-    density_1: int
-    color_0: int
-    color_1: int
-    color_2: int  # stands as its transpose
-    total: int
-
-
-def _padded(count: int) -> int:
-    return -(-count // 16) * 16
-
-
-def network_layout(shape: FieldShape) -> Layout:
-    """The layout of the networks of `shape`."""
-    features, width = FEATURES * shape.levels, shape.width
-    encoded, outputs, harmonics = _padded(features), _padded(shape.outputs), _padded(shape.harmonics)
-    inputs = outputs + harmonics + _padded(shape.appearance)
-    sizes = encoded * width, width * outputs, inputs * width, width * width, width * 3
-    starts = np.cumsum([0, *sizes]).tolist()
-    return Layout(encoded, width, outputs, harmonics, inputs, shape.sh_degree, features, *starts)
-
-
-def network_views(layout: Layout, packed: np.ndarray, shape: FieldShape) -> dict[str, tuple]:
-    """Of each network's array: the parts of `packed` (total,) that hold its rows, with the first row of each.
-
-    Parameters
-    ----------
-    layout : Layout
-    packed : (total,) array
-    shape : FieldShape
-
-    Returns
-    -------
-    dict of str to tuple of (int, array)
-    """
-
-    def part(start: int, rows: int, columns: int) -> np.ndarray:
-        return packed[start : start + rows * columns].reshape(rows, columns)
-
-    width = layout.width
-    inputs = part(layout.color_0, layout.inputs, width)
-    appearance = layout.outputs + layout.harmonics
-    first = shape.outputs + shape.harmonics
-    return {
-        "density_0": ((0, part(0, layout.encoded, width)[: layout.features]),),
-        "density_1": ((0, part(layout.density_1, width, layout.outputs)[:, : shape.outputs]),),
-        "color_0": (
-            (0, inputs[: shape.outputs]),
-            (shape.outputs, inputs[layout.outputs : layout.outputs + shape.harmonics]),
-            (first, inputs[appearance : appearance + shape.appearance]),
-        ),
-        "color_1": ((0, part(layout.color_1, width, width)),),
-        "color_2": ((0, part(layout.color_2, 3, width).T),),
-    }
 
 
 def _layer(end):
@@ -208,7 +144,9 @@ class Scratch(NamedTuple):
     features: np.ndarray  # encoded, then their gradient
     density_hidden: np.ndarray
     inputs: np.ndarray  # of the colour network
-    first: np.ndarray  # hidden layers of the colour network
+    first: (
+        np.ndarray
+    )  # hidden layers of the colour network; later the gradient by the density network's outputs
     second: np.ndarray
     density: np.ndarray  # (BLOCK,)
     color: np.ndarray  # (BLOCK, 3), then the gradient before the sigmoid, and 16 more
@@ -218,7 +156,7 @@ class Scratch(NamedTuple):
 def scratch_sizes(layout: Layout) -> tuple[int, ...]:
     """How many numbers each array of a Scratch has, by `layout`."""
     width = layout.width
-    rows = layout.encoded, width, layout.inputs, width, width, 1
+    rows = layout.encoded, width, layout.inputs, max(width, layout.outputs), width, 1
     return (*(BLOCK * count for count in rows), 3 * BLOCK + 16, 256)
 
 
@@ -229,14 +167,8 @@ def _density_block(layout, weights, features, stride, first, s):
     for k in range(0, layout.encoded, 16):
         if k + 16 <= layout.features:
             for r in range(0, BLOCK, 16):
-                transpose(
-                    features,
-                    k * stride + first + r,
-                    stride,
-                    s.features,
-                    r * layout.encoded + k,
-                    layout.encoded,
-                )
+                at = r * layout.encoded + k
+                transpose(features, k * stride + first + r, stride, s.features, at, layout.encoded)
         else:
             for r in range(BLOCK):
                 for j in range(k, k + 16):
@@ -335,19 +267,8 @@ def _backward_block(layout, weights, transposed, d_density, d_color, gradient, a
     _add_outer(s.inputs, inputs, s.first, width, gradient, at + layout.color_0)
     _set(s.first, 0, width, transposed, layout.color_0, inputs, width, outputs, s.inputs, 0, inputs)
     own = outputs + layout.harmonics
-    _set(
-        s.first,
-        0,
-        width,
-        transposed,
-        layout.color_0 + own,
-        inputs,
-        width,
-        inputs - own,
-        s.inputs,
-        own,
-        inputs,
-    )
+    at_own = layout.color_0 + own
+    _set(s.first, 0, width, transposed, at_own, inputs, width, inputs - own, s.inputs, own, inputs)
     for r in range(BLOCK):
         s.inputs[r * inputs] += d_density[r] * s.density[r]
     _back_through_density(layout, transposed, gradient, at, s)
@@ -404,23 +325,6 @@ def network_backward(
                 for k in range(width):
                     d_table[(first + r) * width + k] = s.inputs[r * layout.inputs + own + k]
         part = next_item(counter)
-
-
-def pack_networks(
-    shape: FieldShape, parameters: FieldParameters, packed: np.ndarray, transposed: np.ndarray
-) -> None:
-    """Fill `packed` and, but for color_2, `transposed` (total,) from `parameters` of `shape`; padding is left alone."""
-    layout = network_layout(shape)
-    for name, parts in network_views(layout, packed, shape).items():
-        for first, rows in parts:
-            rows[:] = parameters[name][first : first + len(rows)]
-    rows = layout.encoded, layout.width, layout.inputs, layout.width
-    columns = layout.width, layout.outputs, layout.width, layout.width
-    start = 0
-    for k, n in zip(rows, columns):
-        part = slice(start, start + k * n)
-        transposed[part].reshape(n, k)[:] = packed[part].reshape(k, n).T
-        start += k * n
 
 
 @njit(**_OPTIONS)

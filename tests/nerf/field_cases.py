@@ -18,6 +18,7 @@ SHAPES = {
         FieldShape(levels=9, log2_entries=10, finest=77, geometry=20, sh_degree=1, appearance=5),
         4,
     ),
+    "narrow": (FieldShape(levels=2, log2_entries=10, finest=20, width=16, geometry=40), 0),
     "wide": (FieldShape(levels=16, log2_entries=14, finest=512, width=128, appearance=16), 2),
 }
 """Shapes by name, with the number of photos."""
