@@ -5,7 +5,8 @@
 
 A thread takes BLOCK samples at a time. Their activations, a row a sample, lie in its scratch; each product is made of
 tiles in registers (`geo3d.util.lane_tiles`). The way back computes a block's activations again, which costs little
-more than to write and read those of all samples and takes no memory. Then each layer's gradient overwrites its activations:
+more than to write and read those of all samples and takes no memory. Then each layer's gradient overwrites what it was
+computed from:
 
     d weights += inputs^T d outputs;  d inputs = d outputs weights^T, where the inputs are positive
 
@@ -57,7 +58,7 @@ _INLINE = {**_OPTIONS, "forceinline": True}
 def _layer(end):
     """A kernel: c (BLOCK, n) from a (BLOCK, k) and w (k, n; its rows `w_row` apart), finished as `end` says."""
 
-    @njit(**_INLINE)
+    @njit(**_OPTIONS)
     def layer(a, a_at, a_row, w, w_at, w_row, k, n, c, c_at, c_row):
         wide = n - n % _PANEL
         for j in range(0, wide, _PANEL):
@@ -78,7 +79,7 @@ _set, _relu, _gate = _layer(SET), _layer(RELU), _layer(GATE)
 def _outer(tile, narrow):
     """A kernel: gradient[at:] (k, n) += a^T b, of a (BLOCK, k) and b (BLOCK, n)."""
 
-    @njit(**_INLINE)
+    @njit(**_OPTIONS)
     def add_outer(a, k, b, n, gradient, at):
         wide = n - n % _PANEL
         for j in range(0, wide, _PANEL):
