@@ -1,4 +1,4 @@
-"""`geo3d export SCENE --format FORMAT -o FILE`: trained splats, or the surface of a radiance field, for other programs."""
+"""`geo3d export SCENE --format FORMAT -o FILE`: trained splats, or the surface of a field, for other programs."""
 
 from __future__ import annotations
 

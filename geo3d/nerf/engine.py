@@ -4,8 +4,8 @@ The loss of R rays is the mean over rays and channels of Huber's function of the
 of its square, to which comes `distortion_weight` times the mean distortion loss, in the distance t / (1 + t), t in
 sides of the box.
 
-A march passes what the occupancy grid calls empty. Of what is left the density alone is evaluated first, and the samples
-behind which no light is left are dropped, so that colours and gradients are of those that are seen.
+A march passes what the occupancy grid calls empty. Of what is left the density alone is evaluated first, and samples
+that no light reaches are dropped, so that colours and gradients are of those that are seen.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class CpuEngine:
         return float(loss)
 
     def rays(self, pixels: PixelBatch) -> Rays:
-        """The rays of `pixels` in the world frame, from the poses in use; one beyond the circle of a fisheye is empty."""
+        """The rays of `pixels`, world frame, from the poses in use; one beyond the circle of a fisheye is empty."""
         poses = self.given
         if self.poses is not None:
             poses = [self.poses.apply(row, pose) for row, pose in enumerate(poses)]
@@ -164,7 +164,7 @@ class CpuEngine:
     def render(
         self, camera: Camera, cam_from_world: SE3, background: np.ndarray, normals: bool = False
     ) -> FieldView:
-        """A view of `camera` at `cam_from_world`, before `background` (3,), and its `normals` where they are asked for."""
+        """A view of `camera` at `cam_from_world` before `background` (3,), with `normals` if they are wanted."""
         return self.renderer.view(
             camera,
             cam_from_world,

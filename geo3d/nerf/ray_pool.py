@@ -151,14 +151,15 @@ class RayPool:
         if not found:
             raise ValueError(f"none of the {len(self.views)} photos can be read: what is wrong is told above")
         sizes = [len(pixels) for _, pixels, _, _ in found]
+        alphas, masks = [part for _, _, part, _ in found], [part for _, _, _, part in found]
         alpha = valid = None
-        if any(part is not None for _, _, part, _ in found):
+        if any(part is not None for part in alphas):
             alpha = np.concatenate(
-                [np.full(n, 255, np.uint8) if a is None else a for n, (_, _, a, _) in zip(sizes, found)]
+                [np.full(n, 255, np.uint8) if a is None else a for n, a in zip(sizes, alphas)]
             )
-        if any(part is not None for _, _, _, part in found):
-            counts = [np.ones(n, bool) if m is None else m for n, (_, _, _, m) in zip(sizes, found)]
-            valid = np.flatnonzero(np.concatenate(counts))
+        if any(part is not None for part in masks):
+            counts = np.concatenate([np.ones(n, bool) if m is None else m for n, m in zip(sizes, masks)])
+            valid = np.flatnonzero(counts)
             if not len(valid):
                 raise ValueError(
                     "the masks leave no pixel of the photos: white is what counts, black what does not"

@@ -110,9 +110,7 @@ def _hull(seen: Sequence[Silhouette], seed: int) -> SceneBox | None:
 
 
 def _near(view: PosedView, points: np.ndarray) -> float:
-    """Where the rays of a photo begin, by the points that it observed or, where the scene does not tell, by those before
-    it; NaN where there are none.
-    """
+    """Where the rays of a photo begin, by the points that it observed or else by those before it; NaN without any."""
     local = view.cam_from_world.act(points[view.seen] if len(view.seen) else points)
     ranges = np.linalg.norm(local, axis=1)[np.isfinite(local).all(axis=1) & (local[:, 2] > 0)]
     return NEAR_SHARE * float(np.quantile(ranges, 0.02)) if len(ranges) else float("nan")

@@ -77,7 +77,8 @@ def density_grid(
     most = _MOST_CELLS if free is None else min(_MOST_CELLS, int((0.5 * free / _BYTES) ** (1 / 3)))
     if cells > most:
         raise ValueError(
-            f"voxel: {voxel:.3g} makes {cells} cells along an edge, and at most {most} can be had; take {side / most:.3g}"
+            f"voxel: {voxel:.3g} makes {cells} cells along an edge, and at most {most} can be had; take "
+            f"{side / most:.3g}"
         )
     field, grid = CpuField(model.shape, model.parameters), model.grid()
     places = (

@@ -97,10 +97,10 @@ class SampleOptions:
             _check_whole(f"samples.{name}", getattr(self, name), 1)
         if self.grid % 8 or self.grid < 8:
             raise ValueError(f"samples.grid is {self.grid!r}; expected a multiple of 8")
-        for name, most in (("grown", 1.0), ("cone_angle", 0.5), ("decay", 1.0), ("thickness", 1.0), ("least_light", 1.0)):
-            if not 0 <= getattr(self, name) <= most:
+        for name in ("grown", "cone_angle", "decay", "thickness", "least_light"):
+            if not 0 <= getattr(self, name) < 1:
                 raise ValueError(
-                    f"samples.{name} is {getattr(self, name)!r}; expected a number from 0 to {most:g}"
+                    f"samples.{name} is {getattr(self, name)!r}; expected a number from 0 to below 1"
                 )
 
 
