@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geo3d.splat.crew import Crew, aligned
+from geo3d.splat.crew import Crew
 from geo3d.splat.lanes import (
     absolute,
     any_lane,
@@ -22,6 +22,7 @@ from geo3d.splat.lanes import (
     total,
     totals,
 )
+from geo3d.util.buffers import aligned
 from geo3d.util.jit import njit
 
 f4 = np.float32
