@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.nerf.contraction import SceneBox
-from geo3d.nerf.marching_kernels import BLOCK, count_samples, write_samples
+from geo3d.nerf.marching_kernels import count_samples, empty_distances, write_samples
 from geo3d.nerf.rays import Rays
 from geo3d.nerf.samples import RaySamples
 from geo3d.util.buffers import Buffers
@@ -93,7 +93,7 @@ class OccupancyGrid:
     box : SceneBox
         Which part of the world it is.
     resolution : int
-        Cells along an edge, a multiple of 8.
+        Cells along an edge; a multiple of 4, so that the cells of an unbounded box do not straddle its faces.
     step : float
         Length of a step of a ray there, in the unit in which densities are given (per this unit).
     thickness : float
@@ -102,14 +102,14 @@ class OccupancyGrid:
     Raises
     ------
     ValueError
-        If `resolution` is not a multiple of 8.
+        If `resolution` is not a multiple of 4.
     """
 
     def __init__(
         self, box: SceneBox, resolution: int = 128, step: float = math.sqrt(3) / 1024, thickness: float = 0.01
     ) -> None:
-        if resolution < BLOCK or resolution % BLOCK:
-            raise ValueError(f"resolution: expected a multiple of {BLOCK}, got {resolution!r}")
+        if resolution < 4 or resolution % 4:
+            raise ValueError(f"resolution: expected a multiple of 4, got {resolution!r}")
         self.box = box
         self.resolution = resolution
         self.threshold = thickness / step
@@ -118,18 +118,18 @@ class OccupancyGrid:
 
     @property
     def densities(self) -> np.ndarray:
-        """(N^3,) float32, cell (i, j, k) of x, y, z at (i N + j) N + k; -1 if never looked at. All that is to be kept."""
+        """(N^3,) float32, cell (i, j, k) of x, y, z at (i N + j) N + k; -1 if never looked at."""
         return self._densities
 
     @property
     def occupied(self) -> np.ndarray:
-        """(N, N, N) uint8, not 0 where something may be."""
-        return self._occupied
+        """(N, N, N) bool, where something may be."""
+        return self._empty == 0
 
     @property
     def share(self) -> float:
         """Share of the cells that are occupied."""
-        return np.count_nonzero(self._occupied) / self._occupied.size
+        return 1.0 - np.count_nonzero(self._empty) / self._empty.size
 
     def restore(self, densities: np.ndarray) -> None:
         """Take the `densities` of a grid of this resolution.
@@ -143,12 +143,10 @@ class OccupancyGrid:
         ValueError
             If they are of another size.
         """
-        n, m = self.resolution, self.resolution // BLOCK
-        if densities.shape != (n**3,):
-            raise ValueError(f"densities: expected the shape ({n**3},), got {densities.shape}")
+        count = self.resolution**3
+        if densities.shape != (count,):
+            raise ValueError(f"densities: expected the shape ({count},), got {densities.shape}")
         self._densities = np.array(densities, np.float32)
-        self._occupied = np.empty((n, n, n), np.uint8)
-        self._blocks = np.empty((m, m, m), np.uint8)
         self._refresh()
 
     def update(
@@ -169,7 +167,7 @@ class OccupancyGrid:
         if cells is None:
             chosen = np.arange(self.resolution**3)
         else:
-            occupied = np.flatnonzero(self._occupied.ravel())
+            occupied = np.flatnonzero(self._empty.ravel() == 0)
             anywhere = rng.integers(
                 self.resolution**3, size=cells if len(occupied) == 0 else cells - cells // 2
             )
@@ -206,25 +204,24 @@ class OccupancyGrid:
         buffers = self._buffers
         if jitter is None:
             jitter = np.full(count, 0.5, np.float32)
-        counts, stopped = buffers.array("counts", (count,), np.int64), buffers.array("stopped", (count,))
-        box = np.array([*self.box.center, self.box.side, self.box.unbounded], np.float64)
-        lengths = (
-            options.cone_angle,
-            self.box.side * options.smallest_step,
-            self.box.side * options.largest_step,
+        counts, begins, stopped = buffers.rows(
+            count, ("counts", np.int64), ("begins", np.float64), ("stopped", np.float32)
         )
+        box = np.array([*self.box.center, self.box.side, self.box.unbounded, *self._corners], np.float64)
+        side = self.box.side
+        lengths = options.cone_angle, side * options.smallest_step, side * options.largest_step
         arrays = tuple(
             np.ascontiguousarray(a, np.float32) for a in (rays.origins, rays.directions, rays.near, rays.far)
         )
-        same = arrays, box, lengths, self._occupied, self._blocks, np.ascontiguousarray(jitter, np.float32)
-        count_samples(*same, options.max_samples, counts, stopped)
+        same = arrays, box, lengths, self._empty, np.ascontiguousarray(jitter, np.float32)
+        count_samples(*same, options.max_samples, counts, begins, stopped)
         offsets = buffers.array("offsets", (count + 1,), np.int64)
         offsets[0] = 0
         np.cumsum(counts, out=offsets[1:])
         starts, ends, positions, directions, of_rays = buffers.rows(
             int(offsets[-1]), ("starts",), ("ends",), ("positions", 3), ("directions", 3), ("rays", np.int32)
         )
-        write_samples(*same, options.max_samples, offsets, (starts, ends, positions, directions, of_rays))
+        write_samples(*same, offsets, begins, (starts, ends, positions, directions, of_rays))
         return MarchedRays(RaySamples(starts, ends, offsets), positions, directions, of_rays, stopped)
 
     def _places(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -234,11 +231,12 @@ class OccupancyGrid:
         return (corner + rng.random((len(cells), 3), np.float32)) / np.float32(n)
 
     def _refresh(self) -> None:
-        """Which cells and blocks are occupied, from the densities."""
-        n, m = self.resolution, self.resolution // BLOCK
+        """Which cells are occupied, from the densities, and how far the others are from them."""
         known = self._densities >= 0
         mean = float(self._densities[known].mean(dtype=np.float64)) if known.any() else 0.0
-        np.logical_or(
-            self._densities > min(mean, self.threshold), ~known, out=self._occupied.reshape(-1).view(bool)
-        )
-        self._blocks[:] = self._occupied.reshape(m, BLOCK, m, BLOCK, m, BLOCK).max(axis=(1, 3, 5))
+        occupied = ~known | (self._densities > min(mean, self.threshold))
+        cube = occupied.reshape((self.resolution,) * 3)
+        self._empty = empty_distances(cube)
+        lines = [np.flatnonzero(cube.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+        ends = [(line[0], line[-1] + 1) if len(line) else (0, 0) for line in lines]
+        self._corners = np.array(ends).T.ravel() / self.resolution

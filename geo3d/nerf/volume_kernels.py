@@ -152,7 +152,7 @@ def range_backward(starts, ends, offsets, density, weights, mean, d_mean, d_weig
 
 @njit(parallel=True, **_OPTIONS)
 def distortion(starts, ends, offsets, weights, scale, losses, d_weights):
-    """Distortion loss of R rays, `losses` (R,), and `scale` (R,) times its gradient by the weights, `d_weights` (S,)."""
+    """Distortion loss of R rays, `losses` (R,); `scale` (R,) times its gradient by the weights, `d_weights` (S,)."""
     for ray in prange(len(losses)):
         first, last = offsets[ray], offsets[ray + 1]
         total, moment = 0.0, 0.0
