@@ -16,10 +16,10 @@ from geo3d.nerf.appearance import appearance_of, appearance_vectors
 from geo3d.nerf.cones import cone_moments, diagonal_variances
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.encoding import integrated_encoding, positional_encoding
+from geo3d.nerf.field_output import FieldOutput
 from geo3d.nerf.network_frame import network_coordinates, network_jacobians
 from geo3d.nerf.radiance_mlp import RadianceMlp, RadianceShape
 from geo3d.nerf.rays import Rays
-from geo3d.nerf.rendering import FieldOutput
 from geo3d.nerf.samples import RaySamples
 from geo3d.util.require import require
 

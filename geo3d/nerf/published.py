@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from geo3d.nerf.appearance import appearance_of, appearance_vectors
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.encoding import positional_encoding
+from geo3d.nerf.field_output import FieldOutput
 from geo3d.nerf.network_frame import network_coordinates
 from geo3d.nerf.radiance_mlp import RadianceMlp, RadianceShape
 from geo3d.nerf.rays import Rays
-from geo3d.nerf.rendering import FieldOutput
 from geo3d.nerf.samples import RaySamples
 from geo3d.util.require import require
 
