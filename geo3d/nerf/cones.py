@@ -17,12 +17,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from geo3d.nerf.contraction import SceneBox
+from geo3d.nerf.network_frame import network_coordinates, network_jacobians
+from geo3d.nerf.rays import Rays
+from geo3d.nerf.samples import RaySamples
 from geo3d.util.require import require
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 torch: Any = require("torch")
+
+
+@dataclass(frozen=True)
+class FrameGaussians:
+    """What of space a network is asked about, in its frame (see `network_frame`)."""
+
+    means: Tensor
+    """(S, 3)."""
+    variances: Tensor
+    """(S, 3) along the axes."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +79,25 @@ def diagonal_variances(moments: ConeMoments, directions: Tensor, jacobians: Tens
         along = torch.einsum("...ab,...b->...a", jacobians, directions).square()
         whole = jacobians.square().sum(-1)
     return moments.axial[:, None] * along + moments.radial[:, None] * (whole - along)
+
+
+def frustum_gaussians(box: SceneBox, rays: Rays, samples: RaySamples) -> FrameGaussians:
+    """The frusta of intervals.
+
+    Parameters
+    ----------
+    box : SceneBox
+        Of the field.
+    rays : Rays
+    samples : RaySamples
+    """
+    directions = samples.per_sample(rays.directions)
+    moments = cone_moments(samples.starts, samples.ends, samples.per_sample(rays.radii))
+    means = samples.per_sample(rays.origins) + moments.distance[:, None] * directions
+    variances = diagonal_variances(moments, directions, network_jacobians(box, means))
+    return FrameGaussians(network_coordinates(box, means), variances)
+
+
+def point_gaussians(box: SceneBox, positions: Tensor) -> FrameGaussians:
+    """Points, without variance: `positions` (S, 3) of the world, for a field in a `box`."""
+    return FrameGaussians(network_coordinates(box, positions), torch.zeros_like(positions))

@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from geo3d.nerf.appearance import appearance_of, appearance_vectors
-from geo3d.nerf.cones import cone_moments, diagonal_variances
+from geo3d.nerf.cones import FrameGaussians, frustum_gaussians, point_gaussians
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.encoding import integrated_encoding, positional_encoding
 from geo3d.nerf.field_output import FieldOutput
-from geo3d.nerf.network_frame import network_coordinates, network_jacobians
+from geo3d.nerf.network_frame import world_density
 from geo3d.nerf.radiance_mlp import RadianceMlp, RadianceShape
 from geo3d.nerf.rays import Rays
 from geo3d.nerf.samples import RaySamples
@@ -67,10 +67,9 @@ class MipField(torch.nn.Module):
         rays : Rays
         samples : RaySamples
         """
-        directions = samples.per_sample(rays.directions)
+        seen = frustum_gaussians(self.box, rays, samples)
         rows = samples.per_sample(rays.rows) if self.appearance is not None else None
-        encoded = encode_frusta(self.box, rays, samples, self.mlp.shape.position_levels)
-        return self._output(encoded, directions, rows)
+        return self._output(seen, samples.per_sample(rays.directions), rows)
 
     def forward(self, positions: Tensor, directions: Tensor) -> FieldOutput:
         """Density and colour of points, as through a cone of no width; the mean appearance.
@@ -79,35 +78,14 @@ class MipField(torch.nn.Module):
         ----------
         positions, directions : (S, 3) tensor
         """
-        at = network_coordinates(self.box, positions)
-        return self._output(positional_encoding(at, self.mlp.shape.position_levels), directions, None)
+        return self._output(point_gaussians(self.box, positions), directions, None)
 
-    def _output(self, encoded: Tensor, directions: Tensor, rows: Tensor | None) -> FieldOutput:
+    def _output(self, seen: FrameGaussians, directions: Tensor, rows: Tensor | None) -> FieldOutput:
+        shape = self.mlp.shape
         density, color = self.mlp(
-            encoded,
-            positional_encoding(directions, self.mlp.shape.direction_levels),
+            integrated_encoding(seen.means, seen.variances, shape.position_levels),
+            positional_encoding(directions, shape.direction_levels),
             appearance_vectors(self.appearance, rows, directions),
         )
-        density = torch.nn.functional.softplus(density - 1) * (2 / self.box.side)
+        density = world_density(self.box, seen.means, torch.nn.functional.softplus(density - 1))
         return FieldOutput(density, (1 + 2 * _COLOR_MARGIN) * torch.sigmoid(color) - _COLOR_MARGIN)
-
-
-def encode_frusta(box: SceneBox, rays: Rays, samples: RaySamples, levels: int) -> Tensor:
-    """Integrated positional encoding of the frusta of intervals.
-
-    Parameters
-    ----------
-    box : SceneBox
-    rays : Rays
-    samples : RaySamples
-    levels : int
-
-    Returns
-    -------
-    (S, 6 levels) tensor
-    """
-    directions = samples.per_sample(rays.directions)
-    moments = cone_moments(samples.starts, samples.ends, samples.per_sample(rays.radii))
-    means = samples.per_sample(rays.origins) + moments.distance[:, None] * directions
-    variances = diagonal_variances(moments, directions, network_jacobians(box, means))
-    return integrated_encoding(network_coordinates(box, means), variances, levels)

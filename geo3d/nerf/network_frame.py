@@ -6,6 +6,7 @@
     unbounded    x = (2 - 1 / r) (q / r) / 2    d x / d world = (s I + s' sign(q_k) q e_k^T) / side,
                                                 s = (2 - 1 / r) / r,  s' = (2 / r - 2) / r^2,  |q_k| = |q|_inf
 
+Outside of a bounded box a field is empty: the encoding has the period 2, and would repeat the scene there.
 The Jacobian takes the Gaussian of a cone through the contraction (Barron et al., mip-NeRF 360, CVPR 2022, equation 9).
 """
 
@@ -25,6 +26,19 @@ torch: Any = require("torch")
 def network_coordinates(box: SceneBox, positions: Tensor) -> Tensor:
     """(S, 3) `positions` of the world as a network sees them: [-1, 1], where a bounded `box` has them inside."""
     return 2 * box.unit_positions(positions) - 1
+
+
+def world_density(box: SceneBox, coordinates: Tensor, density: Tensor) -> Tensor:
+    """(S,) per unit of the world, from one per half side of the box; 0 outside of a bounded box.
+
+    Parameters
+    ----------
+    box : SceneBox
+    coordinates : (S, 3) tensor
+        As a network sees them.
+    density : (S,) tensor
+    """
+    return density * (coordinates.detach().abs().amax(-1) <= 1) * (2 / box.side)
 
 
 def network_jacobians(box: SceneBox, positions: Tensor) -> Tensor:

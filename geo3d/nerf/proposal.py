@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from geo3d.nerf.cones import FrameGaussians, frustum_gaussians, point_gaussians
 from geo3d.nerf.contraction import SceneBox
-from geo3d.nerf.encoding import positional_encoding
-from geo3d.nerf.mip import encode_frusta
-from geo3d.nerf.network_frame import network_coordinates
+from geo3d.nerf.encoding import integrated_encoding
+from geo3d.nerf.network_frame import world_density
 from geo3d.nerf.radiance_mlp import initialise
 from geo3d.nerf.rays import Rays
 from geo3d.nerf.samples import RaySamples
@@ -58,11 +58,12 @@ class ProposalField(torch.nn.Module):
         rays : Rays
         samples : RaySamples
         """
-        return self._density(encode_frusta(self.box, rays, samples, self.levels))
+        return self._density(frustum_gaussians(self.box, rays, samples))
 
     def forward(self, positions: Tensor) -> Tensor:
         """(S,) densities of points (S, 3) of the world."""
-        return self._density(positional_encoding(network_coordinates(self.box, positions), self.levels))
+        return self._density(point_gaussians(self.box, positions))
 
-    def _density(self, encoded: Tensor) -> Tensor:
-        return torch.nn.functional.softplus(self.network(encoded)[:, 0] - 1) * (2 / self.box.side)
+    def _density(self, seen: FrameGaussians) -> Tensor:
+        raw = self.network(integrated_encoding(seen.means, seen.variances, self.levels))[:, 0]
+        return world_density(self.box, seen.means, torch.nn.functional.softplus(raw - 1))

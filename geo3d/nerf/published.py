@@ -3,7 +3,8 @@
     density, colour = mlp(gamma_10(x), gamma_4(direction)),   density = relu(raw),   colour = sigmoid(raw)
 
 x is the position in [-1, 1]^3 of the scene's box, gamma the positional encoding of 10 and 4 octaves, and the density
-is per half side of the box, so that a scene in metres and one in kilometres train alike. Mildenhall et al., NeRF, ECCV
+is per half side of the box, so that a scene in metres and one in kilometres train alike; outside of a bounded box it
+is 0. Mildenhall et al., NeRF, ECCV
 2020, equation 4, figure 7 and section 5: 593,924 parameters a network. (The authors' program differs from the paper in
 that it also gives the network x itself, and leaves out the pi of equation 4.)
 """
@@ -16,7 +17,7 @@ from geo3d.nerf.appearance import appearance_of, appearance_vectors
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.encoding import positional_encoding
 from geo3d.nerf.field_output import FieldOutput
-from geo3d.nerf.network_frame import network_coordinates
+from geo3d.nerf.network_frame import network_coordinates, world_density
 from geo3d.nerf.radiance_mlp import RadianceMlp, RadianceShape
 from geo3d.nerf.rays import Rays
 from geo3d.nerf.samples import RaySamples
@@ -69,13 +70,13 @@ class PublishedField(torch.nn.Module):
         rows : (S,) tensor of int, optional
             Photos; left out, or -1, the mean appearance.
         """
-        shape = self.mlp.shape
+        shape, at = self.mlp.shape, network_coordinates(self.box, positions)
         density, color = self.mlp(
-            positional_encoding(network_coordinates(self.box, positions), shape.position_levels),
+            positional_encoding(at, shape.position_levels),
             positional_encoding(directions, shape.direction_levels),
             appearance_vectors(self.appearance, rows, directions),
         )
-        return FieldOutput(torch.relu(density) * (2 / self.box.side), torch.sigmoid(color))
+        return FieldOutput(world_density(self.box, at, torch.relu(density)), torch.sigmoid(color))
 
     def along(self, rays: Rays, samples: RaySamples) -> FieldOutput:
         """Density and colour in the middle of intervals along rays, with the appearance of the rays' photos.

@@ -38,8 +38,8 @@ SKY = torch.tensor([0.9, 0.95, 1.0])
 def blobs(positions, directions):
     """A red, a green and a blue ball with soft edges."""
     centers = torch.tensor([[0.45, 0.0, -0.1], [-0.3, 0.35, 0.0], [-0.2, -0.4, 0.15]])
-    inside = torch.sigmoid(60 * (0.28 - torch.cdist(positions, centers)))
-    return FieldOutput(30 * inside.sum(-1), (0.1 + 0.8 * inside).clamp(0, 1))
+    inside = torch.sigmoid(20 * (0.35 - torch.cdist(positions, centers)))
+    return FieldOutput(10 * inside.sum(-1), (0.1 + 0.8 * inside).clamp(0, 1))
 
 
 def sky(directions):
@@ -49,7 +49,7 @@ def sky(directions):
 def photos(angles, row=0):
     """Rays of all pixels of cameras in a ring, and what they show."""
     eyes = [np.array([3 * np.cos(a), 3 * np.sin(a), 1.2 + 0.6 * np.sin(3 * a)]) for a in angles]
-    parts = [camera_rays(CAMERA, look_at(eye, np.zeros(3)), near=1.9, far=4.6).torch() for eye in eyes]
+    parts = [BOX.clip(camera_rays(CAMERA, look_at(eye, np.zeros(3)), far=9)).torch() for eye in eyes]
     names = ("origins", "directions", "near", "far", "radii", "rows")
     rays = Rays(*(torch.cat([getattr(p, n) for p in parts]) for n in names))
     return rays, render_rays(blobs, rays, RenderOptions(EvenSampling(200)), sky).color

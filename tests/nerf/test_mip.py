@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from geo3d.nerf.cones import frustum_gaussians
 from geo3d.nerf.contraction import SceneBox
-from geo3d.nerf.encoding import positional_encoding
-from geo3d.nerf.mip import MipField, encode_frusta
+from geo3d.nerf.encoding import integrated_encoding, positional_encoding
+from geo3d.nerf.mip import MipField
 from geo3d.nerf.network_frame import network_coordinates
 from geo3d.nerf.proposal import ProposalField
+from geo3d.nerf.published import PublishedField
 from geo3d.nerf.radiance_mlp import RadianceShape
 from geo3d.nerf.rays import Rays
 from geo3d.nerf.samples import RaySamples
@@ -54,7 +56,8 @@ def test_through_a_thin_cone_it_is_a_field_of_points(box):
 
 def test_a_wide_cone_sees_no_detail():
     rays, samples = cast(radius=2.0)
-    encoded = encode_frusta(BOXES[0], rays, samples, 10)
+    seen = frustum_gaussians(BOXES[0], rays, samples)
+    encoded = integrated_encoding(seen.means, seen.variances, 10)
     at = network_coordinates(BOXES[0], samples.positions(rays))
     assert encoded[:, 30:].abs().max() < 1e-3 < positional_encoding(at, 10)[:, 30:].abs().min(-1).values.max()
 
@@ -72,6 +75,17 @@ def test_cones_of_a_scene_of_any_size_are_one_scene():
     )
     torch.testing.assert_close(far.density * scale, small.density, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(far.color, small.color, rtol=1e-5, atol=1e-6)
+
+
+def test_outside_of_a_bounded_box_nothing_is():
+    """The encoding repeats itself there; the scene must not."""
+    outside = torch.tensor([[2.2, 0.2, -0.3], [0.1, -1.9, 0.0], [0.1, 0.2, -0.3]])
+    directions = torch.nn.functional.normalize(torch.ones(3, 3), dim=-1)
+    for field in (MipField(BOXES[0]), PublishedField(BOXES[0], seed=1)):
+        found = field(outside, directions).density
+        assert found[:2].tolist() == [0, 0] and found[2] > 0
+    assert (ProposalField(BOXES[0])(outside) > 0).tolist() == [False, False, True]
+    assert (MipField(BOXES[1])(outside, directions).density > 0).all()
 
 
 def test_activations_are_the_papers():
