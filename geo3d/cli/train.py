@@ -166,7 +166,7 @@ def run(options: Options, session: Session) -> int:
 
 def show_outcome(report: TrainingReport, session: Session) -> None:
     """A few lines about what came out."""
-    from geo3d.splat.evaluation import mean_psnr
+    from geo3d.render.evaluation import mean_psnr
 
     session.say(
         f"{len(report.gaussians):,} Gaussians after {report.steps:,} steps of photos at 1/{report.downscale:g} of "

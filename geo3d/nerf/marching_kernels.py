@@ -65,7 +65,7 @@ def _march(ray, rays, box, steps, empty, phase, most, begin, writing, at, out):
 
     Returns how many samples it has, the range at which the march ended (inf: where the ray does), and that at which its
     first sample begins, before it is cut to the ray. `out`: starts, ends, positions, directions, ray indices, written
-    from row `at` on if `writing`. Intervals are cut to those of the ray.
+    from row `at` on if `writing`. Intervals are cut to near and far of the ray.
     """
     origins, directions, nears, fars = rays
     unbounded = box[4] != 0.0
@@ -105,7 +105,7 @@ def _march(ray, rays, box, steps, empty, phase, most, begin, writing, at, out):
         if distance == 0.0:
             if writing:
                 row = at + found
-                start, end = max(t, near), min(t + step, far)
+                start, end = max(t, np.float64(nears[ray])), min(t + step, np.float64(fars[ray]))
                 middle = 0.5 * (start + end)
                 px, py, pz = ox + middle * dx, oy + middle * dy, oz + middle * dz
                 if unbounded:
@@ -138,10 +138,10 @@ def _march(ray, rays, box, steps, empty, phase, most, begin, writing, at, out):
 def count_samples(rays, box, steps, empty, jitter, most, counts, begins, ends):
     """First pass: (R,) int64 `counts` of samples, and float64 the range at which the first begins and the march ended.
 
-    `rays`: origins (R, 3), directions (R, 3), near (R,), far (R,). `box` (11,): center, side, unbounded,
-    and the smallest and the largest corner of what is occupied, box frame, which count if not unbounded. `steps` (3,):
-    cone_angle, smallest, largest. `empty` (N, N, N): `empty_distances`. `jitter` (R,). `most`: samples a
-    ray. A march that saw its ray's end has the end inf.
+    `rays`: origins (R, 3), directions (R, 3), near (R,), far (R,). `box` (11,): center, side, unbounded, and the
+    smallest and the largest corner of what is occupied, box frame, which count if not unbounded. `steps` (3,):
+    cone_angle, smallest, largest. `empty` (N, N, N): `empty_distances`. `jitter` (R,). `most`: samples a ray. A march
+    that saw its ray's end has the end inf.
     """
     nothing = (jitter, jitter, rays[0], rays[0], counts)
     for ray in prange(len(counts)):

@@ -5,8 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geo3d.splat.crew import Crew
-from geo3d.splat.lanes import (
+from geo3d.util.buffers import aligned
+from geo3d.util.crew import Crew
+from geo3d.util.jit import njit
+from geo3d.util.lanes import (
     absolute,
     any_lane,
     exp2,
@@ -22,8 +24,6 @@ from geo3d.splat.lanes import (
     total,
     totals,
 )
-from geo3d.util.buffers import aligned
-from geo3d.util.jit import njit
 
 f4 = np.float32
 SIXTEEN = arrays(np.float32, 16, elements=st.floats(-100, 100, width=32))
