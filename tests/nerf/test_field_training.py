@@ -27,7 +27,7 @@ from geo3d.nerf import (
 )
 from geo3d.nerf.samplers import EvenSampling
 
-pytestmark = [pytest.mark.usefixtures("one_torch_thread"), pytest.mark.slow]
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 BOX = SceneBox((0.0, 0.0, 0.0), 2.0)
 CAMERA = Camera("PINHOLE", 24, 24, [30, 30, 12, 12])
@@ -103,7 +103,7 @@ def test_it_learns_a_scene(make):
     learner, rng = make(), torch.Generator().manual_seed(0)
     parameters = [p for module in learner.modules for p in module.parameters()]
     adam = torch.optim.Adam(parameters, 5e-3)
-    steps = 250
+    steps = 150
     schedule = torch.optim.lr_scheduler.ExponentialLR(adam, 0.1 ** (1 / steps))
 
     def psnr():
@@ -119,6 +119,4 @@ def test_it_learns_a_scene(make):
         loss.backward()
         adam.step()
         schedule.step()
-    print(f"{make.__name__}: {before:.1f} dB before, {psnr():.1f} dB after")
-    assert psnr() > before + 8
-    assert psnr() > 24
+    assert before < 20 and psnr() > 26
