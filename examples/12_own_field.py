@@ -66,18 +66,15 @@ shown = []
 for step in range(201):
     if step in (15, 50, 200):
         with torch.no_grad():
-            shown.append(
-                (step, render_rays(field, held_out, RenderOptions(EvenSampling(96), normals=True), WHITE))
-            )
-        error = (shown[-1][1].color - truth).square().mean().item()
+            seen = render_rays(field, held_out, RenderOptions(EvenSampling(96), normals=True), WHITE)
+        shown.append((step, seen))
+        error = (seen.color - truth).square().mean().item()
         print(f"step {step}: {-10 * np.log10(error):.1f} dB where no photo was taken")
     batch = torch.randint(len(rays), (1024,), generator=rng)
     loss = (render_rays(field, rays[batch], options, WHITE, rng).color - colors[batch]).square().mean()
-    loss = loss + 1e-3 * sum(
-        field.grid.diff(dim=axis).square().mean() for axis in (2, 3, 4)
-    )  # neighbours are alike
+    rough = sum(field.grid.diff(dim=axis).square().mean() for axis in (2, 3, 4))  # neighbours are to be alike
     adam.zero_grad()
-    loss.backward()
+    (loss + 1e-3 * rough).backward()
     adam.step()
 
 figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.6), layout="constrained")
@@ -85,10 +82,8 @@ last = shown[-1][1]
 depth = torch.where(last.alpha > 0.5, last.median_range, torch.nan)
 panels = [("a view that is held out", truth)]
 panels += [(f"the grid after {step} steps", seen.color) for step, seen in shown]
-panels += [
-    ("its range", depth),
-    ("its normals", torch.where(last.alpha[:, None] > 0.5, 0.5 + 0.5 * last.normals, 1.0)),
-]
+normals = torch.where(last.alpha[:, None] > 0.5, 0.5 + 0.5 * last.normals, 1.0)
+panels += [("its range", depth), ("its normals", normals)]
 for ax, (title, values) in zip(axes.flat, panels):
     ax.imshow(values.reshape(90, 120, -1).clip(0, None if values is depth else 1), cmap="viridis_r")
     ax.set_title(title)
