@@ -4,8 +4,8 @@
 
 FOLDER holds scenes (or folders of scenes): with a transforms_train.json (trained before white from 47,000 random points
 in the visual hull; case `SCENE-800`, at 800 pixels), or made by `geo3d reconstruct` (case `SCENE`, photos as large
-as they are). Of each, gsplat (`gsplat-default`, `gsplat-mcmc`; where it is installed, see splat_gpu_peer.py) is trained for `--share`
-of its 30,000 steps, and then geo3d for a quarter of the default preset's seconds, or for `--seconds`. Every 8th photo
+as they are). Of each, gsplat (`gsplat-default`, `gsplat-mcmc`; where it is installed, see splat_gpu_peer.py) is trained
+for `--share` of its 30,000 steps, and then geo3d for a quarter of the default preset's seconds, or for `--seconds`. Every 8th photo
 is held out. Both begin from the same points and photos, and are measured by the same functions.
 
 Figures: `psnr_db`, `ssim` of the photos held out, `seconds` of training, `steps`, `gaussians`, `memory_gib` (peak of
@@ -184,7 +184,8 @@ def show(
     cells = "".join(f"  {key} {value:.4g}" for key, value in found.items())
     beside = ""
     if peer and found:
-        beside = f"  ({found['psnr_db'] - peer['psnr_db']:+.2f} dB in {found['seconds'] / peer['seconds']:.2f} of the time)"
+        better, ratio = found["psnr_db"] - peer["psnr_db"], found["seconds"] / peer["seconds"]
+        beside = f"  ({better:+.2f} dB in {ratio:.2f} of the time)"
     print(f"{case}  {implementation}{cells}{beside}", flush=True)
 
 
