@@ -5,8 +5,8 @@
 FOLDER holds scenes (or folders of scenes): with a transforms_train.json (trained before white from 47,000 random points
 in the visual hull; case `SCENE-800`, at 800 pixels), or made by `geo3d reconstruct` (case `SCENE`, photos as large
 as they are). Of each, gsplat (`gsplat-default`, `gsplat-mcmc`; where it is installed, see splat_gpu_peer.py) is trained
-for `--share` of its 30,000 steps, and then geo3d for a quarter of the default preset's seconds, or for `--seconds`. Every 8th photo
-is held out. Both begin from the same points and photos, and are measured by the same functions.
+for `--share` of its 30,000 steps, and then geo3d for a quarter of the default preset's seconds, or for `--seconds`.
+Every 8th photo is held out. Both begin from the same points and photos, and are measured by the same functions.
 
 Figures: `psnr_db`, `ssim` of the photos held out, `seconds` of training, `steps`, `gaussians`, `memory_gib` (peak of
 what torch allocated, photos included). `--quick` takes a tenth of the steps. LPIPS is not reported: its weights have to
@@ -89,22 +89,20 @@ def train_gsplat(scene: Path, preset: str, share: float) -> dict[str, float]:
             photos.append(torch.from_numpy(np.rint(255 * photo.color).astype(np.uint8)).cuda())
             poses.append(views.views[row].cam_from_world.matrix4())
             intrinsics.append(photo.camera.K)
-    on_gpu = [torch.from_numpy(np.stack(a).astype(np.float32)).cuda() for a in (poses, intrinsics)]
+    all_poses, all_K = (torch.from_numpy(np.stack(a).astype(np.float32)).cuda() for a in (poses, intrinsics))
     centers = np.stack([view.cam_from_world.center() for view in views.views])
     extent = 1.1 * float(np.linalg.norm(centers - centers.mean(0), axis=1).max())
 
     def look(render: Any) -> tuple[float, float]:
-        def picture(camera: Any, pose: Any) -> np.ndarray:
-            matrices = [
-                torch.from_numpy(np.asarray(a, np.float32)).cuda() for a in (pose.matrix4(), camera.K)
-            ]
-            return render(*matrices, camera.width, camera.height).clamp(0, 1).cpu().numpy()
+        def picture(camera: Any, where: Any) -> np.ndarray:
+            pose, K = (torch.from_numpy(np.float32(a)).cuda() for a in (where.matrix4(), camera.K))
+            return render(pose, K, camera.width, camera.height).clamp(0, 1).cpu().numpy()
 
         seen = evaluate(picture, views.held_out, downscale, chosen, perceptual=False)
         return float(np.mean([v.psnr_db for v in seen])), float(np.mean([v.ssim for v in seen]))
 
     found = train(
-        photos, *on_gpu, start(views, chosen, Progress())[0], extent, mcmc=preset.endswith("mcmc"), share=share,
+        photos, all_poses, all_K, start(views, chosen, Progress())[0], extent, mcmc=preset == PRESETS[1], share=share,
         background=torch.tensor(behind(chosen), device="cuda"), look=look,
     )  # fmt: skip
     for step, seconds, (psnr, ssim) in found.looks:
