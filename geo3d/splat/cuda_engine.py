@@ -1,8 +1,8 @@
 """One step of training on a GPU: what `geo3d.splat.engine` does on the CPU, with all of a step's arrays on the GPU.
 
-Changes of the set of Gaussians, once in a hundred steps, are those of the CPU: the Gaussians are copied to NumPy, and
-back. Exposure is too, every step, where it is asked for. The depth of sparse points comes from the same picture as the
-colours: its gradient counts in the statistics of densification and moves the pose too.
+Changes of the set of Gaussians, once in a hundred steps, are those of the CPU: the Gaussians but their harmonics are
+copied to NumPy, and back. Exposure is too, every step, where it is asked for. The depth of sparse points comes from the
+same picture as the colours: its gradient counts in the statistics of densification and moves the pose too.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.util.require import require
 
+_ROWS = 1 << 20  # two float32 tell a row: float32 counts to 2^24
 _PARAMETERS = ("means", "quaternions", "log_scales", "logit_opacities", "sh")
 
 
@@ -101,7 +102,7 @@ class CudaEngine(CpuEngine):
         self.launch = self.rasterizer.launch
         self.exposure = Exposure(photos) if options.exposure else None
         self.poses = PoseRefinement(photos, extent) if options.refine_poses else None
-        self._upload(gaussians)
+        self._upload(gaussians, self._tensor(gaussians.sh))
         self.adam = CudaAdam(self.on_gpu)
 
     @property
@@ -124,9 +125,9 @@ class CudaEngine(CpuEngine):
     def statistics(self, value: DensityStatistics) -> None:
         self._counted = [self._tensor(getattr(value, field.name)) for field in fields(value)]
 
-    def _upload(self, gaussians: Gaussians) -> None:
-        parts = (self._tensor(getattr(gaussians, name)) for name in _PARAMETERS)
-        self.on_gpu = Gaussians(*parts, antialiased=gaussians.antialiased)
+    def _upload(self, gaussians: Gaussians, sh: Any) -> None:
+        parts = [self._tensor(getattr(gaussians, name)) for name in _PARAMETERS[:-1]]
+        self.on_gpu = Gaussians(*parts, sh, gaussians.antialiased)
         self.statistics = DensityStatistics.empty(len(gaussians))
         if self.smoothing is not None:
             self.smoothing.measure(np.ascontiguousarray(gaussians.means))
@@ -273,9 +274,23 @@ class CudaEngine(CpuEngine):
             found.add(_array(sums[:, 0]), _array(sums[:, 1]))
         return found
 
+    def changeable(self) -> Gaussians:
+        """What a change is made of. The harmonics, most of the numbers, follow their Gaussians and are never changed:
+        they stay on the GPU, and in their place is the row where they lie.
+        """
+        g = self.on_gpu
+        rows = np.divmod(np.arange(self.count), _ROWS)
+        places = np.stack([*rows, np.zeros(self.count)], 1).astype(np.float32)[:, None]
+        parts = [_array(getattr(g, name)) for name in _PARAMETERS[:-1]]
+        return Gaussians(*parts, places, g.antialiased)
+
     def replace(self, change: Refinement) -> None:
-        """Go on with the Gaussians of `change`; the optimiser's state follows, the statistics begin anew."""
-        self._upload(change.gaussians)
+        """Go on with the Gaussians of `change`, made of those of `changeable`; the optimiser's state follows, the
+        statistics begin anew.
+        """
+        places = change.gaussians.sh[:, 0].astype(np.int64)
+        rows = self._tensor(places[:, 0] * _ROWS + places[:, 1], np.int64)
+        self._upload(change.gaussians, self.on_gpu.sh[rows])
         self.adam.rearrange(self._tensor(change.source, np.int64))
 
     def reset_opacities(self) -> None:
