@@ -1,11 +1,11 @@
 """Training Gaussian splats on a GPU, with gsplat beside it: is geo3d as good in a quarter of gsplat's time?
 
-    python benchmarks/splat_gpu.py --data FOLDER [--json FILE] [--quick] [--only CASE ...] [--share S] [--seconds S ...]
+    python benchmarks/splat_gpu.py --data FOLDER [--json FILE] [--quick] [--only CASE ...] [--share S] [--seconds S]
 
 FOLDER holds scenes (or folders of scenes): with a transforms_train.json (trained before white from 47,000 random points
 in the visual hull; case `SCENE-800`, at 800 pixels), or made by `geo3d reconstruct` (case `SCENE`, photos as large
 as they are). Of each, gsplat (`gsplat-default`, `gsplat-mcmc`; where it is installed, see splat_gpu_peer.py) is trained
-for `--share` of its 30,000 steps, and then geo3d for a quarter of the default preset's seconds, or for `--seconds`.
+for `--share` of its 30,000 steps, and after each preset geo3d for a quarter of its seconds, or for `--seconds`.
 Every 8th photo is held out. Both begin from the same points and photos, and are measured by the same functions.
 
 Figures: `psnr_db`, `ssim` of the photos held out, `seconds` of training, `steps`, `gaussians`, `memory_gib` (peak of
@@ -26,7 +26,8 @@ from common import make_parser, write_figures
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 PRESETS = ("gsplat-default", "gsplat-mcmc")
-QUARTER = 0.25
+QUARTER, SECONDS = 0.25, 30.0
+BUDGET = 300_000  # Gaussians of geo3d: about as many as gsplat's default preset ends with
 
 
 def find_cases(data: Path) -> dict[str, Path]:
@@ -46,7 +47,7 @@ def options_of(scene: Path, seconds: float):
 
     made_up = (scene / "transforms_train.json").is_file()
     more = {"background": "white", "initial_points": 47_000} if made_up else {}
-    return TrainingOptions(minutes=seconds / 60, downscale=1.0, backend="cuda", **more)
+    return TrainingOptions(minutes=seconds / 60, downscale=1.0, budget=BUDGET, backend="cuda", **more)
 
 
 def train_geo3d(scene: Path, seconds: float) -> dict[str, float]:
@@ -118,37 +119,51 @@ def train_gsplat(scene: Path, preset: str, share: float) -> dict[str, float]:
     }
 
 
-def in_a_process(implementation: str, scene: Path, amount: float) -> dict[str, float]:
-    """Figures of one training; empty, and why, where it failed."""
-    with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch) / "figures.json"
-        command = [sys.executable, __file__, "worker", implementation, str(scene), str(amount), str(out)]
-        done = subprocess.run(command)
-        if done.returncode or not out.is_file():
-            print(f"{implementation} failed, exit code {done.returncode}", flush=True)
-            return {}
-        return json.loads(out.read_text())
+class Process:
+    """A training in a process of its own, which has imported what it needs before it is told to begin."""
+
+    def __init__(self, implementation: str, scene: Path) -> None:
+        self.implementation = implementation
+        command = [sys.executable, __file__, "worker", implementation, str(scene)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+
+    def run(self, amount: float) -> dict[str, float]:
+        """Figures of a training of so many seconds, or of so large a share of the peer's steps; empty if it failed."""
+        with tempfile.TemporaryDirectory() as scratch:
+            out = Path(scratch) / "figures.json"
+            self.process.communicate(f"{amount} {out}\n")
+            if self.process.returncode or not out.is_file():
+                print(f"{self.implementation} failed, exit code {self.process.returncode}", flush=True)
+                return {}
+            return json.loads(out.read_text())
 
 
-def worker(implementation: str, scene: Path, amount: float, out: Path) -> None:
-    """One training in this process."""
+def worker(implementation: str, scene: Path) -> None:
+    """One training in this process, when a line on the standard input says how long and where to."""
+    import torch
+
+    import geo3d.splat.trainer  # noqa: F401
+
+    torch.zeros(1, device="cuda")
     if implementation in PRESETS:
-        found = train_gsplat(scene, implementation, amount)
+        import gsplat  # noqa: F401  # pyright: ignore[reportMissingImports]
+    amount, out = sys.stdin.readline().split()
+    if implementation in PRESETS:
+        found = train_gsplat(scene, implementation, float(amount))
     else:
-        found = train_geo3d(scene, amount)
-    out.write_text(json.dumps(found))
+        found = train_geo3d(scene, float(amount))
+    Path(out).write_text(json.dumps(found))
 
 
 def main() -> int:
     if len(sys.argv) > 1 and sys.argv[1] == "worker":
-        implementation, scene, amount, out = sys.argv[2:]
-        worker(implementation, Path(scene), float(amount), Path(out))
+        worker(sys.argv[2], Path(sys.argv[3]))
         return 0
     parser = make_parser(__doc__ or "", "folder of scenes", "a tenth of the steps")
     parser.add_argument("--only", nargs="+", metavar="CASE", help="these cases only")
     parser.add_argument("--presets", nargs="*", default=PRESETS, choices=PRESETS, help="of gsplat")
     parser.add_argument("--share", type=float, default=1.0, help="of gsplat's 30,000 steps")
-    parser.add_argument("--seconds", type=float, nargs="*", help="of geo3d's trainings")
+    parser.add_argument("--seconds", type=float, help="of geo3d's trainings")
     arguments = parser.parse_args()
     from geo3d.gpu import why_not
 
@@ -163,15 +178,14 @@ def main() -> int:
     for name in arguments.only or cases:
         figures[name] = {}
         for preset in arguments.presets:
-            figures[name][preset] = in_a_process(preset, cases[name], share)
-            show(name, preset, figures[name][preset])
-        peer = next((figures[name][p] for p in arguments.presets if figures[name][p]), {})
-        quarter = [QUARTER * peer["seconds"]] if peer else [30.0]
-        for seconds in arguments.seconds or quarter:
+            theirs, ours = (Process(label, cases[name]) for label in (preset, "geo3d-cuda"))
+            peer = figures[name][preset] = theirs.run(share)
+            show(name, preset, peer)
+            seconds = arguments.seconds or (QUARTER * peer["seconds"] if peer else SECONDS)
             label = f"geo3d-cuda-{seconds:.0f}s"
-            figures[name][label] = in_a_process(label, cases[name], seconds)
+            figures[name][label] = ours.run(seconds)
             show(name, label, figures[name][label], peer)
-        write_figures(arguments.json, figures)
+            write_figures(arguments.json, figures)
     return 0
 
 

@@ -126,8 +126,8 @@ class CudaEngine(CpuEngine):
         self._counted = [self._tensor(getattr(value, field.name)) for field in fields(value)]
 
     def _upload(self, gaussians: Gaussians, sh: Any) -> None:
-        parts = [self._tensor(getattr(gaussians, name)) for name in _PARAMETERS[:-1]]
-        self.on_gpu = Gaussians(*parts, sh, gaussians.antialiased)
+        parts = (self._tensor(getattr(gaussians, name)) for name in _PARAMETERS[:-1])
+        self.on_gpu = Gaussians(*parts, sh=sh, antialiased=gaussians.antialiased)
         self.statistics = DensityStatistics.empty(len(gaussians))
         if self.smoothing is not None:
             self.smoothing.measure(np.ascontiguousarray(gaussians.means))
@@ -281,8 +281,8 @@ class CudaEngine(CpuEngine):
         g = self.on_gpu
         rows = np.divmod(np.arange(self.count), _ROWS)
         places = np.stack([*rows, np.zeros(self.count)], 1).astype(np.float32)[:, None]
-        parts = [_array(getattr(g, name)) for name in _PARAMETERS[:-1]]
-        return Gaussians(*parts, places, g.antialiased)
+        parts = (_array(getattr(g, name)) for name in _PARAMETERS[:-1])
+        return Gaussians(*parts, sh=places, antialiased=g.antialiased)
 
     def replace(self, change: Refinement) -> None:
         """Go on with the Gaussians of `change`, made of those of `changeable`; the optimiser's state follows, the
