@@ -137,13 +137,8 @@ class _Training:
         self.scene, self.views, self.downscale, self.options = scene, views, downscale, options
         self.key, self.out, self.progress = key, out, progress
         self.left_out: dict[str, str] = {}
-<<<<<<< HEAD
-        self.photos = TrainingPhotos(views.views, downscale, options, cache_bytes, self.leave_out)
-        self.clock = TrainingClock(options.iterations, options.seconds, options.passes * len(views.views))
-=======
         self.photos = self._photos(*room)
-        self.clock = _Clock(options, len(views.views))
->>>>>>> main
+        self.clock = TrainingClock(options.iterations, options.seconds, options.passes * len(views.views))
         self.loss = float("nan")
         self.psnr = ""
         self.stopped = ""
