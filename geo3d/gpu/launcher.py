@@ -12,6 +12,7 @@ import numpy as np
 from geo3d.gpu.compile import cached_path, compile_into, find_cubin
 from geo3d.gpu.usable import why_not
 
+_CONFIGS = 10_000  # that are kept
 _DEFAULT_STREAM = 1  # CU_STREAM_LEGACY; torch calls it 0
 
 
@@ -49,6 +50,7 @@ class Launcher:
         self._modules: dict[str, Any] = {}
         self._kernels: dict[str, Any] = {}
         self._streams: dict[int, Any] = {}
+        self._configs: dict[tuple[int, int], Any] = {}
         self._threads = threading.local()
 
     def __call__(self, kernel: str, grid: int, block: int, *arguments: Any) -> None:
@@ -72,8 +74,11 @@ class Launcher:
             file, name = kernel.split("/")
             self._kernels[kernel] = self._module(file).get_kernel(name)
         held = [_argument(value) for value in arguments]
-        config = self._core.LaunchConfig(grid=grid, block=block)
-        self._core.launch(self._stream(), config, self._kernels[kernel], *held)
+        if (grid, block) not in self._configs:
+            if len(self._configs) > _CONFIGS:
+                self._configs.clear()
+            self._configs[grid, block] = self._core.LaunchConfig(grid=grid, block=block)
+        self._core.launch(self._stream(), self._configs[grid, block], self._kernels[kernel], *held)
 
     def _stream(self) -> Any:
         import torch

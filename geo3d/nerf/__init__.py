@@ -7,10 +7,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geo3d.nerf.appearance import AppearanceEmbedding
     from geo3d.nerf.contraction import SceneBox
+    from geo3d.nerf.encoding import integrated_encoding, positional_encoding
     from geo3d.nerf.field_output import Field, FieldOutput
+    from geo3d.nerf.mip import MipField
     from geo3d.nerf.model import FieldView, NerfModel, model_renderer, read_model, write_model
     from geo3d.nerf.occupancy import MarchedRays, MarchOptions, OccupancyGrid
+    from geo3d.nerf.proposal import ProposalField
+    from geo3d.nerf.proposal_training import proposal_loss
+    from geo3d.nerf.published import PublishedField, PublishedNerf
+    from geo3d.nerf.radiance_mlp import RadianceShape
     from geo3d.nerf.rays import Rays, camera_rays
     from geo3d.nerf.rendering import RenderedRays, RenderOptions, render_rays
     from geo3d.nerf.samplers import (
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
         Stage,
     )
     from geo3d.nerf.samples import RaySamples
+    from geo3d.nerf.sky import LearnedSky
     from geo3d.nerf.surface import DensityGrid, density_grid, field_mesh, write_density
     from geo3d.nerf.trainer import train
     from geo3d.nerf.training_options import FieldRates, SampleOptions, TrainingOptions
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from geo3d.nerf.volume_rendering import RayRendering, composite, distortion_loss, ray_weights
 
 _LAZY = {
+    "AppearanceEmbedding": "appearance",
     "DensityGrid": "surface",
     "EvenSampling": "samplers",
     "Field": "field_output",
@@ -36,12 +45,18 @@ _LAZY = {
     "FieldRates": "training_options",
     "FieldView": "model",
     "HierarchicalSampling": "samplers",
+    "LearnedSky": "sky",
     "MarchOptions": "occupancy",
     "MarchedRays": "occupancy",
+    "MipField": "mip",
     "NerfModel": "model",
     "OccupancyGrid": "occupancy",
     "OccupancySampling": "samplers",
+    "ProposalField": "proposal",
     "ProposalSampling": "samplers",
+    "PublishedField": "published",
+    "PublishedNerf": "published",
+    "RadianceShape": "radiance_mlp",
     "RayRendering": "volume_rendering",
     "RaySamples": "samples",
     "Rays": "rays",
@@ -58,7 +73,10 @@ _LAZY = {
     "density_grid": "surface",
     "distortion_loss": "volume_rendering",
     "field_mesh": "surface",
+    "integrated_encoding": "encoding",
     "model_renderer": "model",
+    "positional_encoding": "encoding",
+    "proposal_loss": "proposal_training",
     "ray_weights": "volume_rendering",
     "read_model": "model",
     "render_rays": "rendering",
@@ -68,6 +86,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "AppearanceEmbedding",
     "DensityGrid",
     "EvenSampling",
     "Field",
@@ -75,12 +94,18 @@ __all__ = [
     "FieldRates",
     "FieldView",
     "HierarchicalSampling",
+    "LearnedSky",
     "MarchOptions",
     "MarchedRays",
+    "MipField",
     "NerfModel",
     "OccupancyGrid",
     "OccupancySampling",
+    "ProposalField",
     "ProposalSampling",
+    "PublishedField",
+    "PublishedNerf",
+    "RadianceShape",
     "RayRendering",
     "RaySamples",
     "Rays",
@@ -97,7 +122,10 @@ __all__ = [
     "density_grid",
     "distortion_loss",
     "field_mesh",
+    "integrated_encoding",
     "model_renderer",
+    "positional_encoding",
+    "proposal_loss",
     "ray_weights",
     "read_model",
     "render_rays",

@@ -37,7 +37,7 @@ class Adam:
     --------
     >>> parameters = {"color_2": np.ones((64, 3), np.float32)}
     >>> Adam(parameters).step(parameters, {"color_2": np.full((64, 3), 2.0, np.float32)}, {"color_2": 0.25})
-    >>> float(parameters["color_2"][0, 0])
+    >>> round(float(parameters["color_2"][0, 0]), 6)
     0.75
     """
 

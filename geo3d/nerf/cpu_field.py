@@ -6,6 +6,7 @@ import numpy as np
 
 from geo3d.nerf import hash_grid_kernels, mlp_kernels
 from geo3d.nerf.field_parameters import FieldParameters, FieldShape, check_parameters
+from geo3d.nerf.network_layout import network_layout, network_views, pack_networks
 from geo3d.util.buffers import Buffers, aligned
 from geo3d.util.crew import Crew, everyone
 
@@ -42,7 +43,7 @@ class CpuField:
         self.shape, self.parameters = shape, parameters
         self._crew = crew or everyone()
         self._levels = hash_grid_kernels.level_table(shape)
-        self._layout = layout = mlp_kernels.network_layout(shape)
+        self._layout = layout = network_layout(shape)
         self._scratch = [
             mlp_kernels.Scratch(*(aligned(size) for size in mlp_kernels.scratch_sizes(layout)))
             for _ in range(self._crew.threads)
@@ -64,7 +65,7 @@ class CpuField:
         self._kept = 0
         features, stride = self._encoded(unit_positions), self._stride(count)
         density = self._buffers.array("density", (stride,))
-        mlp_kernels.pack_networks(self.shape, self.parameters, self._weights, self._transposed)
+        pack_networks(self.shape, self.parameters, self._weights, self._transposed)
         self._crew.run(
             lambda counter, k: mlp_kernels.network_density(
                 counter, self._layout, self._weights, features, stride, density, self._scratch[k]
@@ -108,7 +109,7 @@ class CpuField:
             self._buffers.array("density", (stride,)),
             self._buffers.array("color", (3 * stride,)),
         )
-        mlp_kernels.pack_networks(self.shape, self.parameters, self._weights, self._transposed)
+        pack_networks(self.shape, self.parameters, self._weights, self._transposed)
         self._crew.run(
             lambda counter, k: mlp_kernels.network_forward(
                 counter, self._layout, self._weights, features, stride, kept_directions, kept_rows, self._table,
@@ -221,7 +222,7 @@ class CpuField:
     def _unpack_gradients(self, rows: np.ndarray, d_table: np.ndarray) -> None:
         """The networks' gradients, slice after slice in their order, and the appearance's, sample after sample."""
         self._slices.reshape(mlp_kernels.SLICES, -1).sum(0, out=self._sums)
-        for name, parts in mlp_kernels.network_views(self._layout, self._sums, self.shape).items():
+        for name, parts in network_views(self._layout, self._sums, self.shape).items():
             for first, part in parts:
                 self._gradients[name][first : first + len(part)] = part
         if self.shape.appearance:

@@ -1,4 +1,4 @@
-"""Multi-resolution hash grid: features of positions, and the gradients by entries and by positions. 16 positions at once.
+"""Multi-resolution hash grid: features of positions, and gradients by entries and positions; 16 positions at once.
 
 The formulas are those of hash_grid. An index is built from three parts, one an axis:
 
@@ -15,7 +15,7 @@ import numpy as np
 from geo3d.nerf.field_parameters import FieldShape
 from geo3d.util.jit import njit
 from geo3d.util.lane_integers import add_pairs, integers, load_pairs, load_points, reals, store_points
-from geo3d.util.lanes import load, minimum, next_item, select, spread, store
+from geo3d.util.lanes import load, minimum, multiply_add, next_item, select, spread, store
 
 f4 = np.float32
 
@@ -37,11 +37,13 @@ def level_table(shape: FieldShape) -> np.ndarray:
 
 @njit(**_INLINE)
 def _axis(coordinate, resolution):
-    """Cell and fraction within it; what lies outside of the cube is held to its faces, NaN to 0."""
-    scaled = coordinate * resolution
-    scaled = minimum(select(scaled > f4(0), scaled, f4(0)), resolution)
-    cell = integers(minimum(scaled, resolution - f4(1)))
-    return cell, scaled - reals(cell)
+    """Cell and fraction within it; what lies outside of the cube is held to its faces, NaN to 0.
+
+    The product is rounded once, with the cell taken off: rounded before, it would lose what is fine.
+    """
+    held = minimum(select(coordinate > f4(0), coordinate, f4(0)), f4(1))
+    cell = integers(minimum(held * resolution, resolution - f4(1)))
+    return cell, multiply_add(held, resolution, reals(cell) * f4(-1))
 
 
 @njit(**_INLINE)

@@ -4,23 +4,26 @@
     color = sigmoid(color_2^T relu(color_1^T relu(color_0^T [z, Y(direction), appearance])))
 
 A thread takes BLOCK samples at a time. Their activations, a row a sample, lie in its scratch; each product is made of
-tiles in registers (`geo3d.util.lane_tiles`). The way back computes a block's activations again, which costs less than
-to write and read those of all samples. Then each layer's gradient overwrites its activations:
+tiles in registers (`geo3d.util.lane_tiles`). The way back computes a block's activations again, which costs little
+more than to write and read those of all samples and takes no memory. Then each layer's gradient overwrites what it was
+computed from:
 
     d weights += inputs^T d outputs;  d inputs = d outputs weights^T, where the inputs are positive
 
 The samples are cut into SLICES parts, by their number alone. Each sums the gradients by the weights for itself, and the
 parts are added in their order: the result does not depend on the threads.
 
-Every width is padded to a multiple of 16 by weights of 0. Features stand feature by feature, `stride` numbers each, a
-multiple of BLOCK; samples beyond the last hold anything finite and have gradients of 0.
+The weights are packed as network_layout says, every width padded to a multiple of 16 by weights of 0. Features stand
+feature by feature, `stride` numbers each, a multiple of BLOCK; samples beyond the last hold anything finite and have
+gradients of 0.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from geo3d.nerf.field_parameters import DENSITY_LIMIT, FEATURES, FieldParameters, FieldShape
+from geo3d.nerf.field_parameters import DENSITY_LIMIT
+from geo3d.nerf.network_layout import Layout
 from geo3d.util.jit import njit
 from geo3d.util.lane_integers import load_points
 from geo3d.util.lane_tiles import (
@@ -31,11 +34,13 @@ from geo3d.util.lane_tiles import (
     OUTER_NARROW,
     RELU,
     SET,
+    THREE,
+    THREE_NARROW,
     WIDE,
     products,
     transpose,
 )
-from geo3d.util.lanes import exp2, load, minimum, next_item, select, spread, store
+from geo3d.util.lanes import exp2, load, minimum, next_item, select, spread, store, totals
 
 f4 = np.float32
 
@@ -44,117 +49,26 @@ SLICES = 32
 
 _LOG2_E = f4(1.4426950408889634)
 _LIMIT = f4(DENSITY_LIMIT)
+_PANEL = WIDE % 256 * 16  # columns of a wide tile
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 _INLINE = {**_OPTIONS, "forceinline": True}
 
 
-class Layout(NamedTuple):
-    """Padded widths, and where each matrix begins among the packed weights."""
-
-    encoded: int
-    width: int
-    outputs: int  # of the density network
-    harmonics: int
-    inputs: int  # of the colour network: outputs, harmonics, appearance
-    degree: int  # of the harmonics
-    features: int  # of the grid, not padded
-    density_0: int
-    density_1: int
-    color_0: int
-    color_1: int
-    color_2: int
-    total: int
-
-
-def _padded(count: int) -> int:
-    return -(-count // 16) * 16
-
-
-def network_layout(shape: FieldShape) -> Layout:
-    """The layout of the networks of `shape`."""
-    features, width = FEATURES * shape.levels, shape.width
-    encoded, outputs, harmonics = _padded(features), _padded(shape.outputs), _padded(shape.harmonics)
-    inputs = outputs + harmonics + _padded(shape.appearance)
-    sizes = encoded * width, width * outputs, inputs * width, width * width, width * 16
-    starts = np.cumsum([0, *sizes]).tolist()
-    return Layout(encoded, width, outputs, harmonics, inputs, shape.sh_degree, features, *starts)
-
-
-def network_views(layout: Layout, packed: np.ndarray, shape: FieldShape) -> dict[str, tuple]:
-    """Of each network's array: the parts of `packed` (total,) that hold its rows, with the first row of each.
-
-    Parameters
-    ----------
-    layout : Layout
-    packed : (total,) array
-    shape : FieldShape
-
-    Returns
-    -------
-    dict of str to tuple of (int, array)
-    """
-
-    def part(start: int, rows: int, columns: int) -> np.ndarray:
-        return packed[start : start + rows * columns].reshape(rows, columns)
-
-    width = layout.width
-    inputs = part(layout.color_0, layout.inputs, width)
-    appearance = layout.outputs + layout.harmonics
-    first = shape.outputs + shape.harmonics
-    return {
-        "density_0": ((0, part(0, layout.encoded, width)[: layout.features]),),
-        "density_1": ((0, part(layout.density_1, width, layout.outputs)[:, : shape.outputs]),),
-        "color_0": (
-            (0, inputs[: shape.outputs]),
-            (shape.outputs, inputs[layout.outputs : layout.outputs + shape.harmonics]),
-            (first, inputs[appearance : appearance + shape.appearance]),
-        ),
-        "color_1": ((0, part(layout.color_1, width, width)),),
-        "color_2": ((0, part(layout.color_2, width, 16)[:, :3]),),
-    }
-
-
 def _layer(end):
     """A kernel: c (BLOCK, n) from a (BLOCK, k) and w (k, n; its rows `w_row` apart), finished as `end` says."""
 
-    @njit(**_INLINE)
+    @njit(**_OPTIONS)
     def layer(a, a_at, a_row, w, w_at, w_row, k, n, c, c_at, c_row):
-        wide = n - n % 64
-        for j in range(0, wide, 64):
+        wide = n - n % _PANEL
+        for j in range(0, wide, _PANEL):
             for r in range(0, BLOCK, WIDE // 256):
-                products(
-                    a,
-                    a_at + r * a_row,
-                    a_row,
-                    1,
-                    w,
-                    w_at + j,
-                    w_row,
-                    c,
-                    c_at + r * c_row + j,
-                    c_row,
-                    k,
-                    WIDE,
-                    end,
-                )
+                x, y = a_at + r * a_row, c_at + r * c_row + j
+                products(a, x, a_row, 1, w, w_at + j, w_row, c, y, c_row, k, WIDE, end)
         for j in range(wide, n, 16):
             for r in range(0, BLOCK, NARROW // 256):
-                products(
-                    a,
-                    a_at + r * a_row,
-                    a_row,
-                    1,
-                    w,
-                    w_at + j,
-                    w_row,
-                    c,
-                    c_at + r * c_row + j,
-                    c_row,
-                    k,
-                    NARROW,
-                    end,
-                )
+                x, y = a_at + r * a_row, c_at + r * c_row + j
+                products(a, x, a_row, 1, w, w_at + j, w_row, c, y, c_row, k, NARROW, end)
 
     return layer
 
@@ -162,16 +76,23 @@ def _layer(end):
 _set, _relu, _gate = _layer(SET), _layer(RELU), _layer(GATE)
 
 
-@njit(**_INLINE)
-def _add_outer(a, a_at, k, b, b_at, n, gradient, at):
-    """gradient[at:] (k, n) += a^T b, of a (BLOCK, k) and b (BLOCK, n)."""
-    wide = n - n % 64
-    for j in range(0, wide, 64):
-        for r in range(0, k, OUTER // 256):
-            products(a, a_at + r, 1, k, b, b_at + j, n, gradient, at + r * n + j, n, BLOCK, OUTER, ADD)
-    for j in range(wide, n, 16):
-        for r in range(0, k, OUTER_NARROW // 256):
-            products(a, a_at + r, 1, k, b, b_at + j, n, gradient, at + r * n + j, n, BLOCK, OUTER_NARROW, ADD)
+def _outer(tile, narrow):
+    """A kernel: gradient[at:] (k, n) += a^T b, of a (BLOCK, k) and b (BLOCK, n)."""
+
+    @njit(**_OPTIONS)
+    def add_outer(a, k, b, n, gradient, at):
+        wide = n - n % _PANEL
+        for j in range(0, wide, _PANEL):
+            for r in range(0, k, tile // 256):
+                products(a, r, 1, k, b, j, n, gradient, at + r * n + j, n, BLOCK, tile, ADD)
+        for j in range(wide, n, 16):
+            for r in range(0, k, narrow // 256):
+                products(a, r, 1, k, b, j, n, gradient, at + r * n + j, n, BLOCK, narrow, ADD)
+
+    return add_outer
+
+
+_add_outer, _add_outer_3 = _outer(OUTER, OUTER_NARROW), _outer(THREE, THREE_NARROW)
 
 
 @njit(**_INLINE)
@@ -224,19 +145,20 @@ class Scratch(NamedTuple):
     features: np.ndarray  # encoded, then their gradient
     density_hidden: np.ndarray
     inputs: np.ndarray  # of the colour network
-    first: np.ndarray  # hidden layers of the colour network
+    first: (
+        np.ndarray
+    )  # hidden layers of the colour network; later the gradient by the density network's outputs
     second: np.ndarray
-    raw: np.ndarray  # (BLOCK, 16) colours before the sigmoid, then their gradient
     density: np.ndarray  # (BLOCK,)
-    color: np.ndarray  # (BLOCK, 3)
+    color: np.ndarray  # (BLOCK, 3), then the gradient before the sigmoid, and 16 more
     square: np.ndarray  # (16, 16)
 
 
 def scratch_sizes(layout: Layout) -> tuple[int, ...]:
     """How many numbers each array of a Scratch has, by `layout`."""
     width = layout.width
-    rows = layout.encoded, width, layout.inputs, width, width, 16, 1, 3
-    return (*(BLOCK * count for count in rows), 256)
+    rows = layout.encoded, width, layout.inputs, max(width, layout.outputs), width, 1
+    return (*(BLOCK * count for count in rows), 3 * BLOCK + 16, 256)
 
 
 @njit(**_INLINE)
@@ -246,14 +168,8 @@ def _density_block(layout, weights, features, stride, first, s):
     for k in range(0, layout.encoded, 16):
         if k + 16 <= layout.features:
             for r in range(0, BLOCK, 16):
-                transpose(
-                    features,
-                    k * stride + first + r,
-                    stride,
-                    s.features,
-                    r * layout.encoded + k,
-                    layout.encoded,
-                )
+                at = r * layout.encoded + k
+                transpose(features, k * stride + first + r, stride, s.features, at, layout.encoded)
         else:
             for r in range(BLOCK):
                 for j in range(k, k + 16):
@@ -268,6 +184,24 @@ def _density_block(layout, weights, features, stride, first, s):
         s.density[r] = s.inputs[r * layout.inputs]
     for r in range(0, BLOCK, 16):
         store(s.density, r, _exp(minimum(load(s.density, r), _LIMIT)))
+
+
+@njit(**_INLINE)
+def _raw_colors(weights, at, width, s):
+    """Colours before the sigmoid, of two samples at a time: six scalar products of a hidden layer with the weights."""
+    for r in range(0, BLOCK, 2):
+        a = spread(f4(0))
+        sums = a, a, a, a, a, a
+        for k in range(0, width, 16):
+            x, y = load(s.second, r * width + k), load(s.second, (r + 1) * width + k)
+            red, green = load(weights, at + k), load(weights, at + width + k)
+            blue = load(weights, at + 2 * width + k)
+            sums = (
+                sums[0] + x * red, sums[1] + x * green, sums[2] + x * blue,
+                sums[3] + y * red, sums[4] + y * green, sums[5] + y * blue,
+            )  # fmt: skip
+        # What is written beyond the six is written over by the next, or is the room behind the last.
+        store(s.color, 3 * r, totals(*sums, a, a))
 
 
 @njit(**_OPTIONS)
@@ -287,10 +221,7 @@ def _forward_block(layout, weights, features, stride, directions, rows, table, f
                 s.inputs[r * layout.inputs + own + k] = table[row, k]
     _relu(s.inputs, 0, layout.inputs, weights, layout.color_0, width, layout.inputs, width, s.first, 0, width)
     _relu(s.first, 0, width, weights, layout.color_1, width, width, width, s.second, 0, width)
-    _set(s.second, 0, width, weights, layout.color_2, 16, width, 16, s.raw, 0, 16)
-    for r in range(BLOCK):
-        for c in range(3):
-            s.color[3 * r + c] = s.raw[16 * r + c]
+    _raw_colors(weights, layout.color_2, width, s)
     for k in range(0, 3 * BLOCK, 16):
         store(s.color, k, f4(1) / (_exp(load(s.color, k) * f4(-1)) + f4(1)))
 
@@ -324,35 +255,21 @@ def network_forward(
 
 
 @njit(**_OPTIONS)
-def _backward_block(layout, transposed, d_density, d_color, gradient, at, s):
+def _backward_block(layout, weights, transposed, d_density, d_color, gradient, at, s):
     """From a block's activations to the gradients by its inputs, in their places; those by the weights are added."""
     width, inputs, outputs = layout.width, layout.inputs, layout.outputs
     for k in range(3 * BLOCK):
         c = s.color[k]
         s.color[k] = d_color[k] * c * (f4(1) - c)
-    for r in range(BLOCK):
-        for c in range(3):
-            s.raw[16 * r + c] = s.color[3 * r + c]
-    _add_outer(s.second, 0, width, s.raw, 0, 16, gradient, at + layout.color_2)
-    _gate(s.raw, 0, 16, transposed, layout.color_2, width, 3, width, s.second, 0, width)
-    _add_outer(s.first, 0, width, s.second, 0, width, gradient, at + layout.color_1)
+    _add_outer_3(s.color, 3, s.second, width, gradient, at + layout.color_2)
+    _gate(s.color, 0, 3, weights, layout.color_2, width, 3, width, s.second, 0, width)
+    _add_outer(s.first, width, s.second, width, gradient, at + layout.color_1)
     _gate(s.second, 0, width, transposed, layout.color_1, width, width, width, s.first, 0, width)
-    _add_outer(s.inputs, 0, inputs, s.first, 0, width, gradient, at + layout.color_0)
+    _add_outer(s.inputs, inputs, s.first, width, gradient, at + layout.color_0)
     _set(s.first, 0, width, transposed, layout.color_0, inputs, width, outputs, s.inputs, 0, inputs)
     own = outputs + layout.harmonics
-    _set(
-        s.first,
-        0,
-        width,
-        transposed,
-        layout.color_0 + own,
-        inputs,
-        width,
-        inputs - own,
-        s.inputs,
-        own,
-        inputs,
-    )
+    at_own = layout.color_0 + own
+    _set(s.first, 0, width, transposed, at_own, inputs, width, inputs - own, s.inputs, own, inputs)
     for r in range(BLOCK):
         s.inputs[r * inputs] += d_density[r] * s.density[r]
     _back_through_density(layout, transposed, gradient, at, s)
@@ -366,11 +283,11 @@ def _back_through_density(layout, transposed, gradient, at, s):
     for r in range(BLOCK):  # the outer product takes rows without gaps
         for k in range(0, outputs, 16):
             store(s.first, r * outputs + k, load(s.inputs, r * layout.inputs + k))
-    _add_outer(s.density_hidden, 0, width, s.first, 0, outputs, gradient, at + layout.density_1)
+    _add_outer(s.density_hidden, width, s.first, outputs, gradient, at + layout.density_1)
     _gate(
         s.first, 0, outputs, transposed, layout.density_1, width, outputs, width, s.density_hidden, 0, width
     )
-    _add_outer(s.features, 0, encoded, s.density_hidden, 0, width, gradient, at)
+    _add_outer(s.features, encoded, s.density_hidden, width, gradient, at)
     _set(s.density_hidden, 0, width, transposed, 0, encoded, width, encoded, s.features, 0, encoded)
 
 
@@ -396,7 +313,7 @@ def network_backward(
             s = scratch
             _forward_block(layout, weights, features, stride, directions, rows, table, first, s)
             _backward_block(
-                layout, transposed, d_density[first : first + BLOCK], d_color[3 * first : 3 * (first + BLOCK)],
+                layout, weights, transposed, d_density[first : first + BLOCK], d_color[3 * first : 3 * (first + BLOCK)],
                 gradients, at, s,
             )  # fmt: skip
             for r in range(0, BLOCK, 16):
@@ -409,23 +326,6 @@ def network_backward(
                 for k in range(width):
                     d_table[(first + r) * width + k] = s.inputs[r * layout.inputs + own + k]
         part = next_item(counter)
-
-
-def pack_networks(
-    shape: FieldShape, parameters: FieldParameters, packed: np.ndarray, transposed: np.ndarray
-) -> None:
-    """Fill `packed` and `transposed` (total,) from `parameters` of `shape`; what is padding is left alone."""
-    layout = network_layout(shape)
-    for name, parts in network_views(layout, packed, shape).items():
-        for first, rows in parts:
-            rows[:] = parameters[name][first : first + len(rows)]
-    rows = layout.encoded, layout.width, layout.inputs, layout.width, layout.width
-    columns = layout.width, layout.outputs, layout.width, layout.width, 16
-    start = 0
-    for k, n in zip(rows, columns):
-        part = slice(start, start + k * n)
-        transposed[part].reshape(n, k)[:] = packed[part].reshape(k, n).T
-        start += k * n
 
 
 @njit(**_OPTIONS)

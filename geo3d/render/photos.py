@@ -15,6 +15,7 @@ being (0.5, 0.5).
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -72,7 +73,7 @@ class _Stored:
 
 
 class PhotoStream:
-    """The photos of views, by index; decoded in a background thread, kept in memory as far as a budget goes.
+    """The photos of views, by index; decoded in the background, kept in memory as far as a budget goes.
 
     Photos are kept in the order in which they come until the budget is full, and none is put out for another: of a
     walk through all photos, again and again in any order, the kept ones are then always there. What is delivered does
@@ -96,6 +97,8 @@ class PhotoStream:
     leave_out : LeaveOut, optional
         Is called once for a photo that cannot be read, or whose mask cannot; `in_order` then goes on without it. By
         default it raises what is wrong.
+    threads : int
+        That decode; each takes a core and, while it is at it, the memory of a photo of full size.
 
     Raises
     ------
@@ -119,6 +122,7 @@ class PhotoStream:
         cache_bytes: int = 2 * _GIB,
         undistorted: bool = True,
         leave_out: LeaveOut | None = None,
+        threads: int = 1,
     ) -> None:
         if not 0.0 < scale <= 1.0:
             raise ValueError(f"scale: expected a number above 0 and at most 1, got {scale}")
@@ -139,7 +143,8 @@ class PhotoStream:
         self._maps: dict[Camera, np.ndarray] = {}
         self._kept: dict[int, _Stored] = {}
         self._kept_bytes = 0
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="photos")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="photos")
+        self._lock = threading.Lock()  # of what is kept, and of the maps
 
     def __enter__(self) -> PhotoStream:
         return self
@@ -148,7 +153,7 @@ class PhotoStream:
         self.close()
 
     def close(self) -> None:
-        """Stop the thread and let go of the photos."""
+        """Stop the threads and let go of the photos."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._kept.clear()
         self._kept_bytes = 0
@@ -231,20 +236,21 @@ class PhotoStream:
         return TrainingPhoto(stored.color * unit, alpha, stored.mask, self.camera(index))
 
     def _stored(self, index: int) -> _Stored:
-        """The photo as it is kept; runs in the thread only."""
+        """The photo as it is kept; runs in the threads only."""
         found = self._kept.get(index)
         if found is None:
             found = self._decoded(self.views[index])
-            # Room is left for those that are decoded ahead.
-            if self._kept_bytes + found.nbytes <= 0.75 * self.cache_bytes:
-                self._kept[index] = found
-                self._kept_bytes += found.nbytes
+            with self._lock:
+                # Room is left for those that are decoded ahead.
+                if index not in self._kept and self._kept_bytes + found.nbytes <= 0.75 * self.cache_bytes:
+                    self._kept[index] = found
+                    self._kept_bytes += found.nbytes
         return found
 
     def _decoded(self, view: PosedView) -> _Stored:
         require("cv2").setNumThreads(1)
         camera = view.camera
-        size = _reduced_size(camera.width, camera.height, self.scale)
+        size = reduced_size(camera.width, camera.height, self.scale)
         color, alpha = _read_reduced(view, size)
         mask = None
         if view.mask is not None:
@@ -264,12 +270,13 @@ class PhotoStream:
 
     def _map(self, camera: Camera, size: tuple[int, int]) -> np.ndarray:
         """Where each pixel of the new photo lies in the reduced one, (h, w, 2) float32."""
-        if camera not in self._maps:
-            while len(self._maps) >= _MAPS:
-                del self._maps[next(iter(self._maps))]
-            ratio = np.array([size[0] / camera.width, size[1] / camera.height], np.float32)
-            self._maps[camera] = undistort_map(camera, self._targets[camera]) * ratio
-        return self._maps[camera]
+        with self._lock:
+            if camera not in self._maps:
+                while len(self._maps) >= _MAPS:
+                    del self._maps[next(iter(self._maps))]
+                ratio = np.array([size[0] / camera.width, size[1] / camera.height], np.float32)
+                self._maps[camera] = undistort_map(camera, self._targets[camera]) * ratio
+            return self._maps[camera]
 
 
 def _is_distorted(camera: Camera) -> bool:
@@ -282,11 +289,17 @@ def _target(camera: Camera, scale: float, undistorted: bool) -> Camera:
         full = pinhole_for(camera) if undistorted else camera
     else:
         full = pinhole_like(camera)
-    return full.rescaled(*_reduced_size(full.width, full.height, scale))
+    return full.rescaled(*reduced_size(full.width, full.height, scale))
 
 
-def _reduced_size(width: int, height: int, scale: float) -> tuple[int, int]:
-    """As `geo3d.images.read_photo` rounds it."""
+def reduced_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """(width, height) of a photo that is reduced by `scale`, rounded as `geo3d.images.read_photo` does.
+
+    Raises
+    ------
+    ValueError
+        If too little is left.
+    """
     longest = max(width, height)
     side = max(1, round(longest * scale))
     if side < min(_LEAST_SIDE, longest):

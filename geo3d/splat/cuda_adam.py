@@ -50,6 +50,7 @@ class CudaAdam:
         rates: LearningRates,
         opacity_weight: float = 0.0,
         scale_weight: float = 0.0,
+        loss: Any = None,
     ) -> Any:
         """Move the Gaussians that a frame sees, in place; returns (3, 4) float64, the gradient by the frame's pose.
 
@@ -64,6 +65,8 @@ class CudaAdam:
         rates : LearningRates
         opacity_weight, scale_weight : float
             Gradients of regularisers by each opacity and by each scale of a Gaussian that is seen.
+        loss : () float32 tensor, optional
+            Nothing is moved where it is not finite.
 
         Raises
         ------
@@ -84,7 +87,7 @@ class CudaAdam:
             frame.variances, gaussians.sh.shape[1], frame.degree, frame.antialiased, frame.channels,
             frame.tile_counts, gradients, self.steps, self.m, self.v, *self.betas, self.epsilon, rates.means,
             rates.quaternions, rates.log_scales, rates.logit_opacities, rates.sh_0, rates.sh_rest, opacity_weight,
-            scale_weight, pose,
+            scale_weight, loss, pose,
         )  # fmt: skip
         return pose.double().sum(0).reshape(3, 4)
 

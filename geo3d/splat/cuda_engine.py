@@ -1,8 +1,8 @@
 """One step of training on a GPU: what `geo3d.splat.engine` does on the CPU, with all of a step's arrays on the GPU.
 
-Changes of the set of Gaussians, once in a hundred steps, are those of the CPU: the Gaussians are copied to NumPy, and
-back. Exposure is too, every step, where it is asked for. The depth of sparse points comes from the same picture as the
-colours: its gradient counts in the statistics of densification and moves the pose too.
+Changes of the set of Gaussians, once in a hundred steps, are those of the CPU: the Gaussians but their harmonics are
+copied to NumPy, and back. Exposure is too, every step, where it is asked for. The depth of sparse points comes from the
+same picture as the colours: its gradient counts in the statistics of densification and moves the pose too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,29 @@ from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.util.require import require
 
+_ROWS = 1 << 20  # two float32 tell a row: float32 counts to 2^24
 _PARAMETERS = ("means", "quaternions", "log_scales", "logit_opacities", "sh")
+
+
+class LateNumber:
+    """Numbers from the GPU, each told when the next one is asked for: it is there by then, and nobody waits."""
+
+    def __init__(self) -> None:
+        self._waiting: tuple[Any, Any] | None = None
+
+    def __call__(self, number: Any) -> float:
+        """The number of the call before; of the first call its own."""
+        if not number.is_cuda:
+            return float(number)
+        torch = require("torch")
+        here = torch.empty((), dtype=number.dtype, pin_memory=True)
+        here.copy_(number, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+        told, arrived_before = self._waiting or (here, arrived)
+        self._waiting = here, arrived
+        arrived_before.synchronize()
+        return float(told)
 
 
 class CudaEngine(CpuEngine):
@@ -76,11 +98,12 @@ class CudaEngine(CpuEngine):
         self.sky = sky
         self.options, self.extent, self.smoothing = options, extent, smoothing
         self._filter: tuple[Any, Any] = (None, None)
+        self._late = LateNumber()
         self.rasterizer = CudaRasterizer(launch)
         self.launch = self.rasterizer.launch
         self.exposure = Exposure(photos) if options.exposure else None
         self.poses = PoseRefinement(photos, extent) if options.refine_poses else None
-        self._upload(gaussians)
+        self._upload(gaussians, self._tensor(gaussians.sh))
         self.adam = CudaAdam(self.on_gpu)
 
     @property
@@ -103,9 +126,9 @@ class CudaEngine(CpuEngine):
     def statistics(self, value: DensityStatistics) -> None:
         self._counted = [self._tensor(getattr(value, field.name)) for field in fields(value)]
 
-    def _upload(self, gaussians: Gaussians) -> None:
-        parts = (self._tensor(getattr(gaussians, name)) for name in _PARAMETERS)
-        self.on_gpu = Gaussians(*parts, antialiased=gaussians.antialiased)
+    def _upload(self, gaussians: Gaussians, sh: Any) -> None:
+        parts = (self._tensor(getattr(gaussians, name)) for name in _PARAMETERS[:-1])
+        self.on_gpu = Gaussians(*parts, sh=sh, antialiased=gaussians.antialiased)
         self.statistics = DensityStatistics.empty(len(gaussians))
         if self.smoothing is not None:
             self.smoothing.measure(np.ascontiguousarray(gaussians.means))
@@ -118,21 +141,28 @@ class CudaEngine(CpuEngine):
             self._filter = self.smoothing.variance, self._tensor(self.smoothing.variance)
         return self._filter[1]
 
-    def _tensor(self, array: np.ndarray, dtype: Any = np.float32) -> Any:
-        """A copy on the GPU."""
+    def _tensor(self, array: Any, dtype: Any = np.float32) -> Any:
+        """A copy on the GPU; of what lies there already, as float32, itself where it is that."""
         torch = require("torch")
+        if not isinstance(array, np.ndarray):
+            return array.float().contiguous()
         return torch.tensor(np.ascontiguousarray(array, dtype), device=self.launch.device)
 
     def render(self, camera: Camera, cam_from_world: SE3, background: np.ndarray, f: float) -> np.ndarray:
         """(H, W, 3) float32, a new picture at progress `f`, of `camera` at `cam_from_world`, before `background`."""
+        return _array(self._picture(camera, cam_from_world, background, f))
+
+    def _picture(self, camera: Camera, cam_from_world: SE3, background: np.ndarray, f: float) -> Any:
+        """`render`, on the GPU."""
         chosen = self.render_options(background, active_sh_degree(f, self.options.sh_degree))
         found = self.rasterizer.forward(
             self.on_gpu, camera, cam_from_world, chosen, differentiable=False, variances=self._variances()
         )
-        return _array(found.color)
+        return found.color
 
     def step(self, seen: StepInput, step: int, f: float) -> float:
-        """One step at progress `f`; returns the loss before it. Nothing is changed if that is not finite.
+        """One step at progress `f`; returns the loss before the step before it (of the first one, before itself), so
+        that nobody waits for the GPU. Gaussians and poses stay as they are where the loss is not finite.
 
         Parameters
         ----------
@@ -150,8 +180,6 @@ class CudaEngine(CpuEngine):
             self.on_gpu, seen.camera, pose, chosen, variances=self._variances()
         ).color
         loss, d_image = self._compare(seen, image, f)
-        if not np.isfinite(loss):
-            return loss
         d_depth = self._depth_gradient(seen, pose) if with_depth else None
         gradients = self.rasterizer.image_gradients(d_image, d_depth=d_depth)
         assert self.rasterizer.frame is not None
@@ -165,15 +193,16 @@ class CudaEngine(CpuEngine):
             self.learning_rates(f),
             options.opacity_weight * share,
             options.scale_weight * share / 3 / self.extent,
+            loss,
         )
         self.on_gpu.means[: self.sky] = still
         if self.poses is not None:
             self.poses.step(seen.row, pose, _array(d_pose), decayed(POSE_RATE, 0.01, f))
         if options.strategy == "mcmc":
             self._random_walk(self.mean_rate(f) * options.densify.noise, step)
-        return loss
+        return self._late(loss)
 
-    def _compare(self, seen: StepInput, image: Any, f: float) -> tuple[float, Any]:
+    def _compare(self, seen: StepInput, image: Any, f: float) -> tuple[Any, Any]:
         """The loss and its gradient by the image."""
         torch = require("torch")
         shown = image
@@ -183,8 +212,8 @@ class CudaEngine(CpuEngine):
         color = self._tensor(seen.color)
         mask = None if seen.mask is None else self._tensor(seen.mask)
         compared = photometric_loss(self.launch, shown.contiguous(), color, mask, self.options.ssim_weight)
-        loss = float(compared.loss)
-        if self.exposure is None or not np.isfinite(loss):
+        loss = compared.loss.float()
+        if self.exposure is None or not torch.isfinite(loss):
             return loss, compared.d_image
         rate = decayed(EXPOSURE_RATE, 0.1, f)
         d_image = self.exposure.step(seen.row, _array(image), _array(compared.d_image), rate)
@@ -233,22 +262,36 @@ class CudaEngine(CpuEngine):
         dark = torch.zeros(self.count, 1, 3, device=self.launch.device)
         plain = Gaussians(g.means, g.quaternions, g.log_scales, g.logit_opacities, dark, g.antialiased)
         for photo in seen:
-            image = self.render(photo.camera, photo.cam_from_world, photo.background, f)
-            error = np.abs(image - photo.color).mean(axis=2)
+            image = self._picture(photo.camera, photo.cam_from_world, photo.background, f)
+            error = (image - self._tensor(photo.color)).abs().mean(2)
             if photo.mask is not None:
-                error *= photo.mask
+                error = error * self._tensor(photo.mask)
             chosen = self.render_options(photo.background, 0)
             self.rasterizer.forward(
                 plain, photo.camera, photo.cam_from_world, chosen, variances=self._variances()
             )
-            d_color = self._tensor(np.stack([error, np.ones_like(error), np.zeros_like(error)], axis=2))
-            sums = _array(self.rasterizer.backward(d_color).sh[:, 0]) / np.float32(SH_C0)
-            found.add(sums[:, 0], sums[:, 1])
+            channels = [error, torch.ones_like(error), torch.zeros_like(error)]
+            sums = self.rasterizer.backward(torch.stack(channels, 2)).sh[:, 0] / SH_C0
+            found.add(_array(sums[:, 0]), _array(sums[:, 1]))
         return found
 
+    def changeable(self) -> Gaussians:
+        """What a change is made of. The harmonics, most of the numbers, follow their Gaussians and are never changed:
+        they stay on the GPU, and in their place is the row where they lie.
+        """
+        g = self.on_gpu
+        rows = np.divmod(np.arange(self.count), _ROWS)
+        places = np.stack([*rows, np.zeros(self.count)], 1).astype(np.float32)[:, None]
+        parts = (_array(getattr(g, name)) for name in _PARAMETERS[:-1])
+        return Gaussians(*parts, sh=places, antialiased=g.antialiased)
+
     def replace(self, change: Refinement) -> None:
-        """Go on with the Gaussians of `change`; the optimiser's state follows, the statistics begin anew."""
-        self._upload(change.gaussians)
+        """Go on with the Gaussians of `change`, made of those of `changeable`; the optimiser's state follows, the
+        statistics begin anew.
+        """
+        places = change.gaussians.sh[:, 0].astype(np.int64)
+        rows = self._tensor(places[:, 0] * _ROWS + places[:, 1], np.int64)
+        self._upload(change.gaussians, self.on_gpu.sh[rows])
         self.adam.rearrange(self._tensor(change.source, np.int64))
 
     def reset_opacities(self) -> None:

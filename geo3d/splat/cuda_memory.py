@@ -33,8 +33,8 @@ def free_gpu_bytes() -> int:
     return require("torch").cuda.mem_get_info()[0]
 
 
-def check_gpu_memory(budget: int, pixels: int, free: int) -> None:
-    """Refuse what will not fit before it starts.
+def check_gpu_memory(budget: int, pixels: int, free: int) -> int:
+    """Refuse what will not fit before it starts; bytes that are left for photos.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def check_gpu_memory(budget: int, pixels: int, free: int) -> None:
     need = step_bytes(budget, INSTANCES * budget, pixels)
     room = int(_SHARE * free)
     if need <= room:
-        return
+        return room - need
     fits = max(0, room - PIXEL_BYTES * pixels) // (GAUSSIAN_BYTES + INSTANCES * INSTANCE_BYTES) // 1000 * 1000
     advice = f"a budget of {fits:,} would fit" if fits else "reduce the photos more (downscale)"
     raise MemoryError(

@@ -247,7 +247,7 @@ class CpuEngine:
         """
         options, densify = self.options, self.options.densify
         rng = np.random.default_rng([options.seed, 3, step])
-        whole, changing = self.gaussians, slice(self.sky, None)
+        whole, changing = self.changeable(), slice(self.sky, None)
         near, statistics = take(whole, changing), self.statistics.taken(changing)
         if options.strategy == "mcmc":
             change = densify_mcmc(near, densify, extent=self.extent, room=room, rng=rng)
@@ -272,7 +272,7 @@ class CpuEngine:
 
     def remove_useless(self) -> int:
         """Remove what is transparent, huge or not finite, and of the sky what is not finite; returns how many."""
-        densify, whole = self.options.densify, self.gaussians
+        densify, whole = self.options.densify, self.changeable()
         gone = useless(whole, densify.min_opacity, densify.max_extent * self.extent)
         gone[: self.sky] = ~np.isfinite(whole.log_scales[: self.sky]).all(axis=1)
         if gone.any():
@@ -280,8 +280,14 @@ class CpuEngine:
             self.replace(prune(unchanged(whole), ~gone))
         return int(gone.sum())
 
+    def changeable(self) -> Gaussians:
+        """What a change is made of, NumPy."""
+        return self.gaussians
+
     def replace(self, change: Refinement) -> None:
-        """Go on with the Gaussians of `change`; the optimiser's state follows, the statistics begin anew."""
+        """Go on with the Gaussians of `change`, made of those of `changeable`; the optimiser's state follows, the
+        statistics begin anew.
+        """
         self.gaussians = change.gaussians
         self.adam.rearrange(change.source)
         self.statistics = DensityStatistics.empty(len(self.gaussians))

@@ -22,7 +22,9 @@ from geo3d.render.training_clock import TrainingClock
 from geo3d.render.views import PosedView, ViewSet, load_views, scene_frame
 from geo3d.render.visual_hull import scene_extent
 from geo3d.scene import Gaussians
+from geo3d.splat import cuda_rasterizer
 from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
+from geo3d.splat.cuda_photos import CudaPhotos, photos_bytes
 from geo3d.splat.engine import CpuEngine, StepInput
 from geo3d.splat.refinement import take
 from geo3d.splat.schedule import coarse_factor, target_count
@@ -87,10 +89,10 @@ def train(
     out = folder / "splats" if out is None else Path(out)
     views = load_views(scene, options.hold_out_every)
     downscale = chosen_downscale([*views.views, *views.held_out], options.downscale)
-    cache_bytes = check_memory(views, downscale, options)
+    cache_bytes, gpu_bytes = check_memory(views, downscale, options), 0
     if options.backend == "cuda":
         largest = max(view.camera.width * view.camera.height for view in views.views)
-        check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
+        gpu_bytes = check_gpu_memory(options.budget, round(largest / downscale**2), free_gpu_bytes())
     with folder_lock(out):
         remove_partial(out)
         key = training_key(views, options)
@@ -108,7 +110,8 @@ def train(
                 )
         if asked == "auto":
             progress.note(_where(options))
-        training = _Training(scene, views, downscale, options, key, out, progress, cache_bytes, initial)
+        room = (cache_bytes, gpu_bytes)
+        training = _Training(scene, views, downscale, options, key, out, progress, room, initial)
         try:
             training.run()
         finally:
@@ -128,13 +131,13 @@ class _Training:
         key: str,
         out: Path,
         progress: Progress,
-        cache_bytes: int,
+        room: tuple[int, int],
         initial: Gaussians | None,
     ) -> None:
         self.scene, self.views, self.downscale, self.options = scene, views, downscale, options
         self.key, self.out, self.progress = key, out, progress
         self.left_out: dict[str, str] = {}
-        self.photos = TrainingPhotos(views.views, downscale, options, cache_bytes, self.leave_out)
+        self.photos = self._photos(*room)
         self.clock = TrainingClock(options.iterations, options.seconds, options.passes * len(views.views))
         self.loss = float("nan")
         self.psnr = ""
@@ -158,6 +161,15 @@ class _Training:
             self.initial_count, self.loss = int(told["initial_count"]), float(told["loss"])
             self.next_look, self.photos.place = float(told["next_look"]), int(told["place"])
             progress.note(f"goes on at step {self.clock.step:,}")
+
+    def _photos(self, memory: int, gpu_memory: int) -> TrainingPhotos:
+        """On the GPU where it trains and has room for all of them; bytes for photos here, and there."""
+        views, downscale, options = self.views.views, self.downscale, self.options
+        if photos_bytes(views, downscale) > gpu_memory:
+            return TrainingPhotos(views, downscale, options, memory, self.leave_out)
+        device = cuda_rasterizer.launcher().device
+        with self.progress.stage("photos", len(views)) as stage:
+            return CudaPhotos(views, downscale, options, device, stage, self.leave_out)
 
     @property
     def checkpoint(self) -> Path:
@@ -205,8 +217,7 @@ class _Training:
         loss = engine.step(seen, clock.step, f)
         if not np.isfinite(loss):
             engine.remove_useless()
-            name = self.views.views[seen.row].name
-            self.stopped = f"the loss is no number at step {clock.step:,} ({name}); what was good is kept"
+            self.stopped = f"the loss is no number at step {clock.step:,}; what was good is kept"
             self.progress.warn(self.stopped)
             return
         self.loss = loss if not np.isfinite(self.loss) else _SMOOTH * self.loss + (1 - _SMOOTH) * loss

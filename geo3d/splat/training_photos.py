@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
+from typing import Any
 
 import numpy as np
 
@@ -102,11 +103,9 @@ class TrainingPhotos:
 
     def _open(self, factor: float) -> None:
         self.close()
-        shortest = min(min(v.camera.width, v.camera.height) for v in self.views) / self.downscale
-        within = max(1.0, min(factor, shortest / _COARSEST_SIDE_PX))
         self.stream = PhotoStream(
             self.views,
-            1.0 / (self.downscale * within),
+            1.0 / (self.downscale * self._held(factor)),
             behind(self.options),
             self.cache_bytes,
             undistorted=self.options.lens == "undistort",
@@ -115,6 +114,11 @@ class TrainingPhotos:
         ahead, self._order = (view_order(len(self.views), self.options.seed, self.place) for _ in range(2))
         self._photos = self.stream.in_order(ahead)
         self._factor = factor
+
+    def _held(self, factor: float) -> float:
+        """`factor`, or what leaves the smallest photo large enough."""
+        shortest = min(min(v.camera.width, v.camera.height) for v in self.views) / self.downscale
+        return max(1.0, min(factor, shortest / _COARSEST_SIDE_PX))
 
     def close(self) -> None:
         """Let go of the photos."""
@@ -141,7 +145,7 @@ def target(
     Parameters
     ----------
     photo : TrainingPhoto
-        Over the colour of `behind`.
+        Over the colour of `behind`; of NumPy arrays, or of tensors, as colour and mask then are too.
     options : TrainingOptions
     step : int
         Says which random background.
@@ -150,9 +154,10 @@ def target(
     background = np.array(behind(options), np.float32)
     if options.background == "random":
         background = np.random.default_rng([options.seed, 1, step]).random(3).astype(np.float32)
-        if photo.alpha is not None:
-            color = color + (1.0 - photo.alpha)[..., None] * background
+    there: Any = background if isinstance(color, np.ndarray) else color.new_tensor(background)
+    if options.background == "random" and photo.alpha is not None:
+        color = color + (1.0 - photo.alpha)[..., None] * there
     if mask is not None and options.masks == "transparent":
-        color = np.where(mask[..., None], color, background)
+        color = color * mask[..., None] + there * ~mask[..., None]
         mask = None
     return color, mask, background

@@ -3,7 +3,7 @@
     integers(a)                       lanes to integers, towards zero
     reals(i)                          integers to lanes
     i + j, i * j, i ^ j, i & j        lane by lane, modulo 2^32; an int stands for sixteen of its lowest 32 bits
-    load_pairs(array, start, i)       array[start + 2 i] and array[start + 2 i + 1] of a flat float32 array, as two lanes
+    load_pairs(array, start, i)       array[start + 2 i] and its neighbour, of a flat float32 array: two lanes
     add_pairs(array, start, i, a, b)  adds a and b there, lane after lane, so that lanes with one index all count
     load_points(array, start)         x, y, z of array[start : start + 48], sixteen points of three numbers
     store_points(array, start, x, y, z)
@@ -125,8 +125,8 @@ def load_pairs(typingctx, array, start, index):
         parts = [builder.load(place, align=4) for place in _pair_places(context, builder, *values)]
         while len(parts) > 2:
             parts = _concatenated(builder, parts)
-        even = _shuffled(builder, *parts, list(range(0, 2 * LANES, 2)))
-        odd = _shuffled(builder, *parts, list(range(1, 2 * LANES, 2)))
+        even = _shuffled(builder, parts[0], parts[1], list(range(0, 2 * LANES, 2)))
+        odd = _shuffled(builder, parts[0], parts[1], list(range(1, 2 * LANES, 2)))
         return context.make_tuple(builder, sig.return_type, [even, odd])
 
     return types.UniTuple(LANES_TYPE, 2)(FLAT, types.int64, _INTEGERS), emit

@@ -43,14 +43,18 @@ def _wide_registers() -> bool:
     return bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
 
 
-WIDE = 256 * 6 + 4 if _wide_registers() else 256 * 4 + 1
-"""The tile for 64 columns: products of 24 rows come out even."""
-NARROW = 256 * 12 + 1 if _wide_registers() else 256 * 4 + 1
-"""The tile for 16 columns, likewise."""
+WIDE = 256 * 6 + 4 if _wide_registers() else 256 * 6 + 1
+"""The tile for many rows and columns."""
+NARROW = 256 * 12 + 1 if _wide_registers() else 256 * 6 + 1
+"""The tile for many rows and 16 columns. 12 rows come out even in both."""
 OUTER = 256 * 4 + 4 if _wide_registers() else 256 * 4 + 1
-"""The tile of 64 columns for products of 16 rows."""
+"""The tile for 16 rows and many columns."""
 OUTER_NARROW = 256 * 8 + 1 if _wide_registers() else 256 * 4 + 1
-"""The tile of 16 columns for products of 16 rows."""
+"""The tile for 16 rows and 16 columns."""
+THREE = 256 * 3 + 4 if _wide_registers() else 256 * 3 + 1
+"""The tile for 3 rows and many columns."""
+THREE_NARROW = 256 * 3 + 1
+"""The tile for 3 rows and 16 columns."""
 
 
 def _vector_at(builder: Any, data: Any, offset: Any) -> Any:

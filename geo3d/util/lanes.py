@@ -6,6 +6,7 @@
     a < b, a <= b, a > b, a >= b      a mask; masks combine by &
     select(mask, a, b)                a where the mask is set, else b
     minimum(a, b), absolute(a), minus_absolute(a), square_root(a)
+    multiply_add(a, b, c)             a b + c, rounded once; b a float32
     exp2(a)                           2^a, relative error below 3e-7 for -126 < a < 127
     any_lane(mask), total(a)          one bool, one float32
     totals(a, b, c, d, e, f, g, h)    the sums of eight vectors in lanes 0 to 7 of one (8 to 15 repeat them)
@@ -219,6 +220,18 @@ def square_root(typingctx, a):
         return builder.call(function, values)
 
     return LANES_TYPE(LANES_TYPE), emit
+
+
+@_intrinsic
+def multiply_add(typingctx, a, b, c):
+    """`a * b + c`, rounded once."""
+
+    def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+        return builder.call(function, [values[0], _spread(builder, values[1]), values[2]])
+
+    return LANES_TYPE(LANES_TYPE, types.float32, LANES_TYPE), emit
 
 
 # 2^f on [-1/2, 1/2]: the polynomial with constant term 1 of the smallest relative error, 1e-7.

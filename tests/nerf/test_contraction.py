@@ -81,6 +81,7 @@ def test_clipped_rays_are_those_within_the_box(kind, seed):
     rays = camera_rays(Camera("PINHOLE", 12, 8, [9, 9, 6, 4]), pose, near=0.2, far=9)
     clipped = box.clip(rays if kind == "numpy" else rays.torch())
     near, far = np.asarray(clipped.near), np.asarray(clipped.far)
+    assert near.dtype == far.dtype == np.float32
     t = np.linspace(0.21, 8.99, 400)
     points = rays.origins[:, None] + t[None, :, None] * rays.directions[:, None]
     depth = 0.5 - np.abs(box.local_points(points) - 0.5).max(-1)

@@ -14,7 +14,7 @@ from geo3d.nerf.cuda_engine import CudaEngine
 from geo3d.nerf.cuda_field import KERNELS
 from geo3d.nerf.cuda_render import cuda_renderer_of
 from geo3d.nerf.field_parameters import FieldShape
-from geo3d.nerf.model import renderer_of
+from geo3d.nerf.model import model_renderer
 from geo3d.nerf.ray_pool import RayPool
 from geo3d.nerf.scene_bounds import SceneBounds
 from geo3d.nerf.training_options import FieldRates, SampleOptions, TrainingOptions

@@ -116,26 +116,54 @@ NF_FN void nf_harmonics(nf_real x, nf_real y, nf_real z, nf_real *basis) {
   basis[15] = (nf_real)-0.59004358992664352 * x * (xx - (nf_real)3 * yy);
 }
 
-/* A point of the box frame of an unbounded box in the unit cube; returns whether it is inside of the box. */
-NF_FN int nf_contract(const nf_real *x, nf_real *unit) {
+/* A point of the box frame of an unbounded box in the unit cube. */
+NF_FN void nf_contract(const nf_real *x, nf_real *unit) {
   nf_real q[3], largest = 1, inverse, factor;
-  int i, inner = 1;
+  int i;
   for (i = 0; i < 3; ++i) {
     q[i] = (nf_real)2 * x[i] - (nf_real)1;
     largest = nf_max(largest, nf_fabs(q[i]));
-    inner = inner && nf_fabs(q[i]) < (nf_real)1;
   }
   inverse = (nf_real)1 / largest;
   factor = ((nf_real)2 - inverse) * inverse / (nf_real)4;
   for (i = 0; i < 3; ++i) unit[i] = (nf_real)0.5 + factor * q[i];
-  return inner;
 }
 
-/* A ray in the box frame, and in cells of the unit cube where that is not contracted: `at` + t `slope`. */
+/* A ray in the box frame, and in cells of the unit cube where that is not contracted: `at` + t `slope`. first, last: as
+   given; near, far: where something may be. widest: K of `nf_contracted_leap`. */
 typedef struct {
-  nf_real o[3], d[3], at[3], slope[3], inverse[3], near, far, phase;
+  nf_real o[3], d[3], at[3], slope[3], inverse[3], first, last, near, far, phase, widest;
   int unbounded;
 } nf_ray;
+
+/* 2 |a x b| + |b|, largest coordinates, for q = a + t b with q = 2 x - 1 along o + t d. */
+NF_FN nf_real nf_widest(const nf_real *o, const nf_real *d) {
+  nf_real a[3], b[3], turn = 0, along = 0;
+  int i;
+  for (i = 0; i < 3; ++i) {
+    a[i] = (nf_real)2 * o[i] - (nf_real)1;
+    b[i] = (nf_real)2 * d[i];
+    along = nf_max(along, nf_fabs(b[i]));
+  }
+  for (i = 0; i < 3; ++i) turn = nf_max(turn, nf_fabs(a[(i + 1) % 3] * b[(i + 2) % 3] - a[(i + 2) % 3] * b[(i + 1) % 3]));
+  return (nf_real)2 * turn + along;
+}
+
+/* How far the ray at the point p of the box frame is sure to go before its contracted place has moved by `room`. With
+   r = |q|_inf the contraction moves by at most K / r^2 for each t, and r >= r0 + r' t: geo3d.nerf.marching_kernels. */
+NF_FN nf_real nf_contracted_leap(const nf_real *p, const nf_real *d, nf_real widest, nf_real room) {
+  nf_real r = 0, slope = 0, rest;
+  int i;
+  for (i = 0; i < 3; ++i) {
+    const nf_real q = (nf_real)2 * p[i] - (nf_real)1;
+    if (nf_fabs(q) > r) {
+      r = nf_fabs(q);
+      slope = q > (nf_real)0 ? (nf_real)2 * d[i] : (nf_real)-2 * d[i];
+    }
+  }
+  rest = widest - room * r * slope;
+  return rest > (nf_real)0 ? room * r * r / rest : NF_INFINITY;
+}
 
 /* box: centre (3), side, whether unbounded, smallest and largest corner (3 + 3) of what is occupied, box frame: near and
    far move to where the ray enters and leaves these in a bounded box. n: cells along an edge. */
@@ -143,8 +171,8 @@ NF_FN nf_ray nf_make_ray(const nf_real *box, int n, const nf_real *origin, const
                          nf_real far, nf_real phase) {
   nf_ray ray;
   int i;
-  ray.near = near;
-  ray.far = far;
+  ray.near = ray.first = near;
+  ray.far = ray.last = far;
   ray.phase = phase;
   ray.unbounded = box[4] != (nf_real)0;
   for (i = 0; i < 3; ++i) {
@@ -161,6 +189,7 @@ NF_FN nf_ray nf_make_ray(const nf_real *box, int n, const nf_real *origin, const
       ray.far = nf_min(ray.far, nf_max(a, b));
     }
   }
+  ray.widest = nf_widest(ray.o, ray.d);
   return ray;
 }
 
@@ -184,26 +213,30 @@ NF_FN nf_real nf_first_place(const nf_ray *ray, const nf_real *steps) {
 /* The next sample of a march from t on: 1, and t moves to where it begins; or 0 at the end of the ray. empty (n, n, n):
    distance of each cell to the nearest occupied one, in cells, the largest of the three coordinates'. */
 NF_FN int nf_next_sample(const nf_ray *ray, const nf_real *steps, int n, const unsigned char *empty, nf_real *t) {
-  const nf_real half = (nf_real)0.5 * (nf_real)n, quarter = (nf_real)0.25 * (nf_real)n;
   int leaps;
   for (leaps = 0; leaps < NF_MOST_LEAPS; ++leaps) {
     const nf_real step = nf_step(*t, steps), middle = *t + (nf_real)0.5 * step;
-    nf_real u[3], distance, leap = NF_INFINITY, following;
-    int c[3], i, inner = 1;
+    nf_real p[3], u[3], distance, off = 0, leap = NF_INFINITY, following;
+    int c[3], i, straight = 1;
     if (!(middle < ray->far)) return 0;
     for (i = 0; i < 3; ++i) {
+      p[i] = ray->o[i] + middle * ray->d[i];
       u[i] = ray->at[i] + middle * ray->slope[i];
-      if (ray->unbounded && !(nf_fabs(u[i] - half) < quarter)) inner = 0;
+      if (ray->unbounded && !(nf_fabs(p[i] - (nf_real)0.5) < (nf_real)0.5)) straight = 0;
     }
-    if (!inner) {
-      nf_unit_position(ray, middle, u);
+    if (!straight) {
+      nf_contract(p, u);
       for (i = 0; i < 3; ++i) u[i] *= (nf_real)n;
     }
-    for (i = 0; i < 3; ++i) c[i] = (int)nf_clamp(u[i], (nf_real)0, (nf_real)(n - 1));
+    for (i = 0; i < 3; ++i) {
+      c[i] = (int)nf_clamp(u[i], (nf_real)0, (nf_real)(n - 1));
+      off = nf_max(off, nf_fabs(u[i] - (nf_real)c[i] - (nf_real)0.5));
+    }
     distance = (nf_real)empty[(c[0] * n + c[1]) * n + c[2]];
     if (distance == (nf_real)0) return 1;
-    if (!inner) {
-      *t += step;
+    if (!straight) {
+      leap = nf_contracted_leap(p, ray->d, ray->widest, (distance - (nf_real)0.5 - off) * (nf_real)4 / (nf_real)n);
+      *t += leap > (nf_real)2 * step ? leap - ray->phase * step : step;
       continue;
     }
     /* along x the empty cube ends at i + distance, or at i + 1 - distance where the ray runs back */

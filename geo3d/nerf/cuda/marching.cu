@@ -38,8 +38,8 @@ write_samples(int rays, const float *origins, const float *directions, const flo
   float t = begins[r], unit[3];
   for (long long row = offsets[r]; row < last; ++row) {
     const bool found = nf_next_sample(&ray, steps, n, empty, &t);
-    const float end = t + nf_step(t, steps), from = fminf(fmaxf(t, ray.near), ray.far);
-    const float to = found ? fmaxf(fminf(end, ray.far), from) : from;
+    const float end = t + nf_step(t, steps), from = fminf(fmaxf(t, ray.first), ray.last);
+    const float to = found ? fmaxf(fminf(end, ray.last), from) : from;
     nf_unit_position(&ray, 0.5f * (from + to), unit);
     starts[row] = from;
     ends[row] = to;

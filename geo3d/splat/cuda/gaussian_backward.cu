@@ -4,12 +4,14 @@
 #define THREADS 128
 #define POSE 12 /* entries of [R | t], row by row */
 
-/* Gradients of one Gaussian that is seen; d_color: by its colour before it was held above 0, Y: the basis. */
+/* Gradients of one Gaussian that is seen; d_color: by its colour before it was held above 0, Y: the basis;
+   coefficients: its harmonics. */
 __device__ __forceinline__ void gaussian_gradient(const gs_view *view, int g, const float *means,
                                                   const float *quaternions, const float *log_scales,
-                                                  const float *logits, const float *sh, const float *filter,
-                                                  int sh_count, int degree, int antialiased, int channels, const float *gradients,
-                                                  gs_gaussian_gradient *d, float *d_color, float *Y) {
+                                                  const float *logits, const float *coefficients,
+                                                  const float *filter, int degree, int antialiased, int channels,
+                                                  const float *gradients, gs_gaussian_gradient *d, float *d_color,
+                                                  float *Y) {
   const float *row = gradients + (size_t)g * (GRADIENT_HEAD + channels), *d_feature = row + GRADIENT_HEAD;
   gs_projected_gradient in_image;
   in_image.mean[0] = row[D_MEAN];
@@ -31,7 +33,6 @@ __device__ __forceinline__ void gaussian_gradient(const gs_view *view, int g, co
   gs_view_ray(view, mean, ray);
   const float length = gs_unit(ray, direction);
   gs_sh_basis(degree, direction, Y);
-  const float *coefficients = sh + 3 * (size_t)sh_count * g;
 #pragma unroll
   for (int k = 0; k < 16; ++k)
     if (k < gs_sh_count(degree))
@@ -85,8 +86,8 @@ gaussian_backward(const gs_view *view, int count, const float *means, const floa
   float d_color[3] = {0.0f, 0.0f, 0.0f}, Y[16];
   const bool seen = g < count && tile_counts[g] > 0;
   if (seen)
-    gaussian_gradient(view, g, means, quaternions, log_scales, logits, sh, filter, sh_count, degree, antialiased, channels,
-                      gradients, &d, d_color, Y);
+    gaussian_gradient(view, g, means, quaternions, log_scales, logits, sh + 3 * (size_t)sh_count * g, filter, degree,
+                      antialiased, channels, gradients, &d, d_color, Y);
   else
     clear(&d);
   if (g < count) {
@@ -120,26 +121,50 @@ struct Adam {
 };
 
 #define MOMENTS 11 /* of mean, quaternion, log scales and logit, before the harmonics' */
+#define SH_ROW 49  /* harmonics of a Gaussian in shared memory; odd, so that a warp's rows lie in different banks */
+
+/* The harmonics are most of what is moved: a block walks over those of its Gaussians together, so that neighbouring
+   threads touch neighbouring numbers. What each of its Gaussians tells for that: */
+struct HarmonicsStep {
+  float Y[16], d_color[3], size, epsilon;
+};
 
 /* The gradients go straight into Adam, for the Gaussians that are seen. steps (N): how often each was moved; m, v
    (N, 11 + 3 sh_count): moments of mean, quaternion, log scales, logit and harmonics. opacity_weight, scale_weight:
-   gradients of the regularisers by each opacity and each scale. pose as above. */
+   gradients of the regularisers by each opacity and each scale. pose as above. Nothing is moved where `loss` is no
+   finite number; it may be null. Harmonics of a degree that is not in
+   use yet have no gradient and no moments: they stay. */
 extern "C" __global__ void __launch_bounds__(THREADS)
 gaussian_step(const gs_view *view, int count, float *means, float *quaternions, float *log_scales, float *logits,
               float *sh, const float *filter, int sh_count, int degree, int antialiased, int channels, const int *tile_counts,
               const float *gradients, int *steps, float *m, float *v, float beta_1, float beta_2, float epsilon,
               float rate_means, float rate_quaternions, float rate_log_scales, float rate_logits, float rate_sh_0,
-              float rate_sh_rest, float opacity_weight, float scale_weight, float *pose) {
-  const int g = blockIdx.x * THREADS + threadIdx.x;
+              float rate_sh_rest, float opacity_weight, float scale_weight, const float *loss, float *pose) {
+  __shared__ float harmonics[THREADS * SH_ROW];
+  __shared__ HarmonicsStep told[THREADS];
+  __shared__ int seen[THREADS];
+  const int first = blockIdx.x * THREADS, g = first + threadIdx.x;
+  const int used = 3 * gs_sh_count(degree), all = 3 * sh_count, width = MOMENTS + all;
+  const bool mine = g < count && tile_counts[g] > 0 && (!loss || fabsf(*loss) <= 3e38f);
+  seen[threadIdx.x] = mine;
+  __syncthreads();
+  for (int i = threadIdx.x; i < THREADS * used; i += THREADS) {
+    const int row = i / used, at = i - row * used;
+    if (seen[row]) harmonics[row * SH_ROW + at] = sh[(size_t)(first + row) * all + at];
+  }
+  __syncthreads();
   gs_gaussian_gradient d;
-  if (g < count && tile_counts[g] > 0) {
-    float d_color[3], Y[16];
-    gaussian_gradient(view, g, means, quaternions, log_scales, logits, sh, filter, sh_count, degree, antialiased, channels,
-                      gradients, &d, d_color, Y);
+  if (mine) {
+    HarmonicsStep own;
+    gaussian_gradient(view, g, means, quaternions, log_scales, logits, harmonics + threadIdx.x * SH_ROW, filter, degree,
+                      antialiased, channels, gradients, &d, own.d_color, own.Y);
     const int step = ++steps[g];
     const float root = sqrtf(-expm1f(step * logf(beta_2)));
-    const size_t row = (size_t)g * (MOMENTS + 3 * sh_count);
-    const Adam adam = {m + row, v + row, beta_1, beta_2, root / -expm1f(step * logf(beta_1)), epsilon * root};
+    const size_t row = (size_t)g * width;
+    own.size = root / -expm1f(step * logf(beta_1));
+    own.epsilon = epsilon * root;
+    told[threadIdx.x] = own;
+    const Adam adam = {m + row, v + row, beta_1, beta_2, own.size, own.epsilon};
     for (int i = 0; i < 3; ++i) adam.move(means + 3 * (size_t)g + i, i, d.mean[i], rate_means);
     for (int i = 0; i < 4; ++i)
       adam.move(quaternions + 4 * (size_t)g + i, 3 + i, d.quaternion[i], rate_quaternions);
@@ -149,15 +174,19 @@ gaussian_step(const gs_view *view, int count, float *means, float *quaternions, 
     }
     const float o = gs_sigmoid(logits[g]);
     adam.move(logits + g, 10, d.logit + opacity_weight * o * (1.0f - o), rate_logits);
-    float *coefficients = sh + 3 * (size_t)sh_count * g;
-#pragma unroll
-    for (int k = 0; k < 16; ++k)
-      if (k < sh_count)
-        for (int c = 0; c < 3; ++c)
-          adam.move(coefficients + 3 * k + c, MOMENTS + 3 * k + c, k < gs_sh_count(degree) ? Y[k] * d_color[c] : 0.0f,
-                    k == 0 ? rate_sh_0 : rate_sh_rest);
   } else {
     clear(&d);
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < THREADS * used; i += THREADS) {
+    const int row = i / used, at = i - row * used;
+    if (!seen[row]) continue;
+    const HarmonicsStep &step = told[row];
+    const size_t moments = (size_t)(first + row) * width;
+    const Adam adam = {m + moments, v + moments, beta_1, beta_2, step.size, step.epsilon};
+    float value = harmonics[row * SH_ROW + at];
+    adam.move(&value, MOMENTS + at, step.Y[at / 3] * step.d_color[at % 3], at < 3 ? rate_sh_0 : rate_sh_rest);
+    sh[(size_t)(first + row) * all + at] = value;
   }
   if (pose) sum_pose(d, pose);
 }
