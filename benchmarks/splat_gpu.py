@@ -72,10 +72,10 @@ def train_geo3d(scene: Path, seconds: float) -> dict[str, float]:
 def train_gsplat(scene: Path, preset: str, share: float) -> dict[str, float]:
     """Train and measure; prints how good it was on the way."""
     import torch
+    from geo3d.splat.evaluation import evaluate
     from splat_gpu_peer import train
 
     from geo3d.render import PhotoStream, load_views
-    from geo3d.splat.evaluation import evaluate
     from geo3d.splat.training_options import TrainingOptions
     from geo3d.splat.training_photos import behind, chosen_downscale
     from geo3d.splat.training_start import start
