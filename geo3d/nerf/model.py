@@ -11,6 +11,7 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
+from geo3d.gpu.backend import chosen_backend
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.cpu_field import CpuField
 from geo3d.nerf.field_parameters import FieldParameters, FieldShape, check_parameters
@@ -19,6 +20,7 @@ from geo3d.nerf.model_file import read_tensors, write_tensors
 from geo3d.nerf.occupancy import MarchedRays, MarchOptions, OccupancyGrid
 from geo3d.nerf.rays import camera_rays, depth_factors
 from geo3d.nerf.samples import RaySamples
+from geo3d.nerf.training_options import TrainingBackend
 from geo3d.nerf.volume_kernels import composite_forward, ranges
 from geo3d.util.buffers import Buffers
 
@@ -201,9 +203,12 @@ class FieldRenderer:
 
 
 def model_renderer(
-    model: NerfModel, background: tuple[float, float, float] = (0.0, 0.0, 0.0), normals: bool = False
+    model: NerfModel,
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    normals: bool = False,
+    backend: TrainingBackend = "auto",
 ) -> Callable[[Camera, SE3], FieldView]:
-    """A function of camera (any lens) and `cam_from_world` that renders a model on the CPU; `geo3d.render.RenderView`.
+    """A function of camera (any lens) and `cam_from_world` that renders a model; `geo3d.render.RenderView`.
 
     Parameters
     ----------
@@ -212,6 +217,13 @@ def model_renderer(
         RGB in [0, 1].
     normals : bool
         They take about as long as all the rest.
+    backend : {"auto", "cpu", "cuda"}
+        "auto" takes a GPU where there is one and its kernels are made for the field.
+
+    Raises
+    ------
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
 
     Examples
     --------
@@ -220,7 +232,14 @@ def model_renderer(
         render_view = model_renderer(read_model("scene/nerf/nerf.pt"))
         depth = render_view(camera, cam_from_world).median_depth
     """
-    renderer = FieldRenderer(CpuField(model.shape, model.parameters), model.grid(), model.box, model.march)
+    beyond_kernels = backend == "auto" and model.shape.appearance > 0
+    if beyond_kernels or chosen_backend(backend) == "cpu":
+        field = CpuField(model.shape, model.parameters)
+        renderer = FieldRenderer(field, model.grid(), model.box, model.march)
+    else:
+        from geo3d.nerf.cuda_render import cuda_renderer_of
+
+        renderer = cuda_renderer_of(model)
     behind = np.array(background, np.float32)
     return lambda camera, pose: renderer.view(
         camera, pose, behind, near=model.near, far=model.far, normals=normals

@@ -12,7 +12,7 @@ from geo3d.geometry import SE3
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.cuda_engine import CudaEngine
 from geo3d.nerf.cuda_field import KERNELS
-from geo3d.nerf.cuda_render import cuda_model_renderer
+from geo3d.nerf.cuda_render import cuda_renderer_of
 from geo3d.nerf.field_parameters import FieldShape
 from geo3d.nerf.model import model_renderer
 from geo3d.nerf.ray_pool import RayPool
@@ -99,7 +99,7 @@ def test_a_ball_is_learnt_and_both_backends_show_it(scene):
     np.testing.assert_allclose(shown.depth[solid], on_cpu.depth[solid], atol=0.02)
     assert shown.normals is not None and on_cpu.normals is not None
     assert solid.any() and (shown.normals * on_cpu.normals).sum(-1)[solid].mean() > 0.95
-    again = cuda_model_renderer(engine.model(), EmulatedLauncher(KERNELS)).view(
+    again = cuda_renderer_of(engine.model(), EmulatedLauncher(KERNELS)).view(
         CAMERA, pose, np.zeros(3, np.float32), near=0.0, far=1e30
     )
     np.testing.assert_allclose(again.color, shown.color, atol=1e-5)
