@@ -11,7 +11,6 @@ that no light reaches are dropped, so that colours and gradients are of those th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -91,13 +90,9 @@ class CpuEngine:
     def rays_wanted(self, f: float) -> int:
         """Rays of the next step, at progress `f`: as many as have the samples that a step shall have."""
         chosen = self.options.samples
-        wanted = chosen.first * (chosen.last / chosen.first) ** self._grown(f) / self.per_ray
+        share = min(f / chosen.grown, 1.0) if chosen.grown else 1.0
+        wanted = chosen.first * (chosen.last / chosen.first) ** share / self.per_ray
         return int(min(max(wanted, _LEAST_RAYS), chosen.most_rays))
-
-    def _grown(self, f: float) -> float:
-        """From 0 at the first step to 1, how far the number and the length of the steps have come."""
-        grown = self.options.samples.grown
-        return min(f / grown, 1.0) if grown else 1.0
 
     def advance(self, pool: RayPool, step: int, f: float) -> float:
         """One step at progress `f` on pixels of `pool`; returns the loss before it, as `step`.
@@ -131,7 +126,7 @@ class CpuEngine:
         rays = self.rays(pixels)
         if step % self.options.samples.update_every == 0 and step:
             self._look_around(step)
-        marched = self._marched(rays, step, f)
+        marched = self._marched(rays, step)
         self._count(marched, len(rays))
         marched = self.renderer.lit(marched, self.options.samples.least_light)
         self.samples += len(marched.samples)
@@ -248,17 +243,9 @@ class CpuEngine:
         survey = step <= _SURVEY * chosen.update_every
         self.grid.update(self.field.density, rng, None if survey else chosen.grid**3 // _SHARE, chosen.decay)
 
-    def _marched(self, rays: Rays, step: int, f: float) -> MarchedRays:
-        """Samples of `rays`, in longer steps as long as there is only mist."""
-        chosen = self.options.samples
-        longer = chosen.coarse ** (1.0 - self._grown(f))
-        march = replace(
-            self.march,
-            smallest_step=longer * self.march.smallest_step,
-            cone_angle=min(longer * self.march.cone_angle, 0.5),
-        )
+    def _marched(self, rays: Rays, step: int) -> MarchedRays:
         jitter = np.random.default_rng([self.options.seed, 12, step]).random(len(rays), np.float32)
-        return self.grid.march(self.bounds.box.local_rays(rays), march, jitter)
+        return self.grid.march(self.bounds.box.local_rays(rays), self.march, jitter)
 
     def _count(self, marched: MarchedRays, rays: int) -> None:
         """Remember how many samples a ray has."""

@@ -58,8 +58,6 @@ class SampleOptions:
         Progress.
     steps_per_side : int
         Steps of a ray through the box of the scene, along one of its edges.
-    coarse : float
-        At f = 0 the steps are longer by this factor, which falls to 1 at f = `grown`.
     cone_angle : float
         Length of a step divided by its range, where this is longer: for what lies far outside of the box.
     most_rays, most_per_ray : int
@@ -85,7 +83,6 @@ class SampleOptions:
     last: int = 1 << 17
     grown: float = 0.3
     steps_per_side: int = 256
-    coarse: float = 1.0
     cone_angle: float = 1.0 / 64
     most_rays: int = 1 << 15
     most_per_ray: int = 1024
@@ -100,8 +97,6 @@ class SampleOptions:
             _check_whole(f"samples.{name}", getattr(self, name), 1)
         if self.grid % 4 or self.grid < 4:
             raise ValueError(f"samples.grid is {self.grid!r}; expected a multiple of 4")
-        if not 1 <= self.coarse <= 16:
-            raise ValueError(f"samples.coarse is {self.coarse!r}; expected a number from 1 to 16")
         for name in ("grown", "cone_angle", "decay", "thickness", "least_light"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(

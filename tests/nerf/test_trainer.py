@@ -297,7 +297,7 @@ def test_the_gradient_by_a_pose_is_the_slope_along_its_motions(scene, opaque, mo
     pixels = replace(pool.draw(0, 200), rows=np.full(200, 2, np.int32))
     box, rays = engine.bounds.box, engine.rays(pixels)
     assert box.unbounded == unbounded
-    marched = engine._marched(rays, 1, 1.0)
+    marched = engine._marched(rays, 1)
     slope = np.random.default_rng(0).normal(size=marched.positions.shape).astype(np.float32)
 
     def loss():
