@@ -62,6 +62,7 @@ _OPTIONAL = {
     "zstandard": ("zstandard", "splat", "SPZ files of splats"),
     "trimesh": ("trimesh", "mesh", "meshes"),
     "open3d": ("open3d", "mesh", "meshes"),
+    "skimage": ("scikit-image", "mesh", "meshes of radiance fields"),
     "ray": ("ray", "cluster", "several machines"),
 }
 

@@ -1,4 +1,4 @@
-"""`geo3d export SCENE --format FORMAT -o FILE`: trained splats for other programs, from one format to another."""
+"""`geo3d export SCENE --format FORMAT -o FILE`: trained splats, or the surface of a field, for other programs."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ _SUFFIXES = {
     "glb": ".glb",
     "html": ".html",
     "mesh": ".glb",
+    "density": ".npz",
 }
 
-Format = Literal["auto", "ply", "compressed-ply", "spz", "splat", "sog", "glb", "html", "mesh"]
+Format = Literal["auto", "ply", "compressed-ply", "spz", "splat", "sog", "glb", "html", "mesh", "density"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +74,20 @@ class Options(Common):
     """Cut off finer changes of colour with the direction: 0 (none) to 3."""
 
     voxel: Annotated[OptionalNumber, arg(help_behavior_hint="(default: as fine as the views show)")] = None
-    """Of a mesh: size of the smallest detail, in the units of the world."""
+    """Of a mesh or a density grid: size of the smallest detail, in the units of the world."""
 
 
 def run(options: Options, session: Session) -> int:
     """Read, edit, write, and say what was lost."""
     existing_path(options.source, "the scene or file of splats")
-    from geo3d.io import SPLAT_FORMATS, find_splats, read_splats, splat_loss
+    from geo3d.io import SPLAT_FORMATS, find_field, find_splats, read_splats, splat_loss
 
+    if (field := find_field(options.source)) is not None:
+        from geo3d.cli.export_nerf import export_nerf
+
+        return export_nerf(field.file, field.scene, options, session)
+    if options.format == "density":
+        raise UsageError(f"{options.source}: --format density is of a radiance field (nerf.pt)")
     found = find_splats(options.source)
     source, scene = found.file, found.scene
     format, target = _target(options, source)

@@ -1,5 +1,5 @@
 """`geo3d render SCENE --path orbit -o video.mp4`, `geo3d render splats.ply --pose POSE.json -o view.png`: videos and
-images of splats from new places.
+images of splats, or of a radiance field, from new places.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Backend = Literal["auto", "cpu", "cuda", "reference"]
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Common):
-    """Views of trained splats from new places: a video along a path, or an image at a pose.
+    """Views of trained splats, or of a radiance field, from new places: a video along a path, or an image at a pose.
 
     geo3d render scene/ --path orbit -o video.mp4
 
@@ -46,8 +46,9 @@ class Options(Common):
     """
 
     source: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE|SPLATS")]
-    """Scene with splats/splats.ply, as `geo3d train` leaves it, or its transforms.json; the folder that `geo3d train
-    -o` made; or a file of splats (.ply, .spz, .splat, .glb, ...)."""
+    """Scene with splats/splats.ply or nerf/nerf.pt, as `geo3d train` leaves it (of both the splats), or its
+    transforms.json; the folder that `geo3d train -o` made; or a file of splats (.ply, .spz, .splat, .glb, ...) or
+    nerf.pt."""
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="OUT")]
     """Video (.mp4), image (.png, with --pose), or folder for the frames of a path as PNG."""
@@ -96,16 +97,17 @@ def run(options: Options, session: Session) -> int:
     """Render and write; files are there whole or not at all."""
     existing_path(options.source, "the scene or file of splats")
     _check(options)
-    from geo3d.io import find_splats
+    from geo3d.io import find_field, find_splats
 
-    found = find_splats(options.source)
-    scene, splats = found.scene, found.file
+    field = find_field(options.source)
+    found = find_splats(options.source) if field is None else field
+    scene = found.scene
     from geo3d.cli.render_paths import path_of, pose_of, read_poses
     from geo3d.render import OutputOptions, write_path, write_view
 
-    gaussians = _read_splats(splats)
+    gaussians = _read_splats(found.file) if field is None else None
     known = None if scene is None else read_poses(scene)
-    render_view = _renderer(gaussians, options)
+    render_view = _field_renderer(found.file, options) if gaussians is None else _renderer(gaussians, options)
     upright = options.panorama and options.pose is None and options.path in (None, *PATHS)
     up = known.shape().up.tolist() if upright and known is not None else None
     outputs = OutputOptions(options.depth, options.normals, options.stereo, options.panorama, up)
@@ -115,10 +117,12 @@ def run(options: Options, session: Session) -> int:
     else:
         path = path_of(options, known)
         written, frames = write_path(options.out, render_view, path, outputs, session.progress), len(path)
-    session.say(f"{len(gaussians):,} Gaussians, {frames} frame{'s' if frames > 1 else ''}")
+    what = "a radiance field" if gaussians is None else f"{len(gaussians):,} Gaussians"
+    session.say(f"{what}, {frames} frame{'s' if frames > 1 else ''}")
     for file in written:
         session.say(f"{file}")
-    session.result(out=[str(file) for file in written], frames=frames, gaussians=len(gaussians))
+    count = None if gaussians is None else len(gaussians)
+    session.result(out=[str(file) for file in written], frames=frames, gaussians=count)
     return 0
 
 
@@ -179,3 +183,20 @@ def _renderer(gaussians: Gaussians, options: Options) -> RenderView:
         normals=options.normals,
     )
     return lambda camera, pose: render(gaussians, camera, pose, settings)
+
+
+def _field_renderer(file: Path, options: Options) -> RenderView:
+    if options.backend not in ("auto", "cpu"):
+        raise UsageError(
+            f"--backend {options.backend}: a radiance field is rendered on the CPU; leave it out"
+        )
+    import numpy as np
+
+    from geo3d.nerf.model import read_model, renderer_of
+
+    model = read_model(file)
+    renderer = renderer_of(model)
+    behind = np.full(3, 1.0 if options.background == "white" else 0.0, np.float32)
+    return lambda camera, pose: renderer.view(
+        camera, pose, behind, near=model.near, far=model.far, normals=options.normals
+    )

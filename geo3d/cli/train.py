@@ -1,10 +1,10 @@
-"""`geo3d train SCENE`: Gaussian splats from photos with poses."""
+"""`geo3d train SCENE`: Gaussian splats, or a radiance field, from photos with poses."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import arg
@@ -32,28 +32,41 @@ from geo3d.splat.training_options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geo3d.render.evaluation import ViewQuality
     from geo3d.splat.training_report import TrainingReport
 
+Method = Literal["splat", "nerf"]
 _DEFAULT = TrainingOptions()
 _NAMES = 20  # of damaged photos that are told
+
+SPLAT_ONLY = "budget", "strategy", "sh_degree", "antialiased", "lens", "initial_points", "sky", "depth_weight"
+NERF_ONLY = "appearance", "distortion", "log2_entries"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Common):
-    """Gaussian splats from the photos of a scene: what `geo3d render` and viewers of splats show from anywhere.
+    """Gaussian splats from the photos of a scene: what `geo3d render` and viewers of splats show from anywhere. Or a
+    radiance field (NeRF), of which a mesh can be had.
 
     geo3d train scene/ --minutes 10
 
-    Writes splats.ply, metrics.json (quality on photos that are kept out of the training) and samples/ (such a photo
-    beside its rendering). Run the same command again to go on after a stop; one that is finished is not done
-    again.
+    geo3d train scene/ --method nerf
+
+    Writes splats.ply (or nerf.pt), metrics.json (quality on photos that are kept out of the training) and samples/
+    (such a photo beside its rendering). Run the same command again to go on after a stop; one that is finished is not
+    done again.
     """
 
     scene: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE")]
     """Scene made by `geo3d reconstruct` or COLMAP (images/ and sparse/), or a transforms.json or its folder."""
 
     out: Annotated[OptionalPath, arg(aliases=["-o"], metavar="OUT", help_behavior_hint="")] = None
-    """Folder to make or to go on with; splats/ in the scene if not given."""
+    """Folder to make or to go on with; splats/ or nerf/ in the scene if not given."""
+
+    method: Method = "splat"
+    """Gaussian splats, or a neural radiance field."""
 
     minutes: Annotated[OptionalNumber, arg(help_behavior_hint=f"(default: {DEFAULT_MINUTES:g})")] = None
     """Time to train; the schedule is fitted to what the machine does in it."""
@@ -65,7 +78,8 @@ class Options(Common):
     """Stop as soon as the photos held out are rendered this well."""
 
     budget: Count = _DEFAULT.budget
-    """Most Gaussians: 300k, 1.5M."""
+    """Most Gaussians: 300k, 1.5M. Of splats only, as --strategy, --sh-degree, --antialiased, --lens, --initial-points,
+    --sky and --depth-weight."""
 
     strategy: Strategy = _DEFAULT.strategy
     """How Gaussians are added and removed."""
@@ -102,6 +116,16 @@ class Options(Common):
 
     exposure: bool = False
     """Fit brightness and colour of each photo."""
+
+    appearance: bool = False
+    """Let colours differ from photo to photo, as with the time of the day. Of a radiance field only, as --distortion
+    and --log2-entries."""
+
+    distortion: Annotated[OptionalNumber, arg(metavar="W", help_behavior_hint="(default: 0)")] = None
+    """Draw what a ray sees together, against mist, by this weight; 0.01 is much."""
+
+    log2_entries: Annotated[OptionalWhole, arg(help_behavior_hint="(default: 17)")] = None
+    """Detail of the field: each level of its grid has at most 2^N entries."""
 
     refine_poses: bool = False
     """Move the cameras too."""
@@ -148,15 +172,13 @@ def kept_after_interrupt(options: Options) -> str:
 
 def run(options: Options, session: Session) -> int:
     """Train, and say how good it is and where it is."""
-    chosen = to_training_options(options)
-    existing_path(options.scene, "the scene")
-    if options.out is not None and options.out.exists() and not options.out.is_dir():
-        raise UsageError(f"-o {options.out} is a file; give a folder")
-    if chosen.backend == "cuda":
-        from geo3d.gpu import why_not
+    if options.method == "nerf":
+        from geo3d.cli.train_nerf import run_nerf
 
-        if (reason := why_not()) is not None:
-            raise UsageError(f"--backend cuda cannot run here: {reason}. Leave it out to train on the CPU.")
+        return run_nerf(options, session)
+    refuse_given(options, NERF_ONLY, "nerf")
+    chosen = to_training_options(options)
+    check_place(options, chosen.backend)
     from geo3d.splat.trainer import train
 
     report = train(options.scene, options.out, chosen, session.progress)
@@ -164,23 +186,35 @@ def run(options: Options, session: Session) -> int:
     return 0
 
 
+def refuse_given(options: Options, names: tuple[str, ...], method: Method) -> None:
+    """UsageError if one of the options `names`, which only `method` has, was given."""
+    defaults = {field.name: field.default for field in fields(Options)}
+    for name in names:
+        if getattr(options, name) != defaults[name]:
+            raise UsageError(f"--{name.replace('_', '-')} is of --method {method}: leave it out")
+
+
+def check_place(options: Options, backend: str) -> None:
+    """UsageError where there is no scene, no folder to write into, or no GPU that was asked for."""
+    existing_path(options.scene, "the scene")
+    if options.out is not None and options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"-o {options.out} is a file; give a folder")
+    if backend == "cuda":
+        from geo3d.gpu import why_not
+
+        if (reason := why_not()) is not None:
+            raise UsageError(f"--backend cuda cannot run here: {reason}. Leave it out to train on the CPU.")
+
+
 def show_outcome(report: TrainingReport, session: Session) -> None:
     """A few lines about what came out."""
-    from geo3d.splat.evaluation import mean_psnr
+    from geo3d.render.evaluation import mean_psnr
 
     session.say(
         f"{len(report.gaussians):,} Gaussians after {report.steps:,} steps of photos at 1/{report.downscale:g} of "
         "their size"
     )
-    if report.held_out:
-        worst = min(report.held_out, key=lambda view: view.psnr_db)
-        session.say(
-            f"PSNR {mean_psnr(report.held_out):.2f} dB on {len(report.held_out)} photos held out "
-            f"(lowest: {worst.name}, {worst.psnr_db:.2f} dB)"
-        )
-    if report.damaged:
-        some = ", ".join(report.damaged[:_NAMES]) + (", ..." if len(report.damaged) > _NAMES else "")
-        session.say(f"{len(report.damaged)} of the photos cannot be read: {some}")
+    show_photos(report.held_out, report.damaged, session)
     session.say(f"{report.out / 'splats.ply'}; photos beside renderings in {report.out / 'samples'}")
     session.result(
         out=str(report.out),
@@ -192,3 +226,18 @@ def show_outcome(report: TrainingReport, session: Session) -> None:
         photos_missing=list(report.missing),
         photos_damaged=list(report.damaged),
     )
+
+
+def show_photos(held_out: Sequence[ViewQuality], damaged: Sequence[str], session: Session) -> None:
+    """How well the photos held out are met, and which photos cannot be read."""
+    from geo3d.render.evaluation import mean_psnr
+
+    if held_out:
+        worst = min(held_out, key=lambda view: view.psnr_db)
+        session.say(
+            f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} photos held out "
+            f"(lowest: {worst.name}, {worst.psnr_db:.2f} dB)"
+        )
+    if damaged:
+        some = ", ".join(damaged[:_NAMES]) + (", ..." if len(damaged) > _NAMES else "")
+        session.say(f"{len(damaged)} of the photos cannot be read: {some}")

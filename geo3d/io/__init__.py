@@ -46,7 +46,7 @@ from geo3d.io.splat_formats import (
 from geo3d.io.splat_glb import read_splat_glb, write_splat_glb
 from geo3d.io.splat_html import write_splat_html
 from geo3d.io.splat_ply import read_splat_ply, write_splat_ply
-from geo3d.io.splat_scene import SPLATS, FoundSplats, find_splats
+from geo3d.io.splat_scene import FIELD, SPLATS, FoundSplats, find_field, find_splats
 from geo3d.io.splat_sog import read_sog, write_sog
 from geo3d.io.splat_spz import read_spz, write_spz
 from geo3d.io.transforms import TransformsScene, read_transforms, write_transforms
@@ -55,6 +55,7 @@ from geo3d.io.world_frame import WorldFrame, read_georeference
 from geo3d.io.write_calibration import FORMATS, CalibrationFormat, format_holds, write_calibration
 
 __all__ = [
+    "FIELD",
     "FLOW_ENDINGS",
     "FORMATS",
     "SCENE_FORMATS",
@@ -78,6 +79,7 @@ __all__ = [
     "WorldFrame",
     "check_scene_folder",
     "colmap_format",
+    "find_field",
     "find_scene",
     "find_splat_format",
     "find_splats",

@@ -8,8 +8,8 @@ import numpy as np
 
 from geo3d.scene import Gaussians
 from geo3d.splat import adam_kernels
-from geo3d.splat.crew import everyone
 from geo3d.splat.options import GaussianGradients
+from geo3d.util.crew import everyone
 
 
 @dataclass(frozen=True)

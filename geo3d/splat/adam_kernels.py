@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from geo3d.splat.lanes import load, next_item, square_root, store
 from geo3d.util.jit import njit
+from geo3d.util.lanes import load, next_item, square_root, store
 
 f4 = np.float32
 

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from geo3d.splat.lanes import next_item, prefetch
 from geo3d.splat.projection_kernels import CHUNK, FALL, KEY, REACH, RECORD, SLOPE, TILE, TOP, U, V
 from geo3d.util.jit import njit
+from geo3d.util.lanes import next_item, prefetch
 
 f4 = np.float32
 

@@ -29,20 +29,6 @@ from geo3d.splat.blend_kernels import (
     start_tile,
     unsigned,
 )
-from geo3d.splat.lanes import (
-    absolute,
-    exp2,
-    join,
-    load,
-    minimum,
-    minus_absolute,
-    next_item,
-    select,
-    spread,
-    store,
-    total,
-    totals,
-)
 from geo3d.splat.projection_kernels import (
     BLUE,
     DEPTH,
@@ -60,6 +46,20 @@ from geo3d.splat.projection_kernels import (
     V,
 )
 from geo3d.util.jit import njit
+from geo3d.util.lanes import (
+    absolute,
+    exp2,
+    join,
+    load,
+    minimum,
+    minus_absolute,
+    next_item,
+    select,
+    spread,
+    store,
+    total,
+    totals,
+)
 
 f4 = np.float32
 

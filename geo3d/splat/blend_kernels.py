@@ -17,18 +17,6 @@ import math
 import numpy as np
 
 from geo3d.splat.binning_kernels import rows_reached
-from geo3d.splat.lanes import (
-    any_lane,
-    exp2,
-    load,
-    minimum,
-    minus_absolute,
-    next_item,
-    prefetch,
-    select,
-    spread,
-    store,
-)
 from geo3d.splat.projection_kernels import (
     BLUE,
     DEPTH,
@@ -45,6 +33,18 @@ from geo3d.splat.projection_kernels import (
     V,
 )
 from geo3d.util.jit import njit
+from geo3d.util.lanes import (
+    any_lane,
+    exp2,
+    load,
+    minimum,
+    minus_absolute,
+    next_item,
+    prefetch,
+    select,
+    spread,
+    store,
+)
 
 f4 = np.float32
 unsigned = np.uint64  # indices that need no look at whether they are negative

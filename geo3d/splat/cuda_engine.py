@@ -14,6 +14,9 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, SH_C0
+from geo3d.render.exposure import Exposure
+from geo3d.render.pose_refinement import PoseRefinement
+from geo3d.render.training_clock import decayed
 from geo3d.scene import Gaussians
 from geo3d.splat.cuda_adam import CudaAdam
 from geo3d.splat.cuda_loss import photometric_loss
@@ -22,12 +25,10 @@ from geo3d.splat.densify_mcmc import GATE_OPACITY, GATE_SLOPE
 from geo3d.splat.densify_multiview import ViewScores
 from geo3d.splat.depth_prior import LEAST_ALPHA, point_pixels
 from geo3d.splat.engine import DEPTH_EVERY, EXPOSURE_RATE, OPACITY, POSE_RATE, CpuEngine, StepInput
-from geo3d.splat.exposure import Exposure
 from geo3d.splat.options import RenderOptions
-from geo3d.splat.pose_refinement import PoseRefinement
 from geo3d.splat.reference import quaternion_matrices
 from geo3d.splat.refinement import DensityStatistics, Refinement
-from geo3d.splat.schedule import active_sh_degree, decayed
+from geo3d.splat.schedule import active_sh_degree
 from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.util.require import require

@@ -12,16 +12,17 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, SH_C0
+from geo3d.render.exposure import Exposure
+from geo3d.render.pose_refinement import PoseRefinement
+from geo3d.render.training_clock import decayed
 from geo3d.scene import Gaussians
 from geo3d.splat.adam import LearningRates, SparseAdam
 from geo3d.splat.densify_adc import densify_adc
 from geo3d.splat.densify_mcmc import densify_mcmc, random_walk
 from geo3d.splat.densify_multiview import ViewScores, densify_multiview
 from geo3d.splat.depth_prior import DepthPrior
-from geo3d.splat.exposure import Exposure
 from geo3d.splat.loss import photometric_loss
 from geo3d.splat.options import GaussianGradients, RenderOptions
-from geo3d.splat.pose_refinement import PoseRefinement
 from geo3d.splat.rasterizer import CpuRasterizer
 from geo3d.splat.refinement import (
     DensityStatistics,
@@ -33,7 +34,7 @@ from geo3d.splat.refinement import (
     useless,
     with_unchanged,
 )
-from geo3d.splat.schedule import active_sh_degree, decayed
+from geo3d.splat.schedule import active_sh_degree
 from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import TrainingOptions
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geo3d.splat import loss_kernels
-from geo3d.splat.crew import everyone
+from geo3d.util.crew import everyone
 
 _LEAST_WIDTH = 6  # pixels: a row of 16 numbers and more
 

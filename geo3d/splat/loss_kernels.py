@@ -12,8 +12,8 @@ A row of W pixels and three channels is a flat row of 3 W numbers, along which a
 
 import numpy as np
 
-from geo3d.splat.lanes import absolute, load, next_item, select, spread, store, total
 from geo3d.util.jit import njit
+from geo3d.util.lanes import absolute, load, next_item, select, spread, store, total
 
 f4 = np.float32
 

@@ -12,7 +12,6 @@ import math
 
 import numpy as np
 
-from geo3d.splat.lanes import load, next_item, prefetch, spread, store
 from geo3d.splat.projection_kernels import (
     ABOVE,
     BACK,
@@ -52,6 +51,7 @@ from geo3d.splat.projection_kernels import (
 )
 from geo3d.splat.spherical_harmonics_kernels import sh_basis, sh_gradient
 from geo3d.util.jit import njit
+from geo3d.util.lanes import load, next_item, prefetch, spread, store
 
 f4 = np.float32
 

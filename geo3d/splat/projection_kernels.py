@@ -14,9 +14,9 @@ import math
 
 import numpy as np
 
-from geo3d.splat.lanes import next_item
 from geo3d.splat.spherical_harmonics_kernels import sh_basis
 from geo3d.util.jit import njit
+from geo3d.util.lanes import next_item
 
 f4 = np.float32
 

@@ -21,11 +21,11 @@ from geo3d.splat import blend_backward_kernels as blending_back
 from geo3d.splat import blend_kernels as blending
 from geo3d.splat import projection_backward_kernels as projection_back
 from geo3d.splat import projection_kernels as projection
-from geo3d.splat.buffers import Buffers
-from geo3d.splat.crew import Crew, aligned, everyone
 from geo3d.splat.options import GaussianGradients, Rendering, RenderOptions
 from geo3d.splat.orthographic import OrthographicCamera
 from geo3d.splat.unscented import lens_backward, project_lens
+from geo3d.util.buffers import Buffers, aligned
+from geo3d.util.crew import Crew, everyone
 
 _PARTS = 16  # pieces of the sort by tile, whatever the number of threads
 _PINHOLES = "PINHOLE", "SIMPLE_PINHOLE"

@@ -7,23 +7,6 @@ from geo3d.splat.training_options import TrainingOptions
 SH_DEGREE_FROM = (0.0, 0.1, 0.2, 0.3)  # progress at which a degree of the spherical harmonics joins in
 
 
-def decayed(rate: float, final: float, f: float) -> float:
-    """Learning rate that falls exponentially from `rate` at f = 0 to `final` times that at f = 1.
-
-    Parameters
-    ----------
-    rate, final : float
-    f : float
-        Progress.
-
-    Examples
-    --------
-    >>> [round(decayed(2.0, 0.01, f), 3) for f in (0.0, 0.5, 1.0)]
-    [2.0, 0.2, 0.02]
-    """
-    return rate * final ** min(max(f, 0.0), 1.0)
-
-
 def active_sh_degree(f: float, most: int) -> int:
     """Degree of the spherical harmonics in use: the colours begin without a direction and gain one by one.
 

@@ -17,8 +17,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from geo3d.render.visual_hull import Silhouette, scene_extent
 from geo3d.scene import Gaussians
-from geo3d.splat.initialisation import Silhouette, gaussians_at, scene_extent
+from geo3d.splat.initialisation import gaussians_at
 
 _MOST = 4000  # Gaussians
 _SHARE = 0.125  # of the budget

@@ -9,26 +9,28 @@ Kerbl, Kopanas, Leimkuehler, Drettakis: 3D Gaussian Splatting for Real-Time Radi
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from geo3d.cameras import Camera
+from geo3d.render.evaluation import EvaluationOptions, ViewQuality, evaluate, mean_psnr
+from geo3d.render.photo_size import chosen_downscale
+from geo3d.render.training_clock import TrainingClock
 from geo3d.render.views import PosedView, ViewSet, load_views, scene_frame
+from geo3d.render.visual_hull import scene_extent
 from geo3d.scene import Gaussians
 from geo3d.splat import cuda_rasterizer
 from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
 from geo3d.splat.cuda_photos import CudaPhotos, photos_bytes
 from geo3d.splat.engine import CpuEngine, StepInput
-from geo3d.splat.evaluation import ViewQuality, evaluate, mean_psnr
-from geo3d.splat.initialisation import scene_extent
 from geo3d.splat.refinement import take
 from geo3d.splat.rendering import chosen_backend, gpu_trouble
 from geo3d.splat.schedule import coarse_factor, target_count
 from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import TrainingOptions
-from geo3d.splat.training_photos import TrainingPhotos, behind, chosen_downscale, target
+from geo3d.splat.training_photos import TrainingPhotos, behind, target
 from geo3d.splat.training_report import TrainingReport, finished_before, write_report
 from geo3d.splat.training_start import smoothing_of, start
 from geo3d.splat.training_state import find_state, gaussians_of, restore, save_state, training_key
@@ -37,28 +39,6 @@ from geo3d.util.progress import Progress, StageProgress
 
 _SMOOTH = 0.98  # of the loss that is shown
 _TARGET_EVERY = 0.05  # progress between looks at the views held out, with a target
-
-
-@dataclass
-class _Clock:
-    """How far a training is, by steps or by time."""
-
-    options: TrainingOptions
-    photos: int
-    step: int = 0
-    before: float = 0.0  # seconds of earlier runs
-    started: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        return self.before + time.monotonic() - self.started
-
-    def progress(self) -> float:
-        if self.options.iterations is not None:
-            return self.step / self.options.iterations
-        assert self.options.seconds is not None
-        passes = self.step / self.photos / self.options.passes
-        return max(self.seconds / self.options.seconds, passes)
 
 
 def train(
@@ -108,7 +88,7 @@ def train(
     folder = scene if scene.is_dir() else scene.parent
     out = folder / "splats" if out is None else Path(out)
     views = load_views(scene, options.hold_out_every)
-    downscale = chosen_downscale([*views.views, *views.held_out], options)
+    downscale = chosen_downscale([*views.views, *views.held_out], options.downscale)
     cache_bytes, gpu_bytes = check_memory(views, downscale, options), 0
     if options.backend == "cuda":
         largest = max(view.camera.width * view.camera.height for view in views.views)
@@ -158,7 +138,7 @@ class _Training:
         self.key, self.out, self.progress = key, out, progress
         self.left_out: dict[str, str] = {}
         self.photos = self._photos(*room)
-        self.clock = _Clock(options, len(views.views))
+        self.clock = TrainingClock(options.iterations, options.seconds, options.passes * len(views.views))
         self.loss = float("nan")
         self.psnr = ""
         self.stopped = ""
@@ -296,11 +276,15 @@ class _Training:
         return evaluate(
             lambda camera, pose: self.engine.render(camera, pose, background, f),
             views,
-            self.downscale,
-            self.options,
-            perceptual=perceptual,
-            samples=samples,
-            leave_out=self.leave_out,
+            EvaluationOptions(
+                self.downscale,
+                behind(self.options),
+                undistorted=self.options.lens == "undistort",
+                masked=self.options.masks == "ignore",
+                perceptual=perceptual,
+                samples=samples,
+            ),
+            self.leave_out,
         )
 
     def _show(self, stage: StageProgress) -> None:

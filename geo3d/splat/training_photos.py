@@ -14,55 +14,10 @@ import numpy as np
 
 from geo3d.render.photos import LeaveOut, PhotoStream, TrainingPhoto
 from geo3d.render.views import PosedView
-from geo3d.splat.initialisation import Silhouette
 from geo3d.splat.training_options import TrainingOptions
 
-LONGEST_SIDE_PX = 800
-"""Photos are reduced to at most this unless told otherwise: what a CPU learns in minutes is not finer."""
-
-LEAST_SIDE_PX = 16
-"""Photos keep at least so many pixels a side: SSIM has a window of 11."""
-
 _COARSEST_SIDE_PX = 64  # of a photo that is reduced further for the start
-_SILHOUETTE_SIDE_PX = 256
-_SILHOUETTES = 100
 _WHITE, _BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
-
-
-def chosen_downscale(views: Sequence[PosedView], options: TrainingOptions) -> float:
-    """Factor by which the photos are reduced: the one asked for, or the least power of two that is small enough.
-
-    Parameters
-    ----------
-    views : sequence of PosedView
-        All, also those held out.
-    options : TrainingOptions
-
-    Raises
-    ------
-    ValueError
-        If a photo is too small to be measured, or the factor asked for makes it so.
-    """
-    small = min(views, key=lambda view: min(view.camera.width, view.camera.height))
-    side = min(small.camera.width, small.camera.height)
-    if side < LEAST_SIDE_PX:
-        raise ValueError(
-            f"{small.name} has {small.camera.width}x{small.camera.height} pixels; expected at least {LEAST_SIDE_PX} a "
-            "side: leave it out of the scene"
-        )
-    most = side / LEAST_SIDE_PX
-    if options.downscale is not None:
-        if options.downscale > most:
-            raise ValueError(
-                f"downscale is {options.downscale:g}, which leaves {side / options.downscale:.0f} of the {side} pixels "
-                f"of {small.name}; at most {np.floor(10 * most) / 10:g} leaves enough"
-            )
-        return options.downscale
-    longest = max(max(view.camera.width, view.camera.height) for view in views)
-    factor = 1.0
-    while longest / factor > LONGEST_SIDE_PX and 2 * factor <= most:
-        factor *= 2
-    return factor
 
 
 def view_order(count: int, seed: int, first: int = 0) -> Iterator[int]:
@@ -206,39 +161,3 @@ def target(
         color = color * mask[..., None] + there * ~mask[..., None]
         mask = None
     return color, mask, background
-
-
-def silhouettes(
-    views: Sequence[PosedView], options: TrainingOptions, leave_out: LeaveOut | None = None
-) -> list[Silhouette]:
-    """Small photos with their alpha, at most a hundred evenly chosen, for the points to start from.
-
-    Parameters
-    ----------
-    views : sequence of PosedView
-    options : TrainingOptions
-    leave_out : LeaveOut, optional
-        As in `PhotoStream`.
-
-    Raises
-    ------
-    ValueError
-        If none of them can be read.
-    """
-    rows = np.unique(np.linspace(0, len(views) - 1, min(len(views), _SILHOUETTES)).round().astype(int))
-    chosen = [views[row] for row in rows]
-    longest = max(max(view.camera.width, view.camera.height) for view in chosen)
-    found = []
-    scale = min(1.0, _SILHOUETTE_SIDE_PX / longest)
-    with PhotoStream(chosen, scale, cache_bytes=0, leave_out=leave_out) as stream:
-        for row, photo in stream.in_order(range(len(chosen))):
-            alpha = photo.alpha
-            if photo.mask is not None and options.masks == "transparent":
-                alpha = photo.mask.astype(np.float32) if alpha is None else alpha * photo.mask
-            color = photo.color
-            if photo.alpha is not None:  # premultiplied: the colour of what is there
-                color = color / np.maximum(photo.alpha, 1e-3)[..., None]
-            found.append(Silhouette(photo.camera, chosen[row].cam_from_world, np.clip(color, 0, 1), alpha))
-    if not found:
-        raise ValueError(f"none of {len(chosen)} photos can be read: what is wrong is told above")
-    return found

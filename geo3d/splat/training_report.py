@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from geo3d.io import WorldFrame, read_splat_ply, write_splat_ply
+from geo3d.render.evaluation import ViewQuality
+from geo3d.render.metrics_file import finished_metrics, write_metrics
 from geo3d.scene import Gaussians
-from geo3d.splat.evaluation import ViewQuality
 from geo3d.splat.training_options import TrainingOptions
-from geo3d.util.files import read_json_object, write_text
 
 LENGTH = "minutes", "iterations", "passes", "target_psnr"
 """Options that say when a training ends."""
@@ -72,17 +69,8 @@ def write_report(
         Of `geo3d.splat.training_state.training_key`.
     finished : bool
     """
-
-    def mean(values: list[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return float(np.mean(known)) if known else None
-
     told = {
         "finished": finished,
-        "psnr_db": mean([view.psnr_db for view in report.held_out]),
-        "ssim": mean([view.ssim for view in report.held_out]),
-        "lpips": mean([view.lpips for view in report.held_out]),
-        "held_out": [asdict(view) for view in report.held_out],
         "gaussians": len(report.gaussians),
         "steps": report.steps,
         "seconds": round(report.seconds, 2),
@@ -97,7 +85,7 @@ def write_report(
         "options": asdict(options),
     }
     write_splat_ply(report.out / "splats.ply", report.gaussians, frame)
-    write_text(report.out / "metrics.json", json.dumps(told, indent=1))
+    write_metrics(report.out, report.held_out, told)
 
 
 def finished_before(out: Path, options: TrainingOptions, key: str) -> tuple[TrainingReport | None, bool]:
@@ -111,14 +99,10 @@ def finished_before(out: Path, options: TrainingOptions, key: str) -> tuple[Trai
     key : str
         Of `geo3d.splat.training_state.training_key`.
     """
+    told, other = finished_metrics(out, "splats.ply", key, {name: getattr(options, name) for name in LENGTH})
     try:
-        told = read_json_object(out / "metrics.json")
-        if told.get("finished") is not True or not (out / "splats.ply").is_file():
-            return None, False
-        if told["key"] != key or any(told["options"][name] != getattr(options, name) for name in LENGTH):
-            return None, True
-        return _report(out, told), True
-    except (OSError, ValueError, KeyError, TypeError):  # not of ours, or damaged: it says nothing
+        return (None if told is None else _report(out, told)), other
+    except (OSError, ValueError, KeyError, TypeError):  # damaged: it says nothing
         return None, False
 
 

@@ -9,14 +9,14 @@ import numpy as np
 from geo3d.io.splat_file import numpy_gaussians, sound_rows
 from geo3d.render.photos import LeaveOut, PhotoStream
 from geo3d.render.views import ViewSet
+from geo3d.render.visual_hull import random_points, silhouettes
 from geo3d.scene import Gaussians
 from geo3d.splat.edit import merge, with_sh_degree
-from geo3d.splat.initialisation import gaussians_at, random_points
+from geo3d.splat.initialisation import gaussians_at
 from geo3d.splat.refinement import take
 from geo3d.splat.sky import sky_gaussians
 from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import Lens, TrainingOptions
-from geo3d.splat.training_photos import silhouettes
 from geo3d.util.progress import Progress
 
 _LEAST_INITIAL = 100  # points; fewer give nothing to start from
@@ -56,7 +56,7 @@ def start(
     if not options.sky:
         return within_budget(near, options), 0
     finite = views.points[np.isfinite(views.points).all(axis=1)]
-    photos = silhouettes(views.views, options, leave_out)
+    photos = silhouettes(views.views, options.masks == "transparent", leave_out)
     sky = sky_gaussians(photos, finite, near.means, options.sh_degree, options.budget, views.up)
     if sky is None:
         progress.note("the photos show no sky: there are points, or too small a budget, wherever they look")
@@ -84,7 +84,9 @@ def _at_points(
     else:
         count = min(options.initial_points, options.budget)
         rng = np.random.default_rng([options.seed, 5])
-        points, colors = random_points(silhouettes(views.views, options, leave_out), count, rng)
+        points, colors = random_points(
+            silhouettes(views.views, options.masks == "transparent", leave_out), count, rng
+        )
         progress.note(f"the scene has {np.count_nonzero(finite)} points: {count:,} random ones to start from")
     made = gaussians_at(points, colors, options.sh_degree)
     return replace(made, antialiased=options.antialiased)

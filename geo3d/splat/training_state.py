@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from geo3d.render.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from geo3d.render.training_key import views_key
 from geo3d.render.views import ViewSet
 from geo3d.scene import Gaussians
 from geo3d.splat.engine import CpuEngine
@@ -17,45 +16,19 @@ from geo3d.splat.training_options import TrainingOptions
 from geo3d.splat.training_report import LENGTH
 
 KIND = "splats"
-_SAMPLE = 64 << 10  # bytes
 _PARAMETERS = ("means", "quaternions", "log_scales", "logit_opacities", "sh")
 
 
 def training_key(views: ViewSet, options: TrainingOptions) -> str:
     """Hash of all that a training depends on but its length; a checkpoint of another key is of no use.
 
-    Of a photo it has the size and 192 KiB, since to read thousands of photos whole takes minutes.
-
     Parameters
     ----------
     views : ViewSet
     options : TrainingOptions
     """
-    digest = hashlib.blake2b(digest_size=16)
-    told = {k: v for k, v in asdict(options).items() if k not in (*LENGTH, "checkpoint_seconds")}
-    digest.update(json.dumps(told, sort_keys=True).encode())
-    for view in (*views.views, *views.held_out):
-        digest.update(f"{view.name}\0{view.camera.model}\0".encode())
-        for file in (view.photo, *(() if view.mask is None else (view.mask,))):
-            digest.update(_sample(file))
-        digest.update(np.ascontiguousarray(view.camera.params).tobytes())
-        digest.update(np.ascontiguousarray(view.cam_from_world.matrix4()).tobytes())
-    digest.update(np.ascontiguousarray(views.points).tobytes())
-    return digest.hexdigest()
-
-
-def _sample(path: Path) -> bytes:
-    """Size, beginning, middle and end of a file; nothing of one that cannot be read."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            parts = [size.to_bytes(8, "little")]
-            for place in (0, max(0, size // 2 - _SAMPLE // 2), max(0, size - _SAMPLE)):
-                file.seek(place)
-                parts.append(file.read(_SAMPLE))
-            return b"".join(parts)
-    except OSError:
-        return b""
+    left_out = (*LENGTH, "checkpoint_seconds")
+    return views_key(views, {k: v for k, v in asdict(options).items() if k not in left_out})
 
 
 def _adam(engine: CpuEngine) -> dict[str, np.ndarray]:

@@ -22,8 +22,8 @@ import numpy as np
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, quaternion_to_matrix
 from geo3d.splat import unscented_kernels as kernels
-from geo3d.splat.crew import Crew, everyone
 from geo3d.splat.orthographic import OrthographicCamera
+from geo3d.util.crew import Crew, everyone
 
 _SPLINED = "SPLINED"
 _ROOT = np.sqrt(3.0)

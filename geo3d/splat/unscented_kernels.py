@@ -9,8 +9,8 @@ import math
 import numpy as np
 
 from geo3d.cameras.kernels import MAX_PARAMS, project, project_with_jacobians
-from geo3d.splat.lanes import next_item
 from geo3d.util.jit import njit
+from geo3d.util.lanes import next_item
 
 CHUNK = 512  # Gaussians that a thread takes at a time
 LENS = 7  # columns of an ellipse, see projection_kernels

@@ -15,6 +15,7 @@ EXTRA = {
     "zstandard": "splat",
     "trimesh": "mesh",
     "open3d": "mesh",
+    "skimage": "mesh",
     "ray": "cluster",
 }
 """Optional package to the extra of pyproject.toml that brings it."""

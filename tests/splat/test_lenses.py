@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.splat import CpuRasterizer, OrthographicCamera, RenderOptions, render
-from geo3d.splat.crew import Crew
 from geo3d.splat.reference import render_reference
 from geo3d.splat.unscented import backward_by_numpy, lens_backward, project_by_numpy, project_lens
+from geo3d.util.crew import Crew
 from tests.splat.scenes import CAMERA, NAMES, POSE, as_tensors, one_gaussian, random_gaussians
 
 EVERYTHING = RenderOptions(backend="cpu", background=(0.3, 0.6, 0.1), depth=True, normals=True)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo3d.splat.schedule import active_sh_degree, coarse_factor, decayed, target_count
+from geo3d.render.training_clock import decayed
+from geo3d.splat.schedule import active_sh_degree, coarse_factor, target_count
 from geo3d.splat.training_options import DensifyOptions, TrainingOptions
 
 

@@ -9,10 +9,11 @@ from PIL import Image
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3, SH_C0
 from geo3d.io import read_splat_ply, write_transforms
+from geo3d.render.visual_hull import Silhouette
 from geo3d.scene import Gaussians, Reconstruction, View
 from geo3d.splat.edit import merge
 from geo3d.splat.engine import CpuEngine, StepInput
-from geo3d.splat.initialisation import Silhouette, gaussians_at
+from geo3d.splat.initialisation import gaussians_at
 from geo3d.splat.options import RenderOptions
 from geo3d.splat.rasterizer import CpuRasterizer
 from geo3d.splat.sky import lattice, sky_gaussians

@@ -19,9 +19,9 @@ from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.io import read_splat_ply, write_transforms
 from geo3d.render import load_views, read_checkpoint
+from geo3d.render.evaluation import EvaluationOptions, evaluate
 from geo3d.scene import Reconstruction, View
 from geo3d.splat.engine import CpuEngine, StepInput
-from geo3d.splat.evaluation import evaluate
 from geo3d.splat.initialisation import gaussians_at
 from geo3d.splat.options import RenderOptions
 from geo3d.splat.rasterizer import CpuRasterizer
@@ -150,7 +150,7 @@ def test_samples_of_photos_of_one_name_in_two_folders_do_not_replace_each_other(
     def black(camera, pose):
         return np.zeros((camera.height, camera.width, 3), np.float32)
 
-    evaluate(black, named, 1.0, QUICK, perceptual=False, samples=tmp_path)
+    evaluate(black, named, EvaluationOptions(perceptual=False, samples=tmp_path))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["left_a.png", "right_a.png"]
 
 
@@ -220,6 +220,7 @@ def test_time_ends_the_training_by_the_clock(scene, tmp_path):
 
 def test_a_training_by_the_clock_that_was_killed_is_as_good_as_one_that_was_not(scene, tmp_path, monkeypatch):
     """On a machine that takes 10 ms a step, whatever this one does. Ten steps after its checkpoint are lost."""
+    from geo3d.render import training_clock
     from geo3d.splat import trainer
 
     steps = []
@@ -231,7 +232,7 @@ def test_a_training_by_the_clock_that_was_killed_is_as_good_as_one_that_was_not(
         if len(steps) == killed:
             raise Killed
 
-    monkeypatch.setattr(trainer.time, "monotonic", lambda: 0.01 * len(steps))
+    monkeypatch.setattr(training_clock.time, "monotonic", lambda: 0.01 * len(steps))
     monkeypatch.setattr(trainer._Training, "_step", counted)
     timed = {"iterations": None, "minutes": 3 / 60, "passes": 10**6, "checkpoint_seconds": 1.195}
     killed = -1

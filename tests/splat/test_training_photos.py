@@ -1,15 +1,11 @@
 """What a rendering is compared with: backgrounds, alpha and masks."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3
-from geo3d.render import PosedView, TrainingPhoto
+from geo3d.render import TrainingPhoto
 from geo3d.splat.training_options import TrainingOptions
-from geo3d.splat.training_photos import chosen_downscale, target
+from geo3d.splat.training_photos import target
 
 CAMERA = Camera("PINHOLE", 8, 6, [8, 8, 4, 3])
 COLOR = np.full((6, 8, 3), 0.25, np.float32)
@@ -54,23 +50,3 @@ def test_masks_leave_out_or_empty():
     color, mask, background = target(masked, TrainingOptions(masks="transparent"), 0)
     assert mask is None and background.any()
     np.testing.assert_allclose(color[:, 4:], np.broadcast_to(background, (6, 4, 3)))
-
-
-@pytest.mark.parametrize(("side", "factor"), [(600, 1), (800, 1), (801, 2), (1920, 4), (4000, 8)])
-def test_large_photos_are_reduced_to_800_pixels_or_less(side, factor):
-    view = PosedView("a", Camera("PINHOLE", side, 200, [100, 100, 50, 50]), SE3.identity(), Path("a"))
-    assert chosen_downscale([view], TrainingOptions()) == factor
-    assert chosen_downscale([view], TrainingOptions(downscale=3.0)) == 3.0
-
-
-def test_photos_keep_enough_pixels_to_be_measured():
-    """One 4000 wide and 100 high is reduced to 25 pixels, not to 12; one of 15 is refused."""
-    flat, line = (
-        PosedView(f"{height}.jpg", Camera("PINHOLE", 4000, height, [9, 9, 5, 5]), SE3.identity(), Path("a"))
-        for height in (100, 15)
-    )
-    assert chosen_downscale([flat], TrainingOptions()) == 4
-    with pytest.raises(ValueError, match=r"leaves 12 of the 100 pixels of 100\.jpg; at most 6\.2"):
-        chosen_downscale([flat], TrainingOptions(downscale=8.0))
-    with pytest.raises(ValueError, match=r"15\.jpg has 4000x15 pixels; expected at least 16 a side"):
-        chosen_downscale([flat, line], TrainingOptions())

@@ -38,10 +38,3 @@ class Crew:
 def everyone() -> Crew:
     """The crew of all cores, which all share."""
     return Crew()
-
-
-def aligned(count: int, dtype: Any = np.float32) -> np.ndarray:
-    """(count,) numbers, not set, from a cache line's start on, so that no vector lies across two."""
-    raw = np.empty(count * np.dtype(dtype).itemsize + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + count * np.dtype(dtype).itemsize].view(dtype)

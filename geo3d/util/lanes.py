@@ -6,6 +6,7 @@
     a < b, a <= b, a > b, a >= b      a mask; masks combine by &
     select(mask, a, b)                a where the mask is set, else b
     minimum(a, b), absolute(a), minus_absolute(a), square_root(a)
+    multiply_add(a, b, c)             a b + c, rounded once; b a float32
     exp2(a)                           2^a, relative error below 3e-7 for -126 < a < 127
     any_lane(mask), total(a)          one bool, one float32
     totals(a, b, c, d, e, f, g, h)    the sums of eight vectors in lanes 0 to 7 of one (8 to 15 repeat them)
@@ -55,8 +56,8 @@ class _Mask(types.Type):
         super().__init__(name="Mask16")
 
 
-_LANES, _MASK = _Lanes(), _Mask()
-_FLAT = types.Array(types.float32, 1, "C")
+LANES_TYPE, _MASK = _Lanes(), _Mask()
+FLAT = types.Array(types.float32, 1, "C")
 
 
 @extending.register_model(_Lanes)
@@ -87,7 +88,10 @@ def _spread(builder: ir.IRBuilder, value: Any) -> Any:
 def _pairs(result: types.Type) -> list:
     """Signatures of an operator on lanes and lanes, lanes and a scalar, a scalar and lanes."""
     scalar = types.float32
-    return [signature(result, *kinds) for kinds in ((_LANES, _LANES), (_LANES, scalar), (scalar, _LANES))]
+    return [
+        signature(result, *kinds)
+        for kinds in ((LANES_TYPE, LANES_TYPE), (LANES_TYPE, scalar), (scalar, LANES_TYPE))
+    ]
 
 
 def _operator(function: Any, result: types.Type, emit: Any) -> None:
@@ -104,10 +108,10 @@ def _operator(function: Any, result: types.Type, emit: Any) -> None:
 
 
 for _add in (operator.add, operator.iadd):
-    _operator(_add, _LANES, lambda b, x, y: b.fadd(x, y, flags=_FUSE))
-_operator(operator.sub, _LANES, lambda b, x, y: b.fsub(x, y, flags=_FUSE))
-_operator(operator.mul, _LANES, lambda b, x, y: b.fmul(x, y, flags=_FUSE))
-_operator(operator.truediv, _LANES, lambda b, x, y: b.fdiv(x, y))
+    _operator(_add, LANES_TYPE, lambda b, x, y: b.fadd(x, y, flags=_FUSE))
+_operator(operator.sub, LANES_TYPE, lambda b, x, y: b.fsub(x, y, flags=_FUSE))
+_operator(operator.mul, LANES_TYPE, lambda b, x, y: b.fmul(x, y, flags=_FUSE))
+_operator(operator.truediv, LANES_TYPE, lambda b, x, y: b.fdiv(x, y))
 _operator(operator.lt, _MASK, lambda b, x, y: b.fcmp_ordered("<", x, y))
 _operator(operator.le, _MASK, lambda b, x, y: b.fcmp_ordered("<=", x, y))
 _operator(operator.gt, _MASK, lambda b, x, y: b.fcmp_ordered(">", x, y))
@@ -125,7 +129,7 @@ def _and(context: Any, builder: ir.IRBuilder, sig: Any, values: Any) -> Any:
 
 
 def _place(context: Any, builder: ir.IRBuilder, array: Any, start: Any) -> Any:
-    data = context.make_array(_FLAT)(context, builder, array).data
+    data = context.make_array(FLAT)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [start]), _VECTOR.as_pointer())
 
 
@@ -136,7 +140,7 @@ def load(typingctx, array, start):
     def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
         return builder.load(_place(context, builder, values[0], values[1]), align=4)
 
-    return _LANES(_FLAT, types.int64), emit
+    return LANES_TYPE(FLAT, types.int64), emit
 
 
 @_intrinsic
@@ -147,7 +151,7 @@ def store(typingctx, array, start, lanes):
         builder.store(values[2], _place(context, builder, values[0], values[1]), align=4)
         return context.get_dummy_value()
 
-    return types.none(_FLAT, types.int64, _LANES), emit
+    return types.none(FLAT, types.int64, LANES_TYPE), emit
 
 
 @_intrinsic
@@ -157,7 +161,7 @@ def spread(typingctx, value):
     def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
         return _spread(builder, values[0])
 
-    return _LANES(types.float32), emit
+    return LANES_TYPE(types.float32), emit
 
 
 @_intrinsic
@@ -167,8 +171,8 @@ def select(typingctx, mask, yes, no):
     def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
         return builder.select(values[0], values[1], _spread(builder, values[2]))
 
-    no = types.float32 if isinstance(no, types.Float) else _LANES
-    return _LANES(_MASK, _LANES, no), emit
+    no = types.float32 if isinstance(no, types.Float) else LANES_TYPE
+    return LANES_TYPE(_MASK, LANES_TYPE, no), emit
 
 
 @_intrinsic
@@ -179,8 +183,8 @@ def minimum(typingctx, a, b):
         a, b = values[0], _spread(builder, values[1])
         return builder.select(builder.fcmp_ordered("<", a, b), a, b)
 
-    b = types.float32 if isinstance(b, types.Float) else _LANES
-    return _LANES(_LANES, b), emit
+    b = types.float32 if isinstance(b, types.Float) else LANES_TYPE
+    return LANES_TYPE(LANES_TYPE, b), emit
 
 
 @_intrinsic
@@ -192,7 +196,7 @@ def absolute(typingctx, a):
         rest = builder.and_(bits, ir.Constant(_INTEGERS, [0x7FFFFFFF] * LANES))
         return builder.bitcast(rest, _VECTOR)
 
-    return _LANES(_LANES), emit
+    return LANES_TYPE(LANES_TYPE), emit
 
 
 @_intrinsic
@@ -203,7 +207,7 @@ def minus_absolute(typingctx, a):
         bits = builder.bitcast(values[0], _INTEGERS)
         return builder.bitcast(builder.or_(bits, ir.Constant(_INTEGERS, [0x80000000] * LANES)), _VECTOR)
 
-    return _LANES(_LANES), emit
+    return LANES_TYPE(LANES_TYPE), emit
 
 
 @_intrinsic
@@ -215,7 +219,19 @@ def square_root(typingctx, a):
         function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f32")
         return builder.call(function, values)
 
-    return _LANES(_LANES), emit
+    return LANES_TYPE(LANES_TYPE), emit
+
+
+@_intrinsic
+def multiply_add(typingctx, a, b, c):
+    """`a * b + c`, rounded once."""
+
+    def emit(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
+        return builder.call(function, [values[0], _spread(builder, values[1]), values[2]])
+
+    return LANES_TYPE(LANES_TYPE, types.float32, LANES_TYPE), emit
 
 
 # 2^f on [-1/2, 1/2]: the polynomial with constant term 1 of the smallest relative error, 1e-7.
@@ -237,7 +253,7 @@ def exp2(typingctx, a):
         exponent = builder.shl(builder.bitcast(rounded, _INTEGERS), ir.Constant(_INTEGERS, [23] * LANES))
         return builder.bitcast(builder.add(builder.bitcast(power, _INTEGERS), exponent), _VECTOR)
 
-    return _LANES(_LANES), emit
+    return LANES_TYPE(LANES_TYPE), emit
 
 
 @_intrinsic
@@ -273,7 +289,7 @@ def totals(typingctx, a, b, c, d, e, f, g, h):
             rows = [_fold(builder, rows[i], rows[i + 1], width) for i in range(0, len(rows), 2)]
         return _fold(builder, rows[0], rows[0], 8)
 
-    return _LANES(*[_LANES] * 8), emit
+    return LANES_TYPE(*[LANES_TYPE] * 8), emit
 
 
 @_intrinsic
@@ -284,7 +300,7 @@ def join(typingctx, a, b):
         lanes = [*range(8), *range(LANES, LANES + 8)]
         return builder.shuffle_vector(values[0], values[1], ir.Constant(_INTEGERS, lanes))
 
-    return _LANES(_LANES, _LANES), emit
+    return LANES_TYPE(LANES_TYPE, LANES_TYPE), emit
 
 
 @_intrinsic
@@ -298,7 +314,7 @@ def total(typingctx, a):
             row = builder.fadd(row, builder.shuffle_vector(row, row, other))
         return builder.extract_element(row, ir.Constant(_I32, 0))
 
-    return types.float32(_LANES), emit
+    return types.float32(LANES_TYPE), emit
 
 
 @_intrinsic

@@ -5,8 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geo3d.splat.crew import Crew, aligned
-from geo3d.splat.lanes import (
+from geo3d.util.buffers import aligned
+from geo3d.util.crew import Crew
+from geo3d.util.jit import njit
+from geo3d.util.lanes import (
     absolute,
     any_lane,
     exp2,
@@ -14,6 +16,7 @@ from geo3d.splat.lanes import (
     load,
     minimum,
     minus_absolute,
+    multiply_add,
     next_item,
     prefetch,
     select,
@@ -22,7 +25,6 @@ from geo3d.splat.lanes import (
     total,
     totals,
 )
-from geo3d.util.jit import njit
 
 f4 = np.float32
 SIXTEEN = arrays(np.float32, 16, elements=st.floats(-100, 100, width=32))
@@ -37,6 +39,7 @@ def arithmetic(a, b, s, out):
         store(out, 16 * k, rows[k])
     store(out, 160, select(x < y, x, y))
     store(out, 176, select((x <= y) & (x >= s), spread(s), f4(0)))
+    store(out, 208, multiply_add(x, s, y))
     x += y
     store(out, 192, join(x, y))
     return any_lane(x > s), any_lane(x < s)
@@ -45,11 +48,12 @@ def arithmetic(a, b, s, out):
 @given(SIXTEEN, SIXTEEN, st.floats(-100, 100, width=32))
 @settings(deadline=None)
 def test_arithmetic_lane_by_lane(a, b, s):
-    out, s = np.zeros((13, 16), f4), f4(s)
+    out, s = np.zeros((14, 16), f4), f4(s)
     found = arithmetic(a, b, s, out.ravel())
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         expected = [a + b, a - b, a * b, a / b, a + s, s - a, a * s, np.minimum(a, b), abs(a), -abs(a)]
     expected += [np.where(a < b, a, b), np.where((a <= b) & (a >= s), s, 0), np.r_[(a + b)[:8], b[:8]]]
+    expected.append((a.astype(float) * s + b).astype(f4))
     np.testing.assert_allclose(out, expected, rtol=1e-6)
     assert found == (bool((a + b > s).any()), bool((a + b < s).any()))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,9 @@ from geo3d.geometry import SE3
 from geo3d.render.metrics import lpips, psnr, ssim, why_no_lpips
 from geo3d.render.photos import LeaveOut, PhotoStream
 from geo3d.render.views import PosedView
-from geo3d.splat.training_options import TrainingOptions
-from geo3d.splat.training_photos import behind
 from geo3d.util.files import atomic_path
 
-_log = logging.getLogger(__name__)
-
-RenderView = Callable[[Camera, SE3], np.ndarray]  # -> (H, W, 3) float32 before the background of the photos
+RenderImage = Callable[[Camera, SE3], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -41,46 +36,70 @@ class ViewQuality:
     lpips: float | None
 
 
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How views are compared.
+
+    Attributes
+    ----------
+    downscale : float
+        The photos are reduced by this.
+    background : (float, float, float)
+        RGB in [0, 1], behind photos that have alpha.
+    undistorted : bool
+        Photos of a distorted lens are resampled to a pinhole; else the camera that is rendered has the lens.
+    masked : bool
+        Pixels that a mask leaves out do not count.
+    perceptual : bool
+        LPIPS too, if it is installed; it takes a second a view.
+    samples : Path or None
+        Folder for PNGs, each with the photo on the left and the rendering on the right.
+    sample_count : int
+        So many of the views, evenly chosen.
+    """
+
+    downscale: float = 1.0
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    undistorted: bool = True
+    masked: bool = True
+    perceptual: bool = True
+    samples: Path | None = None
+    sample_count: int = 8
+
+
 def evaluate(
-    render: RenderView,
+    render: RenderImage,
     views: Sequence[PosedView],
-    downscale: float,
-    options: TrainingOptions,
-    *,
-    perceptual: bool = True,
-    samples: Path | None = None,
-    sample_count: int = 8,
+    options: EvaluationOptions,
     leave_out: LeaveOut | None = None,
 ) -> list[ViewQuality]:
-    """Compare renderings with photos; pixels that a mask leaves out do not count.
+    """Compare renderings with photos.
 
     Parameters
     ----------
     render : callable
+        `render(camera, cam_from_world)` -> (H, W, 3) float32 before the background.
     views : sequence of PosedView
-    downscale : float
-        The photos are reduced by this.
-    options : TrainingOptions
-    perceptual : bool
-        LPIPS too, if it is installed; it takes a second a view.
-    samples : Path, optional
-        Folder for PNGs, each with the photo on the left and the rendering on the right.
-    sample_count : int
-        So many of the views, evenly chosen.
+    options : EvaluationOptions
     leave_out : LeaveOut, optional
         As in `PhotoStream`.
     """
-    perceptual = perceptual and why_no_lpips() is None
-    shown = set(np.linspace(0, len(views) - 1, min(sample_count, len(views))).round().astype(int).tolist())
+    perceptual = options.perceptual and why_no_lpips() is None
+    count = min(options.sample_count, len(views))
+    shown = set(np.linspace(0, len(views) - 1, count).round().astype(int).tolist())
     found = []
-    plain = options.lens == "undistort"
     # Each is looked at once: none is kept, beside those of the training that are.
     with PhotoStream(
-        views, 1.0 / downscale, behind(options), cache_bytes=0, undistorted=plain, leave_out=leave_out
+        views,
+        1.0 / options.downscale,
+        options.background,
+        cache_bytes=0,
+        undistorted=options.undistorted,
+        leave_out=leave_out,
     ) as stream:
         for row, photo in stream.in_order(range(len(views))):
             image = np.clip(render(photo.camera, views[row].cam_from_world), 0.0, 1.0)
-            mask = photo.mask if options.masks == "ignore" else None
+            mask = photo.mask if options.masked else None
             found.append(
                 ViewQuality(
                     views[row].name,
@@ -89,11 +108,10 @@ def evaluate(
                     lpips(image, photo.color) if perceptual else None,
                 )
             )
-            if samples is not None and row in shown:
-                name = (
-                    Path(views[row].name).with_suffix("").as_posix().replace("/", "_")
-                )  # of all folders in one
-                _write_pair(samples / f"{name}.png", photo.color, image)
+            if options.samples is not None and row in shown:
+                # of all folders in one
+                name = Path(views[row].name).with_suffix("").as_posix().replace("/", "_")
+                _write_pair(options.samples / f"{name}.png", photo.color, image)
     return found
 
 

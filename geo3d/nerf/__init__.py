@@ -1,0 +1,84 @@
+"""Neural radiance fields: rays, samples along them, volume rendering, fields and their training.
+
+Names are imported when they are first used: options of the command line are read without numba and torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geo3d.nerf.contraction import SceneBox
+    from geo3d.nerf.field_output import Field, FieldOutput
+    from geo3d.nerf.occupancy import MarchedRays, MarchOptions, OccupancyGrid
+    from geo3d.nerf.rays import Rays, camera_rays
+    from geo3d.nerf.rendering import RenderedRays, RenderOptions, render_rays
+    from geo3d.nerf.samplers import (
+        EvenSampling,
+        HierarchicalSampling,
+        OccupancySampling,
+        ProposalSampling,
+        Spacing,
+        Stage,
+    )
+    from geo3d.nerf.samples import RaySamples
+    from geo3d.nerf.volume_rendering import RayRendering, composite, distortion_loss, ray_weights
+
+_LAZY = {
+    "EvenSampling": "samplers",
+    "Field": "field_output",
+    "FieldOutput": "field_output",
+    "HierarchicalSampling": "samplers",
+    "MarchOptions": "occupancy",
+    "MarchedRays": "occupancy",
+    "OccupancyGrid": "occupancy",
+    "OccupancySampling": "samplers",
+    "ProposalSampling": "samplers",
+    "RayRendering": "volume_rendering",
+    "RaySamples": "samples",
+    "Rays": "rays",
+    "RenderOptions": "rendering",
+    "RenderedRays": "rendering",
+    "SceneBox": "contraction",
+    "Spacing": "samplers",
+    "Stage": "samplers",
+    "camera_rays": "rays",
+    "composite": "volume_rendering",
+    "distortion_loss": "volume_rendering",
+    "ray_weights": "volume_rendering",
+    "render_rays": "rendering",
+}
+
+__all__ = [
+    "EvenSampling",
+    "Field",
+    "FieldOutput",
+    "HierarchicalSampling",
+    "MarchOptions",
+    "MarchedRays",
+    "OccupancyGrid",
+    "OccupancySampling",
+    "ProposalSampling",
+    "RayRendering",
+    "RaySamples",
+    "Rays",
+    "RenderOptions",
+    "RenderedRays",
+    "SceneBox",
+    "Spacing",
+    "Stage",
+    "camera_rays",
+    "composite",
+    "distortion_loss",
+    "ray_weights",
+    "render_rays",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"geo3d.nerf.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'geo3d.nerf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
