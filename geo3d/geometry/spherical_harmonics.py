@@ -15,6 +15,9 @@ the real Wigner matrix, a block a degree. The integrand is a polynomial of degre
 
 from __future__ import annotations
 
+from math import pi, sqrt
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -34,15 +37,25 @@ def sh_basis(directions: ArrayLike, degree: int) -> np.ndarray:
     """
     if degree not in (0, 1, 2, 3):
         raise ValueError(f"degree: expected 0, 1, 2 or 3, got {degree}")
-    d = np.asarray(directions, np.float64)
-    x, y, z = np.moveaxis(d, -1, 0)
+    x, y, z = np.moveaxis(np.asarray(directions, np.float64), -1, 0)
+    return np.stack(sh_terms(x, y, z)[: (degree + 1) ** 2], -1)
+
+
+def sh_terms(x: Any, y: Any, z: Any) -> list[Any]:
+    """The 16 harmonics up to degree 3 of unit vectors `x`, `y`, `z`, elementwise, of NumPy or of torch."""
     xx, yy, zz = x * x, y * y, z * z
-    c1, c2, c3 = np.sqrt(3 / (4 * np.pi)), np.sqrt(15 / (4 * np.pi)), np.sqrt(35 / (32 * np.pi))
-    c20, c30, c31 = np.sqrt(5 / (16 * np.pi)), np.sqrt(7 / (16 * np.pi)), np.sqrt(21 / (32 * np.pi))
-    c32 = np.sqrt(105 / (4 * np.pi))
-    columns = [np.full_like(x, SH_C0), -c1 * y, c1 * z, -c1 * x]
-    columns += [c2 * x * y, -c2 * y * z, c20 * (2 * zz - xx - yy), -c2 * x * z, c2 / 2 * (xx - yy)]
-    columns += [
+    c1, c2, c3 = (sqrt(n / pi) for n in (3 / 4, 15 / 4, 35 / 32))
+    c20, c30, c31, c32 = (sqrt(n / pi) for n in (5 / 16, 7 / 16, 21 / 32, 105 / 4))
+    return [
+        SH_C0 + 0 * x,
+        -c1 * y,
+        c1 * z,
+        -c1 * x,
+        c2 * x * y,
+        -c2 * y * z,
+        c20 * (2 * zz - xx - yy),
+        -c2 * x * z,
+        c2 / 2 * (xx - yy),
         -c3 * y * (3 * xx - yy),
         c32 * x * y * z,
         -c31 * y * (4 * zz - xx - yy),
@@ -51,7 +64,6 @@ def sh_basis(directions: ArrayLike, degree: int) -> np.ndarray:
         c32 / 2 * z * (xx - yy),
         -c3 * x * (xx - 3 * yy),
     ]
-    return np.stack(columns[: (degree + 1) ** 2], -1)
 
 
 def sh_rotation(rotation: ArrayLike, degree: int) -> np.ndarray:

@@ -7,9 +7,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geo3d.nerf.appearance import AppearanceEmbedding
     from geo3d.nerf.contraction import SceneBox
+    from geo3d.nerf.encoding import integrated_encoding, positional_encoding
     from geo3d.nerf.field_output import Field, FieldOutput
+    from geo3d.nerf.mip import MipField
     from geo3d.nerf.occupancy import MarchedRays, MarchOptions, OccupancyGrid
+    from geo3d.nerf.proposal import ProposalField
+    from geo3d.nerf.proposal_training import proposal_loss
+    from geo3d.nerf.published import PublishedField, PublishedNerf
+    from geo3d.nerf.radiance_mlp import RadianceShape
     from geo3d.nerf.rays import Rays, camera_rays
     from geo3d.nerf.rendering import RenderedRays, RenderOptions, render_rays
     from geo3d.nerf.samplers import (
@@ -21,18 +28,26 @@ if TYPE_CHECKING:
         Stage,
     )
     from geo3d.nerf.samples import RaySamples
+    from geo3d.nerf.sky import LearnedSky
     from geo3d.nerf.volume_rendering import RayRendering, composite, distortion_loss, ray_weights
 
 _LAZY = {
+    "AppearanceEmbedding": "appearance",
     "EvenSampling": "samplers",
     "Field": "field_output",
     "FieldOutput": "field_output",
     "HierarchicalSampling": "samplers",
+    "LearnedSky": "sky",
     "MarchOptions": "occupancy",
     "MarchedRays": "occupancy",
+    "MipField": "mip",
     "OccupancyGrid": "occupancy",
     "OccupancySampling": "samplers",
+    "ProposalField": "proposal",
     "ProposalSampling": "samplers",
+    "PublishedField": "published",
+    "PublishedNerf": "published",
+    "RadianceShape": "radiance_mlp",
     "RayRendering": "volume_rendering",
     "RaySamples": "samples",
     "Rays": "rays",
@@ -44,20 +59,30 @@ _LAZY = {
     "camera_rays": "rays",
     "composite": "volume_rendering",
     "distortion_loss": "volume_rendering",
+    "integrated_encoding": "encoding",
+    "positional_encoding": "encoding",
+    "proposal_loss": "proposal_training",
     "ray_weights": "volume_rendering",
     "render_rays": "rendering",
 }
 
 __all__ = [
+    "AppearanceEmbedding",
     "EvenSampling",
     "Field",
     "FieldOutput",
     "HierarchicalSampling",
+    "LearnedSky",
     "MarchOptions",
     "MarchedRays",
+    "MipField",
     "OccupancyGrid",
     "OccupancySampling",
+    "ProposalField",
     "ProposalSampling",
+    "PublishedField",
+    "PublishedNerf",
+    "RadianceShape",
     "RayRendering",
     "RaySamples",
     "Rays",
@@ -69,6 +94,9 @@ __all__ = [
     "camera_rays",
     "composite",
     "distortion_loss",
+    "integrated_encoding",
+    "positional_encoding",
+    "proposal_loss",
     "ray_weights",
     "render_rays",
 ]

@@ -163,7 +163,7 @@ class SceneBox:
         """
         if self.unbounded:
             return rays
-        tiny = 1e-12
+        tiny = _like(rays.directions, (1e-12,))  # of the rays' own float type
         slopes = rays.directions / self.side
         slopes = slopes + tiny * (abs(slopes) < tiny)
         local = self.local_points(rays.origins)

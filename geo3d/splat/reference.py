@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geo3d.cameras import Camera
+from geo3d.render.torch_harmonics import spherical_harmonics
 from geo3d.scene import Gaussians
 from geo3d.splat.options import Rendering, RenderOptions
 from geo3d.splat.orthographic import OrthographicCamera
@@ -208,29 +209,3 @@ def quaternion_matrices(quaternions: Tensor) -> Tensor:
         2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
     ]  # fmt: skip
     return torch.stack(rows, -1).reshape(-1, 3, 3)
-
-
-def spherical_harmonics(directions: Tensor) -> Tensor:
-    """(N, 16) real spherical harmonics of degree 0 to 3 at unit `directions` (N, 3); order and signs of Kerbl et al."""
-    x, y, z = directions.unbind(-1)
-    xx, yy, zz = x * x, y * y, z * z
-    pi = np.pi
-    terms = [
-        np.sqrt(1 / (4 * pi)) * torch.ones_like(x),
-        -np.sqrt(3 / (4 * pi)) * y,
-        np.sqrt(3 / (4 * pi)) * z,
-        -np.sqrt(3 / (4 * pi)) * x,
-        np.sqrt(15 / (4 * pi)) * x * y,
-        -np.sqrt(15 / (4 * pi)) * y * z,
-        np.sqrt(5 / (16 * pi)) * (2 * zz - xx - yy),
-        -np.sqrt(15 / (4 * pi)) * x * z,
-        np.sqrt(15 / (16 * pi)) * (xx - yy),
-        -np.sqrt(35 / (32 * pi)) * y * (3 * xx - yy),
-        np.sqrt(105 / (4 * pi)) * x * y * z,
-        -np.sqrt(21 / (32 * pi)) * y * (4 * zz - xx - yy),
-        np.sqrt(7 / (16 * pi)) * z * (2 * zz - 3 * xx - 3 * yy),
-        -np.sqrt(21 / (32 * pi)) * x * (4 * zz - xx - yy),
-        np.sqrt(105 / (16 * pi)) * z * (xx - yy),
-        -np.sqrt(35 / (32 * pi)) * x * (xx - 3 * yy),
-    ]
-    return torch.stack(terms, -1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from geo3d.geometry import SE3, SO3
 from geo3d.scene import Gaussians
 from geo3d.splat import RenderOptions
-from geo3d.splat.reference import render_reference, spherical_harmonics
+from geo3d.splat.reference import render_reference
 from tests.splat.scenes import CAMERA, NAMES, POSE, as_tensors, one_gaussian, random_gaussians, select
 
 EVERYTHING = RenderOptions(background=(0.3, 0.6, 0.1), depth=True, normals=True)
@@ -115,14 +115,6 @@ def test_gradients_are_those_of_finite_differences(antialiased):
         assert tensor.grad is not None
         slope = (tensor.grad * direction).sum().item()
         assert (values[0] - values[1]) / (2 * step) == pytest.approx(slope, rel=2e-4, abs=1e-5)
-
-
-def test_spherical_harmonics_are_orthonormal():
-    rng = np.random.default_rng(0)
-    directions = torch.nn.functional.normalize(torch.tensor(rng.normal(size=(400_000, 3))), dim=-1)
-    basis = spherical_harmonics(directions)
-    gram = 4 * np.pi * basis.T @ basis / len(directions)
-    np.testing.assert_allclose(gram, np.eye(16), atol=0.02)
 
 
 @given(st.integers(0, 1000), st.booleans())

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
+from geo3d.render.torch_harmonics import spherical_harmonics
 from geo3d.scene import Gaussians
 from geo3d.splat.cuda_frame import KERNELS, view_numbers
 from geo3d.splat.options import RenderOptions
-from geo3d.splat.reference import BLUR, project, spherical_harmonics
+from geo3d.splat.reference import BLUR, project
 from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.spherical_harmonics_kernels import sh_basis, sh_gradient
 
