@@ -173,6 +173,9 @@ def test_normals_are_differentiable():
     seen = render_rays(ellipsoid, view(size=7), RenderOptions(EvenSampling(32), normals=True))
     (slope,) = torch.autograd.grad(seen.normals[:, 2].abs().sum(), radius)
     assert torch.isfinite(slope).all() and slope.abs().max() > 0
+    assert not render_rays(
+        ball, view(), RenderOptions(normals=True)
+    ).normals.requires_grad  # nothing to learn there
 
 
 def test_a_field_that_wants_cones_is_given_rays_and_samples():
