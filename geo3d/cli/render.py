@@ -171,11 +171,9 @@ def _read_splats(path: Path) -> Gaussians:
 
 
 def _renderer(gaussians: Gaussians, options: Options) -> RenderView:
-    from geo3d.gpu import why_not
+    _check_gpu(options)
     from geo3d.splat import RenderOptions, render
 
-    if options.backend == "cuda" and (trouble := why_not()) is not None:
-        raise ValueError(f"--backend cuda cannot run here: {trouble}. Or leave it out: the CPU renders too")
     settings = RenderOptions(
         backend=options.backend,
         background=(1.0, 1.0, 1.0) if options.background == "white" else (0.0, 0.0, 0.0),
@@ -186,11 +184,18 @@ def _renderer(gaussians: Gaussians, options: Options) -> RenderView:
 
 
 def _field_renderer(file: Path, options: Options) -> RenderView:
-    if options.backend not in ("auto", "cpu"):
-        raise UsageError(
-            f"--backend {options.backend}: a radiance field is rendered on the CPU; leave it out"
-        )
+    if options.backend == "reference":
+        raise UsageError("--backend reference is of splats: a radiance field takes auto, cpu or cuda")
+    _check_gpu(options)
     from geo3d.nerf.model import model_renderer, read_model
 
     behind = (1.0, 1.0, 1.0) if options.background == "white" else (0.0, 0.0, 0.0)
-    return model_renderer(read_model(file), behind, options.normals)
+    return model_renderer(read_model(file), behind, options.normals, options.backend)
+
+
+def _check_gpu(options: Options) -> None:
+    """ValueError where no GPU can do what --backend cuda asks for."""
+    from geo3d.gpu import why_not
+
+    if options.backend == "cuda" and (trouble := why_not()) is not None:
+        raise ValueError(f"--backend cuda cannot run here: {trouble}. Or leave it out: the CPU renders too")

@@ -28,7 +28,7 @@ def to_training_options(options: Options) -> TrainingOptions:
             background=options.background,
             masks=options.masks,
             distortion_weight=default.distortion_weight if options.distortion is None else options.distortion,
-            log2_entries=default.log2_entries if options.log2_entries is None else options.log2_entries,
+            log2_entries=options.log2_entries,
             appearance=_APPEARANCE if options.appearance else 0,
             exposure=options.exposure,
             refine_poses=options.refine_poses,

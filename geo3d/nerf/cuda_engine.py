@@ -18,10 +18,11 @@ from geo3d.geometry import SE3
 from geo3d.nerf.cuda_adam import CudaAdam
 from geo3d.nerf.cuda_field import CudaField
 from geo3d.nerf.cuda_marching import CudaOccupancy
+from geo3d.nerf.cuda_memory import ROOM
 from geo3d.nerf.cuda_pixels import CudaPixelPool, CudaPixels, pose_rows
 from geo3d.nerf.cuda_render import CudaRenderer
 from geo3d.nerf.cuda_volume import composite_loss
-from geo3d.nerf.engine import HUBER, CpuEngine
+from geo3d.nerf.engine import HUBER, CpuEngine, samples_of
 from geo3d.nerf.field_parameters import FieldParameters, FieldShape, initial_parameters
 from geo3d.nerf.model import FieldView, NerfModel
 from geo3d.nerf.occupancy import MarchOptions
@@ -33,8 +34,8 @@ from geo3d.render.training_clock import decayed
 from geo3d.util.require import require
 
 _LAG = 4  # steps
-_ROOM = 1.25  # for samples, of what a step shall have
 _RAYS_A_BLOCK = 32
+_LEAST_SHARE = 1 / 32  # of the samples of a step: what does not fit then is something else
 _SMOOTH = 0.9  # of the samples a ray
 _SURVEY = 16  # updates of the occupancy grid, the first ones, that look at every cell
 _SHARE = 4  # else of so many cells one
@@ -73,7 +74,8 @@ class CudaEngine(CpuEngine):
             if getattr(options, name):
                 raise ValueError(f"{name}: the GPU's kernels cannot do this; train with --backend cpu")
         torch = require("torch")
-        chosen = options.samples
+        options = options.for_backend("cuda")
+        self.chosen = chosen = samples_of(options)
         self.options, self.shape, self.bounds, self.given = options, shape, bounds, list(poses)
         self.field = CudaField(shape, initial_parameters(shape, seed=options.seed), launch)
         self.launch = self.field.launch
@@ -85,7 +87,7 @@ class CudaEngine(CpuEngine):
         self.renderer = CudaRenderer(self.field, self.grid, bounds.box, self.march)
         self.exposure = self.poses = None
         self.per_ray, self.samples = float(chosen.steps_per_side), 0
-        self._capacity = int(_ROOM * max(chosen.first, chosen.last)) + 255 & ~255
+        self._share = 1.0  # of the samples that a step shall have, as far as the memory goes
         local = [_in_frame(pose, bounds) for pose in poses]
         self._poses = pose_rows(local, self.launch.device)
         self._near = torch.tensor(
@@ -101,7 +103,26 @@ class CudaEngine(CpuEngine):
 
     def rays_wanted(self, f: float) -> int:
         """Rays of the next step, at progress `f`: as many as have the samples that a step shall have, whole blocks."""
-        return max(super().rays_wanted(f) // _RAYS_A_BLOCK, 1) * _RAYS_A_BLOCK
+        return max(int(self._share * super().rays_wanted(f)) // _RAYS_A_BLOCK, 1) * _RAYS_A_BLOCK
+
+    @property
+    def _capacity(self) -> int:
+        """Samples that a step has room for."""
+        return int(ROOM * self._share * max(self.chosen.first, self.chosen.last)) + 255 & ~255
+
+    def with_less_memory(self, error: RuntimeError) -> float:
+        """The share of the rays that steps have from now on, after `error` in one; raises it if that does not help.
+
+        Parameters
+        ----------
+        error : RuntimeError
+        """
+        torch = require("torch")
+        if not isinstance(error, torch.cuda.OutOfMemoryError) or self._share <= _LEAST_SHARE:
+            raise error
+        self._share /= 2
+        self.field.forget()
+        return self._share
 
     def advance(self, pool: RayPool, step: int, f: float) -> float:
         """One step at progress `f` on pixels of `pool`; returns the loss of a few steps before.
@@ -115,7 +136,7 @@ class CudaEngine(CpuEngine):
         f : float
         """
         options = self.options
-        if step % options.samples.update_every == 0 and step:
+        if step % self.chosen.update_every == 0 and step:
             self._look_around(step)
         pixels = self._draw(pool, step, self.rays_wanted(f))
         count = len(pixels.jitter)
@@ -125,7 +146,7 @@ class CudaEngine(CpuEngine):
         found = composite_loss(
             self.launch, samples, density, color, pixels.background, pixels.color, pixels.alpha,
             huber=HUBER if options.loss == "huber" else 0.0, distortion=options.distortion_weight,
-            least_light=options.samples.least_light,
+            least_light=self.chosen.least_light,
         )  # fmt: skip
         self.field.backward(found.d_density, found.d_color)
         loss = found.losses.sum(0, keepdim=True) / count
@@ -172,16 +193,16 @@ class CudaEngine(CpuEngine):
 
     def _look_around(self, step: int) -> None:
         """Update the occupancy grid."""
-        chosen = self.options.samples
+        chosen = self.chosen
         survey = step <= _SURVEY * chosen.update_every
         seed = int(np.random.default_rng([self.options.seed, 13, step]).integers(2**31))
-        self.grid.update(self.field, seed, None if survey else chosen.grid**3 // _SHARE)
+        self.grid.update(self.field, seed, None if survey else chosen.grid**3 // _SHARE, chosen.decay)
 
     def render(
         self, camera: Camera, cam_from_world: SE3, background: np.ndarray, normals: bool = False
     ) -> FieldView:
         """A view of `camera` at `cam_from_world`, before `background` (3,), with `normals` where they are asked for."""
-        near, far = self.bounds.nearest, min(self.bounds.far, 1e30)
+        near, far = self.bounds.nearest, self.bounds.far
         return self.renderer.view(camera, cam_from_world, background, near=near, far=far, normals=normals)
 
     def model(self) -> NerfModel:
@@ -194,7 +215,7 @@ class CudaEngine(CpuEngine):
             self.bounds.far,
             self.march,
             self.grid.densities.cpu().numpy().copy(),
-            self.options.samples.thickness,
+            self.chosen.thickness,
         )
 
     def arrays(self) -> dict[str, np.ndarray]:

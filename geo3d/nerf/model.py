@@ -1,16 +1,17 @@
-"""A trained field: what it takes to render it, its file, and views of it on the CPU."""
+"""A trained field: what it takes to render it, its file, and views of it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
+from geo3d.gpu.backend import chosen_backend
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.cpu_field import CpuField
 from geo3d.nerf.field_parameters import FieldParameters, FieldShape, check_parameters
@@ -201,9 +202,12 @@ class FieldRenderer:
 
 
 def model_renderer(
-    model: NerfModel, background: tuple[float, float, float] = (0.0, 0.0, 0.0), normals: bool = False
+    model: NerfModel,
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    normals: bool = False,
+    backend: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> Callable[[Camera, SE3], FieldView]:
-    """A function of camera (any lens) and `cam_from_world` that renders a model on the CPU; `geo3d.render.RenderView`.
+    """A function of camera (any lens) and `cam_from_world` that renders a model; `geo3d.render.RenderView`.
 
     Parameters
     ----------
@@ -212,6 +216,15 @@ def model_renderer(
         RGB in [0, 1].
     normals : bool
         They take about as long as all the rest.
+    backend : {"auto", "cpu", "cuda"}
+        "auto" takes a GPU that our kernels run on, and that they are made for the model's networks; else the CPU.
+
+    Raises
+    ------
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
+    ValueError
+        If it was asked for and the kernels are not made for the model's networks.
 
     Examples
     --------
@@ -220,11 +233,20 @@ def model_renderer(
         render_view = model_renderer(read_model("scene/nerf/nerf.pt"))
         depth = render_view(camera, cam_from_world).median_depth
     """
-    renderer = FieldRenderer(CpuField(model.shape, model.parameters), model.grid(), model.box, model.march)
+    renderer = _renderer_of(model, backend)
     behind = np.array(background, np.float32)
     return lambda camera, pose: renderer.view(
         camera, pose, behind, near=model.near, far=model.far, normals=normals
     )
+
+
+def _renderer_of(model: NerfModel, backend: str) -> Any:
+    """What renders a model there: FieldRenderer or CudaRenderer."""
+    if not (backend == "auto" and model.shape.appearance) and chosen_backend(backend) == "cuda":
+        from geo3d.nerf.cuda_render import cuda_renderer_of
+
+        return cuda_renderer_of(model)
+    return FieldRenderer(CpuField(model.shape, model.parameters), model.grid(), model.box, model.march)
 
 
 def write_model(path: str | os.PathLike, model: NerfModel) -> None:
