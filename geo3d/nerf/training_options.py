@@ -241,10 +241,10 @@ class TrainingOptions:
         )
 
 
-_GPU_SAMPLES = SampleOptions(first=1 << 18, last=1 << 18, steps_per_side=512, most_rays=1 << 16, decay=0.95)
-_OF_BACKEND = {"cpu": (8, 17, 1024, SampleOptions()), "cuda": (16, 19, 2048, _GPU_SAMPLES)}
-
-
 def _check_whole(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
+
+
+_GPU_SAMPLES = SampleOptions(first=1 << 18, last=1 << 18, steps_per_side=512, most_rays=1 << 16, decay=0.95)
+_OF_BACKEND = {"cpu": (8, 17, 1024, SampleOptions()), "cuda": (16, 19, 2048, _GPU_SAMPLES)}

@@ -92,9 +92,7 @@ def test_a_ball_is_learnt_and_both_backends_show_it(scene):
     shown = engine.render(CAMERA, pose, np.zeros(3, np.float32), normals=True)
     photo = ball(pose) / 255.0
     assert np.mean((shown.color - photo[..., :3]) ** 2) < 0.6 * np.mean(photo[..., :3] ** 2)
-    on_cpu = renderer_of(engine.model()).view(
-        CAMERA, pose, np.zeros(3, np.float32), near=0.0, far=np.inf, normals=True
-    )
+    on_cpu = model_renderer(engine.model(), normals=True, backend="cpu")(CAMERA, pose)
     for name in ("color", "alpha"):
         assert np.abs(getattr(shown, name) - getattr(on_cpu, name)).max() < 0.02, name
     solid = shown.alpha > 0.5
