@@ -1,11 +1,14 @@
 """A radiance field on a GPU: every kernel checked against PyTorch and the CPU, timed, and a scene trained.
 
-    python benchmarks/nerf_cuda.py [--data FOLDER] [--scene NAME] [--seconds N] [--json FILE]
+    python benchmarks/nerf_cuda.py [--data FOLDER] [--scene NAME] [--seconds N ...] [--json FILE]
 
 Needs a GPU that geo3d.gpu can use and a torch with CUDA; no network. First the checks, beside the reference in float32
 on the same GPU and beside the numba march: a line `ok` or `DIFFERS` each; the exit code is 1 if one differs, and the
 rest follows all the same. Then the time of every kernel in a step of 2^18 samples, its registers and its local memory.
-Then, for each scene found in FOLDER (`lego`: every 8th view held out), a training of N seconds, its PSNR over time.
+Then each scene found in FOLDER (with a transforms.json, or with sparse/0 as COLMAP leaves it) is trained by
+`geo3d.nerf.train` with its defaults, for each of the lengths, with photos of full size. Every 8th view is held out,
+and the PSNR is the mean over all of those, at the end of the schedule; before white where there is a
+transforms_train.json.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import json
 import math
 import statistics
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -413,92 +417,54 @@ def time_step(checks: Checks, figures: dict) -> None:
     figures["step"] = {"kernels": kernels, "ms_per_step": flowing, "samples": int(samples.count)}
 
 
-class HeldOut:
-    """Photos to measure on, before white, decoded once."""
-
-    def __init__(self, views: Any) -> None:
-        from geo3d.render.photos import PhotoStream
-
-        stream = PhotoStream(views, 1.0, background=(1.0, 1.0, 1.0), cache_bytes=0, undistorted=False)
-        self.views = [
-            (photo, views[row].cam_from_world) for row, photo in stream.in_order(list(range(len(views))))
-        ]
-        stream.close()
-
-    def psnr(self, engine: Any, most: int) -> float:
-        """Mean over the first `most` views, dB."""
-        found = []
-        for photo, pose in self.views[:most]:
-            shown = engine.render(photo.camera, pose, np.ones(3, np.float32)).color
-            found.append(-10 * math.log10(float(np.mean((np.clip(shown, 0, 1) - photo.color) ** 2))))
-        return float(np.mean(found))
-
-
 def train_scene(checks: Checks, folder: Path, seconds: float, figures: dict) -> None:
-    """Train for so long; PSNR on views held out on the way, for which the clock stands still."""
+    """What `geo3d train FOLDER --method nerf` does, for so long, with photos of full size."""
     import torch
 
-    from geo3d.nerf.cuda_engine import CudaEngine
-    from geo3d.nerf.engine import field_shape
-    from geo3d.nerf.ray_pool import RayPool
-    from geo3d.nerf.scene_bounds import scene_bounds
-    from geo3d.nerf.training_options import SampleOptions, TrainingOptions
-    from geo3d.render.views import load_views
+    from geo3d.nerf import TrainingOptions, model_renderer, train
+    from geo3d.render import load_views
+    from geo3d.util.progress import LineProgress
 
-    begun = time.perf_counter()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    synthetic = (folder / "transforms_train.json").is_file()
     options = TrainingOptions(
-        minutes=seconds / 60, levels=16, log2_entries=19, finest=2048, downscale=1.0,
-        samples=SampleOptions(first=SAMPLES, last=SAMPLES, most_rays=1 << 16, steps_per_side=512),
-    )  # fmt: skip
-    views = load_views(folder, 8)
-    pool = RayPool(views.views, 1.0, False, 16 << 30, 0)
-    bounds = scene_bounds(views, options)
-    poses = [view.cam_from_world for view in views.views]
-    held_out = HeldOut(views.held_out)
-    for _ in range(2):  # the first warms up
-        engine = CudaEngine(options, field_shape(options), bounds, poses)
-        engine.advance(pool, 0, 0.0)
-    engine.render(held_out.views[0][0].camera, poses[0], np.ones(3, np.float32))
-    torch.cuda.synchronize()
-    print(
-        f"  {len(poses)} photos, {len(held_out.views)} held out, box {bounds.box.side:.3f}, "
-        f"ready after {time.perf_counter() - begun:.1f} s"
+        minutes=seconds / 60,
+        downscale=1.0,
+        background="white" if synthetic else "random",
+        backend="cuda",
+        checkpoint_seconds=1e6,
     )
-    looks = [t for t in (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300) if t < seconds] + [seconds]
-    spent, step, curve, loss = 0.0, 1, {}, 0.0
-    for look in looks:
-        start = time.perf_counter() - spent
-        while (spent := time.perf_counter() - start) < look and math.isfinite(loss):
-            loss = engine.advance(pool, step, spent / seconds)
-            step += 1
-        torch.cuda.synchronize()
-        spent = time.perf_counter() - start
-        curve[round(spent, 2)] = engine_psnr = held_out.psnr(
-            engine, len(held_out.views) if look == seconds else 4
-        )
-        print(
-            f"  {spent:7.2f} s  step {step:6}  {1e3 * spent / step:6.2f} ms a step  "
-            f"{engine.samples / spent / 1e6:7.1f} million samples/s  {engine.per_ray:5.1f} a ray  "
-            f"{engine.rays_wanted(spent / seconds):6} rays  "
-            f"{100 * float((engine.grid.empty == 0).float().mean()):5.2f}% occupied  loss {loss:.4f}  "
-            f"{engine_psnr:6.2f} dB", flush=True,
-        )  # fmt: skip
-        if not math.isfinite(loss):
-            break
     begun = time.perf_counter()
-    engine.render(held_out.views[0][0].camera, poses[0], np.ones(3, np.float32))
-    figures[folder.name] = {
-        "geo3d-cuda": {
-            "psnr_db": engine_psnr,
-            "seconds": spent,
-            "ms_per_step": 1e3 * spent / step,
-            "samples_per_s": engine.samples / spent,
-            "memory_gib": torch.cuda.max_memory_allocated() / 2**30,
-            "render_s": time.perf_counter() - begun,
-        }
+    with tempfile.TemporaryDirectory() as out:
+        done = train(folder, out, options, LineProgress(interval_s=5))
+    found = {
+        "psnr_db": float(np.mean([view.psnr_db for view in done.held_out])),
+        "ssim": float(np.mean([view.ssim for view in done.held_out])),
+        "views": len(done.held_out),
+        "seconds": done.seconds,
+        "wall_s": time.perf_counter() - begun,
+        "steps": done.steps,
+        "ms_per_step": 1e3 * done.seconds / done.steps,
+        "samples_per_s": done.samples / done.seconds,
+        "memory_gib": torch.cuda.max_memory_allocated() / 2**30,
     }
-    print(f"  {figures[folder.name]['geo3d-cuda']}\n  curve {curve}")
-    checks.hold(f"{folder.name}: trained", math.isfinite(loss) and engine_psnr > 20, f"{engine_psnr:.2f} dB")
+    view = load_views(folder, 8).held_out[0]
+    render_view = model_renderer(done.model, backend="cuda")
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        shown = render_view(view.camera, view.cam_from_world)
+        times.append(time.perf_counter() - start)
+    found["render_ms"] = 1e3 * min(times)
+    figures.setdefault(folder.name, {})[f"geo3d-cuda-{seconds:g}s"] = found
+    for name, value in found.items():
+        print(f"    {name:<14} {value:14.4g}")
+    checks.hold(
+        f"{folder.name}, {seconds:g} s: trained",
+        done.stopped == "" and found["psnr_db"] > 18 and bool(np.isfinite(shown.color).all()),
+        f"{found['psnr_db']:.2f} dB on {len(done.held_out)} views held out{done.stopped}",
+    )
 
 
 def main() -> int:
@@ -507,7 +473,9 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder of scenes to train")
     parser.add_argument("--scene", metavar="NAME", help="only this one of them")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each training")
+    parser.add_argument(
+        "--seconds", type=float, nargs="+", default=[15.0], help="of each training, one or more"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     arguments = parser.parse_args()
     reason = why_not()
@@ -529,12 +497,14 @@ def main() -> int:
     guarded(checks, time_step, figures)
     guarded(checks, report_resources)
     if arguments.data is not None:
-        scenes = sorted(path.parent for path in arguments.data.glob("*/transforms*.json"))
-        for folder in dict.fromkeys(scenes):
-            if arguments.scene is None or folder.name == arguments.scene:
-                print(f"{folder.name}, {arguments.seconds:g} s", flush=True)
-                guarded(checks, train_scene, folder, arguments.seconds, figures)
-                torch.cuda.empty_cache()
+        marks = "transforms*.json", "sparse/0"
+        scenes = {path for mark in marks for path in arguments.data.glob(f"*/{mark}")}
+        folders = {path.parent if path.suffix else path.parents[1] for path in scenes}
+        for folder in sorted(folders):
+            for seconds in arguments.seconds:
+                if arguments.scene is None or folder.name == arguments.scene:
+                    print(f"{folder.name}, {seconds:g} s", flush=True)
+                    guarded(checks, train_scene, folder, seconds, figures)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 1 if checks.failed else 0
