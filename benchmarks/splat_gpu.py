@@ -75,15 +75,16 @@ def train_gsplat(scene: Path, preset: str, share: float) -> dict[str, float]:
     from splat_gpu_peer import train
 
     from geo3d.render import PhotoStream, load_views
-    from geo3d.splat.evaluation import evaluate
+    from geo3d.render.evaluation import EvaluationOptions, evaluate
+    from geo3d.render.photo_size import chosen_downscale
     from geo3d.splat.training_options import TrainingOptions
-    from geo3d.splat.training_photos import behind, chosen_downscale
+    from geo3d.splat.training_photos import behind
     from geo3d.splat.training_start import start
     from geo3d.util.progress import Progress
 
     views = load_views(scene)
     chosen: TrainingOptions = options_of(scene, 60)
-    downscale = chosen_downscale([*views.views, *views.held_out], chosen)
+    downscale = chosen_downscale([*views.views, *views.held_out], chosen.downscale)
     photos, poses, intrinsics = [], [], []
     with PhotoStream(views.views, 1 / downscale, behind(chosen), threads=8) as stream:
         for row, photo in stream.in_order(range(len(stream)), 16):
@@ -99,7 +100,9 @@ def train_gsplat(scene: Path, preset: str, share: float) -> dict[str, float]:
             pose, K = (torch.from_numpy(np.float32(a)).cuda() for a in (where.matrix4(), camera.K))
             return render(pose, K, camera.width, camera.height).clamp(0, 1).cpu().numpy()
 
-        seen = evaluate(picture, views.held_out, downscale, chosen, perceptual=False)
+        seen = evaluate(
+            picture, views.held_out, EvaluationOptions(downscale, behind(chosen), perceptual=False)
+        )
         return float(np.mean([v.psnr_db for v in seen])), float(np.mean([v.ssim for v in seen]))
 
     found = train(

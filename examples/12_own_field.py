@@ -37,9 +37,8 @@ class GridField(torch.nn.Module):
 
     def forward(self, positions, directions):
         places = 2 * self.box.unit_positions(positions) - 1
-        raw = torch.nn.functional.grid_sample(self.grid, places[None, None, None], align_corners=True)[
-            0, :, 0, 0
-        ]
+        raw = torch.nn.functional.grid_sample(self.grid, places[None, None, None], align_corners=True)
+        raw = raw.reshape(4, -1)
         return FieldOutput(10 * torch.nn.functional.softplus(raw[0] - 2), torch.sigmoid(raw[1:].T))
 
 

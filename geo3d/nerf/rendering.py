@@ -122,13 +122,13 @@ def render_rays(
     samples, stages = options.sampling.sample(field, rays, behind, rng)
     found = evaluate(field, rays, samples)
     _check(found, len(samples))
-    normals = density_normals(field, rays, samples) if options.normals else None
+    normals = density_normals(field, rays, samples, found.density.requires_grad) if options.normals else None
     render = composite_by_kernels if _by_kernels(options.backend, found) else composite
     seen = render(found.density, found.color, samples, behind, normals)
     return RenderedRays(**vars(seen), samples=samples, stages=stages)
 
 
-def density_normals(field: Any, rays: Rays, samples: RaySamples) -> Tensor:
+def density_normals(field: Any, rays: Rays, samples: RaySamples, differentiable: bool = True) -> Tensor:
     """(S, 3) unit normals, against the gradient of the density, in the middle of intervals; 0 where that is 0.
 
     Parameters
@@ -137,8 +137,10 @@ def density_normals(field: Any, rays: Rays, samples: RaySamples) -> Tensor:
         Is called with positions and directions; its density has to be differentiable by the positions.
     rays : Rays
     samples : RaySamples
+    differentiable : bool
+        Whether a gradient goes through the normals themselves, where PyTorch records gradients at all.
     """
-    keep = torch.is_grad_enabled()
+    keep = torch.is_grad_enabled() and differentiable
     with torch.enable_grad():
         positions = samples.positions(rays)
         positions = positions if positions.requires_grad else positions.detach().requires_grad_()
