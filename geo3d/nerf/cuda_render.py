@@ -11,6 +11,7 @@ from geo3d.geometry import SE3
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.cuda_field import CudaField
 from geo3d.nerf.cuda_marching import CudaOccupancy, CudaSamples
+from geo3d.nerf.cuda_poses import in_box
 from geo3d.nerf.cuda_volume import CudaRendering, composite
 from geo3d.nerf.model import FieldView, NerfModel
 from geo3d.nerf.occupancy import MarchOptions
@@ -141,11 +142,7 @@ class CudaRenderer:
         """(R, 3) mean of the samples' normals, world frame, unit length or 0. Of the last samples of the field."""
         torch = require("torch")
         gradient = self.field.density_slopes()
-        if self.box.unbounded:
-            points = self.box.in_box_frame().world_points(samples.positions).requires_grad_(True)
-            self.box.in_box_frame().unit_positions(points).backward(gradient)
-            gradient = points.grad
-        unit = torch.nn.functional.normalize(-gradient, dim=1)
+        unit = torch.nn.functional.normalize(-in_box(self.box, samples.positions, gradient), dim=1)
         nothing = torch.zeros(rays, 3, dtype=torch.float32, device=unit.device)
         mean = composite(self.field.launch, samples, density, unit.contiguous(), nothing).color
         return torch.nn.functional.normalize(mean, dim=1)
