@@ -313,6 +313,135 @@ def check_occupancy(checks: Checks) -> None:
     checks.hold("occupancy: half are drawn from what is occupied", hit > 0.999, f"{hit:.3%}")
 
 
+def check_exposure(checks: Checks) -> None:
+    """Losses before the exposure of photos and their gradients, and Adam of it beside the CPU's."""
+    import torch
+
+    from geo3d.nerf.cuda_exposure import CudaExposure
+    from geo3d.nerf.cuda_field import GRADIENT_SCALE, launcher
+    from geo3d.nerf.cuda_marching import CudaSamples
+    from geo3d.nerf.cuda_volume import composite_loss
+    from geo3d.nerf.samples import RaySamples
+    from geo3d.nerf.volume_rendering import composite as reference
+    from geo3d.render.exposure import Exposure
+
+    rng = np.random.default_rng(5)
+    rays, each, photos = 2000, 50, 9
+    tensor = lambda a: torch.tensor(a, dtype=torch.float32, device=DEVICE)  # noqa: E731
+    ends = tensor(np.tile(0.3 + 0.01 * np.arange(1, each + 1), rays))
+    offsets = torch.arange(rays + 1, device=DEVICE) * each
+    packed = RaySamples(ends - 0.01, ends, offsets)
+    samples = CudaSamples(packed.starts, ends, None, None, offsets, None)
+    density, color = tensor(rng.exponential(3.0, rays * each)), tensor(rng.random((rays * each, 3)))
+    background, target = tensor(rng.random((2, rays, 3)))
+    matrices = np.tile(np.eye(3, 4), (photos, 1, 1)) + 0.2 * rng.normal(size=(photos, 3, 4))
+    rows = torch.tensor(rng.integers(0, photos, rays), dtype=torch.int32, device=DEVICE)
+    found = composite_loss(
+        launcher(), samples, density, color, background, target, None, tensor(matrices), rows, least_light=0.0
+    )
+    leaves = [a.double().requires_grad_(True) for a in (density, color)]
+    double: Any = RaySamples(packed.starts.double(), ends.double(), offsets)
+    shown = reference(leaves[0], leaves[1], double, background.double()).color
+    own = tensor(matrices).double()[rows.long()]
+    changed = torch.einsum("rij,rj->ri", own[..., :3], shown) + own[..., 3]
+    changed.retain_grad()
+    wanted = target.double()
+    losses = torch.nn.functional.huber_loss(changed, wanted, reduction="none", delta=0.1).mean(1) / 0.1
+    losses.sum().backward()
+    checks.near("exposure: losses", found.losses, losses, 1e-4)
+    checks.near("exposure: gradient by density", found.d_density / GRADIENT_SCALE, leaves[0].grad, 1e-3)
+    checks.near("exposure: gradient by colour", found.d_color / GRADIENT_SCALE, leaves[1].grad, 1e-3)
+    checks.near("exposure: gradient by what photos show", found.d_changed, changed.grad, 1e-3)
+    ours, theirs = CudaExposure(photos, torch.device(DEVICE)), Exposure(photos)
+    host = [a.cpu().numpy() for a in (rows, found.color, found.d_changed)]
+    for _ in range(5):
+        ours.step(rows, found.color, found.d_changed, 1 / rays, 1e-2)
+        theirs.step_rays(host[0], host[1], host[2] / rays, 1e-2)
+    moved = torch.from_numpy(theirs.matrices).to(DEVICE) - torch.eye(3, 4, device=DEVICE)
+    checks.near("exposure: steps", ours.matrices - torch.eye(3, 4, device=DEVICE), moved, 1e-2)
+
+
+class OnePhotoSet:
+    """In place of a RayPool: the same photos always."""
+
+    def __init__(self, photos: Any) -> None:
+        self.photos = photos
+
+    def held(self, step: int) -> Any:
+        return self.photos
+
+
+def check_poses(checks: Checks) -> None:
+    """Photos of one scene, given poses that are a little off: these come back, and losses stay numbers."""
+    import torch
+
+    from geo3d.cameras import Camera
+    from geo3d.geometry import SE3, look_at
+    from geo3d.nerf.contraction import SceneBox
+    from geo3d.nerf.cuda_engine import CudaEngine
+    from geo3d.nerf.engine import field_shape
+    from geo3d.nerf.ray_pool import HeldPhotos
+    from geo3d.nerf.scene_bounds import SceneBounds
+    from geo3d.nerf.training_options import FieldRates, SampleOptions, TrainingOptions
+
+    rng = np.random.default_rng(2)
+    camera = Camera("PINHOLE", 96, 96, [110.0, 110.0, 48.0, 48.0])
+    eyes = rng.normal(size=(24, 3))
+    right = [look_at(2.2 * eye / np.linalg.norm(eye), [0.0, 0.0, 0.0]) for eye in eyes]
+    pictures = [ball_picture(camera, pose) for pose in right]
+    held = HeldPhotos(
+        np.arange(24, dtype=np.int32), [camera] * 24, np.arange(25) * 96 * 96,
+        np.concatenate([color for color, _ in pictures]), np.concatenate([alpha for _, alpha in pictures]), None,
+    )  # fmt: skip
+    given = [SE3.exp(rng.normal(0, 0.01, 6)) @ pose for pose in right]
+    options = TrainingOptions(
+        backend="cuda", refine_poses=True, exposure=True, levels=8, log2_entries=15, finest=256,
+        rates=FieldRates(poses=2e-3),
+        samples=SampleOptions(first=1 << 16, last=1 << 16, steps_per_side=128, grid=64, decay=0.95),
+    )  # fmt: skip
+    bounds = SceneBounds(SceneBox((0.0, 0.0, 0.0), 2.0), np.zeros(24, np.float32))
+    engine = CudaEngine(options, field_shape(options), bounds, given)
+    steps = 1500
+    pool: Any = OnePhotoSet(held)
+    losses = [engine.advance(pool, step, step / steps) for step in range(steps)]
+    torch.cuda.synchronize()
+    checks.hold(
+        "poses: losses", bool(np.isfinite(losses).all()), f"{losses[10]:.4f}, at last {losses[-1]:.4f}"
+    )
+    motions = engine.arrays()["poses.motions"]
+    used = [SE3.from_matrix4(motion) @ pose for motion, pose in zip(motions, given)]
+    before, after = (misplaced(camera, poses, right) for poses in (given, used))
+    checks.hold("poses: come back", after < 0.5 * before, f"off by {before:.2f} pixels, then {after:.2f}")
+
+
+def ball_picture(camera: Any, pose: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes (P, 3), (P,) of a chequered ball of radius 0.6 around the origin, and alpha."""
+    from geo3d.nerf.rays import camera_rays
+
+    rays = camera_rays(camera, pose)
+    along = -(rays.origins * rays.directions).sum(1)
+    left = 0.36 - (rays.origins**2).sum(1) + along**2
+    places = rays.origins + (along - np.sqrt(np.maximum(left, 0)))[:, None] * rays.directions
+    shade = 0.5 + 0.4 * np.sin(9 * places)
+    hit = left > 0
+    return (255 * shade * hit[:, None]).astype(np.uint8), (255 * hit).astype(np.uint8)
+
+
+def misplaced(camera: Any, poses: Any, right: Any) -> float:
+    """Mean distance in the photos of where points of the ball are from where they should be, pixels, once the poses
+    are moved together onto the right ones: no photo tells where all of the scene is.
+    """
+    from geo3d.geometry import umeyama
+
+    found, wanted = (np.array([pose.center() for pose in each]) for each in (poses, right))
+    aligned = umeyama(found, wanted)
+    points = 0.6 * np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, -1, 0], [0, 0, -1.0]])
+    moved = aligned.inverse().act(points)
+    seen = np.array([camera.project(pose.act(moved)) for pose in poses])
+    wanted = np.array([camera.project(pose.act(points)) for pose in right])
+    return float(np.linalg.norm(seen - wanted, axis=-1).mean())
+
+
 class TimedLauncher:
     """A launcher that measures each kernel by events."""
 
@@ -493,6 +622,8 @@ def main() -> int:
     guarded(checks, check_volume)
     guarded(checks, check_adam)
     guarded(checks, check_occupancy)
+    guarded(checks, check_exposure)
+    guarded(checks, check_poses)
     print(f"{checks.failed} checks failed" if checks.failed else "all checks hold", flush=True)
     guarded(checks, time_step, figures)
     guarded(checks, report_resources)
