@@ -171,7 +171,7 @@ def _read_splats(path: Path) -> Gaussians:
 
 
 def _renderer(gaussians: Gaussians, options: Options) -> RenderView:
-    _check_gpu(options)
+    _check_backend(options)
     from geo3d.splat import RenderOptions, render
 
     settings = RenderOptions(
@@ -185,16 +185,15 @@ def _renderer(gaussians: Gaussians, options: Options) -> RenderView:
 
 def _field_renderer(file: Path, options: Options) -> RenderView:
     if options.backend == "reference":
-        raise UsageError("--backend reference is of splats: a radiance field takes auto, cpu or cuda")
-    _check_gpu(options)
+        raise UsageError("--backend reference is of splats, and this is a radiance field: leave it out")
+    _check_backend(options)
     from geo3d.nerf.model import model_renderer, read_model
 
     behind = (1.0, 1.0, 1.0) if options.background == "white" else (0.0, 0.0, 0.0)
     return model_renderer(read_model(file), behind, options.normals, options.backend)
 
 
-def _check_gpu(options: Options) -> None:
-    """ValueError where no GPU can do what --backend cuda asks for."""
+def _check_backend(options: Options) -> None:
     from geo3d.gpu import why_not
 
     if options.backend == "cuda" and (trouble := why_not()) is not None:

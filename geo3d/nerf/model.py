@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from geo3d.nerf.model_file import read_tensors, write_tensors
 from geo3d.nerf.occupancy import MarchedRays, MarchOptions, OccupancyGrid
 from geo3d.nerf.rays import camera_rays, depth_factors
 from geo3d.nerf.samples import RaySamples
+from geo3d.nerf.training_options import TrainingBackend
 from geo3d.nerf.volume_kernels import composite_forward, ranges
 from geo3d.util.buffers import Buffers
 
@@ -205,7 +206,7 @@ def model_renderer(
     model: NerfModel,
     background: tuple[float, float, float] = (0.0, 0.0, 0.0),
     normals: bool = False,
-    backend: Literal["auto", "cpu", "cuda"] = "auto",
+    backend: TrainingBackend = "auto",
 ) -> Callable[[Camera, SE3], FieldView]:
     """A function of camera (any lens) and `cam_from_world` that renders a model; `geo3d.render.RenderView`.
 
@@ -217,7 +218,7 @@ def model_renderer(
     normals : bool
         They take about as long as all the rest.
     backend : {"auto", "cpu", "cuda"}
-        "auto" takes a GPU that our kernels run on, and that they are made for the model's networks; else the CPU.
+        "auto" takes a GPU where there is one and its kernels are made for the field.
 
     Raises
     ------
@@ -233,20 +234,18 @@ def model_renderer(
         render_view = model_renderer(read_model("scene/nerf/nerf.pt"))
         depth = render_view(camera, cam_from_world).median_depth
     """
-    renderer = _renderer_of(model, backend)
+    beyond_kernels = backend == "auto" and model.shape.appearance > 0
+    if beyond_kernels or chosen_backend(backend) == "cpu":
+        field = CpuField(model.shape, model.parameters)
+        renderer = FieldRenderer(field, model.grid(), model.box, model.march)
+    else:
+        from geo3d.nerf.cuda_render import cuda_renderer_of
+
+        renderer = cuda_renderer_of(model)
     behind = np.array(background, np.float32)
     return lambda camera, pose: renderer.view(
         camera, pose, behind, near=model.near, far=model.far, normals=normals
     )
-
-
-def _renderer_of(model: NerfModel, backend: str) -> Any:
-    """What renders a model there: FieldRenderer or CudaRenderer."""
-    if not (backend == "auto" and model.shape.appearance) and chosen_backend(backend) == "cuda":
-        from geo3d.nerf.cuda_render import cuda_renderer_of
-
-        return cuda_renderer_of(model)
-    return FieldRenderer(CpuField(model.shape, model.parameters), model.grid(), model.box, model.march)
 
 
 def write_model(path: str | os.PathLike, model: NerfModel) -> None:

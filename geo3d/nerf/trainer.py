@@ -28,6 +28,7 @@ from geo3d.nerf.training_report import LENGTH, TrainingReport, finished_before, 
 from geo3d.render.checkpoint import Checkpoint
 from geo3d.render.evaluation import EvaluationOptions, ViewQuality, evaluate, mean_psnr
 from geo3d.render.photo_size import chosen_downscale
+from geo3d.render.scene_shape import scene_shape
 from geo3d.render.training_clock import TrainingClock
 from geo3d.render.training_key import views_key
 from geo3d.render.views import PosedView, ViewSet, load_views
@@ -36,6 +37,7 @@ from geo3d.util.progress import Progress, StageProgress
 
 _KIND = "nerf training"
 _SMOOTH = 0.98  # of the loss that is shown
+_ONE_SIDE_DEG = 90.0
 _TARGET_EVERY = 0.05  # progress between looks at the views held out, with a target
 _WHITE, _BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
@@ -78,7 +80,7 @@ def train(
         If another process trains into the same folder.
     """
     options = options or TrainingOptions()
-    asked, options = options, options.for_backend(backend_of(options))
+    asked, options = options.backend, options.for_backend(backend_of(options))
     progress = progress or Progress()
     scene = Path(scene)
     folder = scene if scene.is_dir() else scene.parent
@@ -102,8 +104,8 @@ def train(
             progress.note(
                 f"{out} holds a finished training of other options or photos, which this one replaces"
             )
-        if asked.backend == "auto":
-            progress.note(_where(asked, options))
+        if asked == "auto":
+            progress.note(_where(options))
         training = _Training(scene, views, downscale, options, key, out, progress, cache_bytes)
         try:
             training.run()
@@ -166,6 +168,11 @@ class _Training:
         self.next_look = _TARGET_EVERY
         self.curve: list[tuple[float, float]] = []
         self.bounds = scene_bounds(views, options, self.leave_out)
+        if (arc := _seen_arc(views)) is not None:
+            progress.note(
+                f"all photos are from one side, an arc of {arc:.0f} degrees: what it hides is guesswork, and how far "
+                "away things are is less certain"
+            )
         poses = [view.cam_from_world for view in views.views]
         self.engine = engine_of(options)(options, field_shape(options), self.bounds, poses)
         found = self._found()
@@ -339,6 +346,17 @@ class _Training:
         return report
 
 
+def _seen_arc(views: ViewSet) -> float | None:
+    """Degrees of the arc about what they look at from which all photos are, if it is narrow."""
+    points = views.points[np.isfinite(views.points).all(axis=1)]
+    try:
+        arc = scene_shape([view.cam_from_world for view in views.views], views.up, points).arc()
+    except ValueError:  # they look away from each other
+        return None
+    degrees = None if arc is None else float(np.degrees(arc[1] - arc[0]))
+    return degrees if degrees is not None and degrees < _ONE_SIDE_DEG else None
+
+
 def backend_of(options: TrainingOptions) -> Literal["cpu", "cuda"]:
     """Where `options` are trained: "auto" takes a GPU that can do what is asked for.
 
@@ -356,11 +374,11 @@ def backend_of(options: TrainingOptions) -> Literal["cpu", "cuda"]:
     return "cuda" if chosen_backend(options.backend) == "cuda" else "cpu"
 
 
-def _where(asked: TrainingOptions, options: TrainingOptions) -> str:
+def _where(options: TrainingOptions) -> str:
     """What "auto" chose, in words."""
     if options.backend == "cuda":
         return "trains on the GPU"
-    return f"trains on the CPU: {'appearance is learnt there' if asked.appearance else gpu_trouble()}"
+    return f"trains on the CPU: {gpu_trouble() or 'appearance is learnt there'}"
 
 
 def engine_of(options: TrainingOptions) -> type[CpuEngine]:

@@ -39,12 +39,12 @@ class FieldRates:
         Steps.
     """
 
-    grid: float = 1e-2
+    grid: float = 2e-2
     networks: float = 1e-2
     appearance: float = 1e-2
     exposure: float = 2e-3
     poses: float = 5e-4
-    final: float = 0.03
+    final: float = 0.1
     warm_up: int = 10
 
 
@@ -84,8 +84,8 @@ class SampleOptions:
     first: int = 1 << 15
     last: int = 1 << 17
     grown: float = 0.3
-    steps_per_side: int = 384
-    cone_angle: float = 1.0 / 256
+    steps_per_side: int = 256
+    cone_angle: float = 1.0 / 64
     most_rays: int = 1 << 15
     most_per_ray: int = 1024
     grid: int = 128

@@ -208,6 +208,20 @@ def test_damaged_and_missing_photos_are_left_out_and_named(tmp_path):
         run(copy, tmp_path / "none", iterations=5)
 
 
+def test_what_was_chosen_for_the_user_is_said_once(scene, tmp_path):
+    heard = Heard()
+    run(scene, tmp_path, heard, iterations=1, backend="auto")
+    assert sum(note.startswith("trains on the ") for note in heard.notes) == 1
+
+
+def test_photos_from_one_side_are_told(tmp_path):
+    scene, heard = write_scene(tmp_path / "scene", count=24), Heard()
+    for photo in sorted((scene / "images").iterdir())[5:]:
+        photo.unlink()
+    run(scene, tmp_path / "out", heard, iterations=1)
+    assert any("from one side, an arc of" in note for note in heard.notes)
+
+
 def test_photos_that_show_nothing_are_refused(tmp_path):
     copy = write_scene(tmp_path / "scene", count=8)
     for photo in (copy / "images").iterdir():
