@@ -1,11 +1,14 @@
 """A radiance field on a GPU: every kernel checked against PyTorch and the CPU, timed, and a scene trained.
 
-    python benchmarks/nerf_cuda.py [--data FOLDER] [--scene NAME] [--seconds N] [--json FILE]
+    python benchmarks/nerf_cuda.py [--data FOLDER] [--scene NAME] [--seconds N ...] [--json FILE]
 
 Needs a GPU that geo3d.gpu can use and a torch with CUDA; no network. First the checks, beside the reference in float32
 on the same GPU and beside the numba march: a line `ok` or `DIFFERS` each; the exit code is 1 if one differs, and the
 rest follows all the same. Then the time of every kernel in a step of 2^18 samples, its registers and its local memory.
-Then, for each scene found in FOLDER (`lego`: every 8th view held out), a training of N seconds, its PSNR over time.
+Then each scene found in FOLDER (with a transforms.json, or with sparse/0 as COLMAP leaves it) is trained by
+`geo3d.nerf.train` with its defaults, for each of the lengths, with photos of full size. Every 8th view is held out,
+and the PSNR is the mean over all of those, at the end of the schedule; before white where there is a
+transforms_train.json.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import json
 import math
 import statistics
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -309,6 +313,135 @@ def check_occupancy(checks: Checks) -> None:
     checks.hold("occupancy: half are drawn from what is occupied", hit > 0.999, f"{hit:.3%}")
 
 
+def check_exposure(checks: Checks) -> None:
+    """Losses before the exposure of photos and their gradients, and Adam of it beside the CPU's."""
+    import torch
+
+    from geo3d.nerf.cuda_exposure import CudaExposure
+    from geo3d.nerf.cuda_field import GRADIENT_SCALE, launcher
+    from geo3d.nerf.cuda_marching import CudaSamples
+    from geo3d.nerf.cuda_volume import composite_loss
+    from geo3d.nerf.samples import RaySamples
+    from geo3d.nerf.volume_rendering import composite as reference
+    from geo3d.render.exposure import Exposure
+
+    rng = np.random.default_rng(5)
+    rays, each, photos = 2000, 50, 9
+    tensor = lambda a: torch.tensor(a, dtype=torch.float32, device=DEVICE)  # noqa: E731
+    ends = tensor(np.tile(0.3 + 0.01 * np.arange(1, each + 1), rays))
+    offsets = torch.arange(rays + 1, device=DEVICE) * each
+    packed = RaySamples(ends - 0.01, ends, offsets)
+    samples = CudaSamples(packed.starts, ends, None, None, offsets, None)
+    density, color = tensor(rng.exponential(3.0, rays * each)), tensor(rng.random((rays * each, 3)))
+    background, target = tensor(rng.random((2, rays, 3)))
+    matrices = np.tile(np.eye(3, 4), (photos, 1, 1)) + 0.2 * rng.normal(size=(photos, 3, 4))
+    rows = torch.tensor(rng.integers(0, photos, rays), dtype=torch.int32, device=DEVICE)
+    found = composite_loss(
+        launcher(), samples, density, color, background, target, None, tensor(matrices), rows, least_light=0.0
+    )
+    leaves = [a.double().requires_grad_(True) for a in (density, color)]
+    double: Any = RaySamples(packed.starts.double(), ends.double(), offsets)
+    shown = reference(leaves[0], leaves[1], double, background.double()).color
+    own = tensor(matrices).double()[rows.long()]
+    changed = torch.einsum("rij,rj->ri", own[..., :3], shown) + own[..., 3]
+    changed.retain_grad()
+    wanted = target.double()
+    losses = torch.nn.functional.huber_loss(changed, wanted, reduction="none", delta=0.1).mean(1) / 0.1
+    losses.sum().backward()
+    checks.near("exposure: losses", found.losses, losses, 1e-4)
+    checks.near("exposure: gradient by density", found.d_density / GRADIENT_SCALE, leaves[0].grad, 1e-3)
+    checks.near("exposure: gradient by colour", found.d_color / GRADIENT_SCALE, leaves[1].grad, 1e-3)
+    checks.near("exposure: gradient by what photos show", found.d_changed, changed.grad, 1e-3)
+    ours, theirs = CudaExposure(photos, torch.device(DEVICE)), Exposure(photos)
+    host = [a.cpu().numpy() for a in (rows, found.color, found.d_changed)]
+    for _ in range(5):
+        ours.step(rows, found.color, found.d_changed, 1 / rays, 1e-2)
+        theirs.step_rays(host[0], host[1], host[2] / rays, 1e-2)
+    moved = torch.from_numpy(theirs.matrices).to(DEVICE) - torch.eye(3, 4, device=DEVICE)
+    checks.near("exposure: steps", ours.matrices - torch.eye(3, 4, device=DEVICE), moved, 1e-2)
+
+
+class OnePhotoSet:
+    """In place of a RayPool: the same photos always."""
+
+    def __init__(self, photos: Any) -> None:
+        self.photos = photos
+
+    def held(self, step: int) -> Any:
+        return self.photos
+
+
+def check_poses(checks: Checks) -> None:
+    """Photos of one scene, given poses that are a little off: these come back, and losses stay numbers."""
+    import torch
+
+    from geo3d.cameras import Camera
+    from geo3d.geometry import SE3, look_at
+    from geo3d.nerf.contraction import SceneBox
+    from geo3d.nerf.cuda_engine import CudaEngine
+    from geo3d.nerf.engine import field_shape
+    from geo3d.nerf.ray_pool import HeldPhotos
+    from geo3d.nerf.scene_bounds import SceneBounds
+    from geo3d.nerf.training_options import FieldRates, SampleOptions, TrainingOptions
+
+    rng = np.random.default_rng(2)
+    camera = Camera("PINHOLE", 96, 96, [110.0, 110.0, 48.0, 48.0])
+    eyes = rng.normal(size=(24, 3))
+    right = [look_at(2.2 * eye / np.linalg.norm(eye), [0.0, 0.0, 0.0]) for eye in eyes]
+    pictures = [ball_picture(camera, pose) for pose in right]
+    held = HeldPhotos(
+        np.arange(24, dtype=np.int32), [camera] * 24, np.arange(25) * 96 * 96,
+        np.concatenate([color for color, _ in pictures]), np.concatenate([alpha for _, alpha in pictures]), None,
+    )  # fmt: skip
+    given = [SE3.exp(rng.normal(0, 0.01, 6)) @ pose for pose in right]
+    options = TrainingOptions(
+        backend="cuda", refine_poses=True, exposure=True, levels=8, log2_entries=15, finest=256,
+        rates=FieldRates(poses=2e-3),
+        samples=SampleOptions(first=1 << 16, last=1 << 16, steps_per_side=128, grid=64, decay=0.95),
+    )  # fmt: skip
+    bounds = SceneBounds(SceneBox((0.0, 0.0, 0.0), 2.0), np.zeros(24, np.float32))
+    engine = CudaEngine(options, field_shape(options), bounds, given)
+    steps = 1500
+    pool: Any = OnePhotoSet(held)
+    losses = [engine.advance(pool, step, step / steps) for step in range(steps)]
+    torch.cuda.synchronize()
+    checks.hold(
+        "poses: losses", bool(np.isfinite(losses).all()), f"{losses[10]:.4f}, at last {losses[-1]:.4f}"
+    )
+    motions = engine.arrays()["poses.motions"]
+    used = [SE3.from_matrix4(motion) @ pose for motion, pose in zip(motions, given)]
+    before, after = (misplaced(camera, poses, right) for poses in (given, used))
+    checks.hold("poses: come back", after < 0.5 * before, f"off by {before:.2f} pixels, then {after:.2f}")
+
+
+def ball_picture(camera: Any, pose: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Bytes (P, 3), (P,) of a chequered ball of radius 0.6 around the origin, and alpha."""
+    from geo3d.nerf.rays import camera_rays
+
+    rays = camera_rays(camera, pose)
+    along = -(rays.origins * rays.directions).sum(1)
+    left = 0.36 - (rays.origins**2).sum(1) + along**2
+    places = rays.origins + (along - np.sqrt(np.maximum(left, 0)))[:, None] * rays.directions
+    shade = 0.5 + 0.4 * np.sin(9 * places)
+    hit = left > 0
+    return (255 * shade * hit[:, None]).astype(np.uint8), (255 * hit).astype(np.uint8)
+
+
+def misplaced(camera: Any, poses: Any, right: Any) -> float:
+    """Mean distance in the photos of where points of the ball are from where they should be, pixels, once the poses
+    are moved together onto the right ones: no photo tells where all of the scene is.
+    """
+    from geo3d.geometry import umeyama
+
+    found, wanted = (np.array([pose.center() for pose in each]) for each in (poses, right))
+    aligned = umeyama(found, wanted)
+    points = 0.6 * np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, 0, 0], [0, -1, 0], [0, 0, -1.0]])
+    moved = aligned.inverse().act(points)
+    seen = np.array([camera.project(pose.act(moved)) for pose in poses])
+    wanted = np.array([camera.project(pose.act(points)) for pose in right])
+    return float(np.linalg.norm(seen - wanted, axis=-1).mean())
+
+
 class TimedLauncher:
     """A launcher that measures each kernel by events."""
 
@@ -413,92 +546,54 @@ def time_step(checks: Checks, figures: dict) -> None:
     figures["step"] = {"kernels": kernels, "ms_per_step": flowing, "samples": int(samples.count)}
 
 
-class HeldOut:
-    """Photos to measure on, before white, decoded once."""
-
-    def __init__(self, views: Any) -> None:
-        from geo3d.render.photos import PhotoStream
-
-        stream = PhotoStream(views, 1.0, background=(1.0, 1.0, 1.0), cache_bytes=0, undistorted=False)
-        self.views = [
-            (photo, views[row].cam_from_world) for row, photo in stream.in_order(list(range(len(views))))
-        ]
-        stream.close()
-
-    def psnr(self, engine: Any, most: int) -> float:
-        """Mean over the first `most` views, dB."""
-        found = []
-        for photo, pose in self.views[:most]:
-            shown = engine.render(photo.camera, pose, np.ones(3, np.float32)).color
-            found.append(-10 * math.log10(float(np.mean((np.clip(shown, 0, 1) - photo.color) ** 2))))
-        return float(np.mean(found))
-
-
 def train_scene(checks: Checks, folder: Path, seconds: float, figures: dict) -> None:
-    """Train for so long; PSNR on views held out on the way, for which the clock stands still."""
+    """What `geo3d train FOLDER --method nerf` does, for so long, with photos of full size."""
     import torch
 
-    from geo3d.nerf.cuda_engine import CudaEngine
-    from geo3d.nerf.engine import field_shape
-    from geo3d.nerf.ray_pool import RayPool
-    from geo3d.nerf.scene_bounds import scene_bounds
-    from geo3d.nerf.training_options import SampleOptions, TrainingOptions
-    from geo3d.render.views import load_views
+    from geo3d.nerf import TrainingOptions, model_renderer, train
+    from geo3d.render import load_views
+    from geo3d.util.progress import LineProgress
 
-    begun = time.perf_counter()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    synthetic = (folder / "transforms_train.json").is_file()
     options = TrainingOptions(
-        minutes=seconds / 60, levels=16, log2_entries=19, finest=2048, downscale=1.0,
-        samples=SampleOptions(first=SAMPLES, last=SAMPLES, most_rays=1 << 16, steps_per_side=512),
-    )  # fmt: skip
-    views = load_views(folder, 8)
-    pool = RayPool(views.views, 1.0, False, 16 << 30, 0)
-    bounds = scene_bounds(views, options)
-    poses = [view.cam_from_world for view in views.views]
-    held_out = HeldOut(views.held_out)
-    for _ in range(2):  # the first warms up
-        engine = CudaEngine(options, field_shape(options), bounds, poses)
-        engine.advance(pool, 0, 0.0)
-    engine.render(held_out.views[0][0].camera, poses[0], np.ones(3, np.float32))
-    torch.cuda.synchronize()
-    print(
-        f"  {len(poses)} photos, {len(held_out.views)} held out, box {bounds.box.side:.3f}, "
-        f"ready after {time.perf_counter() - begun:.1f} s"
+        minutes=seconds / 60,
+        downscale=1.0,
+        background="white" if synthetic else "random",
+        backend="cuda",
+        checkpoint_seconds=1e6,
     )
-    looks = [t for t in (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300) if t < seconds] + [seconds]
-    spent, step, curve, loss = 0.0, 1, {}, 0.0
-    for look in looks:
-        start = time.perf_counter() - spent
-        while (spent := time.perf_counter() - start) < look and math.isfinite(loss):
-            loss = engine.advance(pool, step, spent / seconds)
-            step += 1
-        torch.cuda.synchronize()
-        spent = time.perf_counter() - start
-        curve[round(spent, 2)] = engine_psnr = held_out.psnr(
-            engine, len(held_out.views) if look == seconds else 4
-        )
-        print(
-            f"  {spent:7.2f} s  step {step:6}  {1e3 * spent / step:6.2f} ms a step  "
-            f"{engine.samples / spent / 1e6:7.1f} million samples/s  {engine.per_ray:5.1f} a ray  "
-            f"{engine.rays_wanted(spent / seconds):6} rays  "
-            f"{100 * float((engine.grid.empty == 0).float().mean()):5.2f}% occupied  loss {loss:.4f}  "
-            f"{engine_psnr:6.2f} dB", flush=True,
-        )  # fmt: skip
-        if not math.isfinite(loss):
-            break
     begun = time.perf_counter()
-    engine.render(held_out.views[0][0].camera, poses[0], np.ones(3, np.float32))
-    figures[folder.name] = {
-        "geo3d-cuda": {
-            "psnr_db": engine_psnr,
-            "seconds": spent,
-            "ms_per_step": 1e3 * spent / step,
-            "samples_per_s": engine.samples / spent,
-            "memory_gib": torch.cuda.max_memory_allocated() / 2**30,
-            "render_s": time.perf_counter() - begun,
-        }
+    with tempfile.TemporaryDirectory() as out:
+        done = train(folder, out, options, LineProgress(interval_s=5))
+    found = {
+        "psnr_db": float(np.mean([view.psnr_db for view in done.held_out])),
+        "ssim": float(np.mean([view.ssim for view in done.held_out])),
+        "views": len(done.held_out),
+        "seconds": done.seconds,
+        "wall_s": time.perf_counter() - begun,
+        "steps": done.steps,
+        "ms_per_step": 1e3 * done.seconds / done.steps,
+        "samples_per_s": done.samples / done.seconds,
+        "memory_gib": torch.cuda.max_memory_allocated() / 2**30,
     }
-    print(f"  {figures[folder.name]['geo3d-cuda']}\n  curve {curve}")
-    checks.hold(f"{folder.name}: trained", math.isfinite(loss) and engine_psnr > 20, f"{engine_psnr:.2f} dB")
+    view = load_views(folder, 8).held_out[0]
+    render_view = model_renderer(done.model, backend="cuda")
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        shown = render_view(view.camera, view.cam_from_world)
+        times.append(time.perf_counter() - start)
+    found["render_ms"] = 1e3 * min(times)
+    figures.setdefault(folder.name, {})[f"geo3d-cuda-{seconds:g}s"] = found
+    for name, value in found.items():
+        print(f"    {name:<14} {value:14.4g}")
+    checks.hold(
+        f"{folder.name}, {seconds:g} s: trained",
+        done.stopped == "" and found["psnr_db"] > 18 and bool(np.isfinite(shown.color).all()),
+        f"{found['psnr_db']:.2f} dB on {len(done.held_out)} views held out{done.stopped}",
+    )
 
 
 def main() -> int:
@@ -507,7 +602,9 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder of scenes to train")
     parser.add_argument("--scene", metavar="NAME", help="only this one of them")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each training")
+    parser.add_argument(
+        "--seconds", type=float, nargs="+", default=[15.0], help="of each training, one or more"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
     arguments = parser.parse_args()
     reason = why_not()
@@ -525,16 +622,20 @@ def main() -> int:
     guarded(checks, check_volume)
     guarded(checks, check_adam)
     guarded(checks, check_occupancy)
+    guarded(checks, check_exposure)
+    guarded(checks, check_poses)
     print(f"{checks.failed} checks failed" if checks.failed else "all checks hold", flush=True)
     guarded(checks, time_step, figures)
     guarded(checks, report_resources)
     if arguments.data is not None:
-        scenes = sorted(path.parent for path in arguments.data.glob("*/transforms*.json"))
-        for folder in dict.fromkeys(scenes):
-            if arguments.scene is None or folder.name == arguments.scene:
-                print(f"{folder.name}, {arguments.seconds:g} s", flush=True)
-                guarded(checks, train_scene, folder, arguments.seconds, figures)
-                torch.cuda.empty_cache()
+        marks = "transforms*.json", "sparse/0"
+        scenes = {path for mark in marks for path in arguments.data.glob(f"*/{mark}")}
+        folders = {path.parent if path.suffix else path.parents[1] for path in scenes}
+        for folder in sorted(folders):
+            for seconds in arguments.seconds:
+                if arguments.scene is None or folder.name == arguments.scene:
+                    print(f"{folder.name}, {seconds:g} s", flush=True)
+                    guarded(checks, train_scene, folder, seconds, figures)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 1 if checks.failed else 0

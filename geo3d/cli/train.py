@@ -124,7 +124,7 @@ class Options(Common):
     distortion_weight: Annotated[OptionalNumber, arg(metavar="W", help_behavior_hint="(default: 0)")] = None
     """Draw what a ray sees together, against mist, by this weight; 0.01 is much."""
 
-    log2_entries: Annotated[OptionalWhole, arg(help_behavior_hint="(default: 17)")] = None
+    log2_entries: Annotated[OptionalWhole, arg(help_behavior_hint="(default: 17, on a GPU 19)")] = None
     """Detail of the field: each level of its grid has at most 2^N entries."""
 
     refine_poses: bool = False

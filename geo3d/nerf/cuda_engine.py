@@ -2,7 +2,8 @@
 
 Pixels are drawn on the GPU, from photos that lie there. The CPU never waits for a step: how many samples it had, and
 its loss, are read `_LAG` steps later. What differs from the CPU: samples that no light reaches are evaluated, and have
-no gradient; a step has room for a quarter more samples than it shall have, and rays beyond that do not count.
+no gradient; a step has room for a quarter more samples than it shall have, and rays beyond that do not count; poses
+move once in `_POSES_EVERY` steps, by the gradients of all of these.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import numpy as np
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
 from geo3d.nerf.cuda_adam import CudaAdam
-from geo3d.nerf.cuda_field import CudaField
-from geo3d.nerf.cuda_marching import CudaOccupancy
+from geo3d.nerf.cuda_exposure import CudaExposure
+from geo3d.nerf.cuda_field import GRADIENT_SCALE, CudaField
+from geo3d.nerf.cuda_marching import CudaOccupancy, CudaSamples
+from geo3d.nerf.cuda_memory import ROOM
 from geo3d.nerf.cuda_pixels import CudaPixelPool, CudaPixels, pose_rows
+from geo3d.nerf.cuda_poses import CudaPoses, in_frame
 from geo3d.nerf.cuda_render import CudaRenderer
-from geo3d.nerf.cuda_volume import composite_loss
-from geo3d.nerf.engine import HUBER, CpuEngine
+from geo3d.nerf.cuda_volume import CudaLoss, composite_loss
+from geo3d.nerf.engine import HUBER, CpuEngine, samples_of
 from geo3d.nerf.field_parameters import FieldParameters, FieldShape, initial_parameters
 from geo3d.nerf.model import FieldView, NerfModel
 from geo3d.nerf.occupancy import MarchOptions
@@ -33,8 +37,9 @@ from geo3d.render.training_clock import decayed
 from geo3d.util.require import require
 
 _LAG = 4  # steps
-_ROOM = 1.25  # for samples, of what a step shall have
 _RAYS_A_BLOCK = 32
+_POSES_EVERY = 16  # steps: the CPU moves them, and waits for the GPU to do so
+_LEAST_SHARE = 1 / 32  # of the samples of a step: what does not fit then is something else
 _SMOOTH = 0.9  # of the samples a ray
 _SURVEY = 16  # updates of the occupancy grid, the first ones, that look at every cell
 _SHARE = 4  # else of so many cells one
@@ -69,11 +74,9 @@ class CudaEngine(CpuEngine):
         poses: Sequence[SE3],
         launch: Any = None,
     ) -> None:
-        for name in ("exposure", "refine_poses"):
-            if getattr(options, name):
-                raise ValueError(f"{name}: the GPU's kernels cannot do this; train with --backend cpu")
         torch = require("torch")
-        chosen = options.samples
+        options = options.for_backend("cuda")
+        self.chosen = chosen = samples_of(options)
         self.options, self.shape, self.bounds, self.given = options, shape, bounds, list(poses)
         self.field = CudaField(shape, initial_parameters(shape, seed=options.seed), launch)
         self.launch = self.field.launch
@@ -83,15 +86,15 @@ class CudaEngine(CpuEngine):
         frame = bounds.box.in_box_frame()
         self.grid = CudaOccupancy(self.launch, frame, chosen.grid, step, chosen.thickness)
         self.renderer = CudaRenderer(self.field, self.grid, bounds.box, self.march)
-        self.exposure = self.poses = None
+        device = self.launch.device
+        self.exposure = self.poses = None  # these are on the CPU
+        self._exposure = CudaExposure(len(poses), device) if options.exposure else None
+        self._moving = CudaPoses(poses, bounds, device) if options.refine_poses else None
+        self._poses = pose_rows([in_frame(pose, bounds) for pose in poses], device)
         self.per_ray, self.samples = float(chosen.steps_per_side), 0
-        self._capacity = int(_ROOM * max(chosen.first, chosen.last)) + 255 & ~255
-        local = [_in_frame(pose, bounds) for pose in poses]
-        self._poses = pose_rows(local, self.launch.device)
-        self._near = torch.tensor(
-            bounds.near / bounds.box.side, dtype=torch.float32, device=self.launch.device
-        )
-        self._told = _LateNumbers(self.launch.device)
+        self._share = 1.0  # of the samples that a step shall have, as far as the memory goes
+        self._near = torch.tensor(bounds.near / bounds.box.side, dtype=torch.float32, device=device)
+        self._told = _LateNumbers(device)
         self._photos: tuple[Any, CudaPixelPool | None] = (None, None)
 
     @property
@@ -101,7 +104,26 @@ class CudaEngine(CpuEngine):
 
     def rays_wanted(self, f: float) -> int:
         """Rays of the next step, at progress `f`: as many as have the samples that a step shall have, whole blocks."""
-        return max(super().rays_wanted(f) // _RAYS_A_BLOCK, 1) * _RAYS_A_BLOCK
+        return max(int(self._share * super().rays_wanted(f)) // _RAYS_A_BLOCK, 1) * _RAYS_A_BLOCK
+
+    @property
+    def _capacity(self) -> int:
+        """Samples that a step has room for."""
+        return int(ROOM * self._share * max(self.chosen.first, self.chosen.last)) + 255 & ~255
+
+    def with_less_memory(self, error: RuntimeError) -> float:
+        """The share of the rays that steps have from now on, after `error` in one; raises it if that does not help.
+
+        Parameters
+        ----------
+        error : RuntimeError
+        """
+        torch = require("torch")
+        if not isinstance(error, torch.cuda.OutOfMemoryError) or self._share <= _LEAST_SHARE:
+            raise error
+        self._share /= 2
+        self.field.forget()
+        return self._share
 
     def advance(self, pool: RayPool, step: int, f: float) -> float:
         """One step at progress `f` on pixels of `pool`; returns the loss of a few steps before.
@@ -114,9 +136,12 @@ class CudaEngine(CpuEngine):
         step : int
         f : float
         """
-        options = self.options
-        if step % options.samples.update_every == 0 and step:
+        options, rates = self.options, self.options.rates
+        if step % self.chosen.update_every == 0 and step:
             self._look_around(step)
+        if self._moving is not None and step % _POSES_EVERY == 0 and step:
+            self._moving.move(decayed(rates.poses, 0.1, f))
+            self._poses = self._moving.rows()
         pixels = self._draw(pool, step, self.rays_wanted(f))
         count = len(pixels.jitter)
         rays = Rays(pixels.origins, pixels.directions, pixels.near, pixels.far, pixels.jitter, pixels.rows)
@@ -124,15 +149,30 @@ class CudaEngine(CpuEngine):
         density, color = self.field.forward(samples.positions, rays.directions, samples.rays, samples.count)
         found = composite_loss(
             self.launch, samples, density, color, pixels.background, pixels.color, pixels.alpha,
+            None if self._exposure is None else self._exposure.matrices, pixels.rows,
             huber=HUBER if options.loss == "huber" else 0.0, distortion=options.distortion_weight,
-            least_light=options.samples.least_light,
+            least_light=self.chosen.least_light,
         )  # fmt: skip
-        self.field.backward(found.d_density, found.d_color)
+        self._back(found, rays, samples, step, f)
         loss = found.losses.sum(0, keepdim=True) / count
-        rates = options.rates
         part = decayed(1.0, rates.final, f) * min(1.0, (step + 1) / max(rates.warm_up, 1))
         self.adam.step(self.field, loss, count, rates.grid * part, rates.networks * part)
         return self._read(loss, samples.count, count)
+
+    def _back(self, found: CudaLoss, rays: Rays, samples: CudaSamples, step: int, f: float) -> None:
+        """Gradients of the field, and what photos learn from them."""
+        count, rates = len(rays), self.options.rates
+        if self._exposure is not None:
+            rate = decayed(rates.exposure, 0.1, f)
+            self._exposure.step(rays.rows, found.color, found.d_changed, 1.0 / count, rate)
+        if self._moving is None:
+            self.field.backward(found.d_density, found.d_color)
+            return
+        d_positions = require("torch").zeros_like(samples.positions)
+        self.field.backward(found.d_density, found.d_color, d_positions)
+        scale = 1.0 / (GRADIENT_SCALE * count)
+        self._moving.gather(rays.directions, rays.rows, samples, d_positions, scale)
+        self.field.d_grid[self._first_held(f) :] = 0.0
 
     def _read(self, loss: Any, count: Any, rays: int) -> float:
         """Loss and number of samples of a step some steps before; remembers how many samples a ray has."""
@@ -172,16 +212,16 @@ class CudaEngine(CpuEngine):
 
     def _look_around(self, step: int) -> None:
         """Update the occupancy grid."""
-        chosen = self.options.samples
+        chosen = self.chosen
         survey = step <= _SURVEY * chosen.update_every
         seed = int(np.random.default_rng([self.options.seed, 13, step]).integers(2**31))
-        self.grid.update(self.field, seed, None if survey else chosen.grid**3 // _SHARE)
+        self.grid.update(self.field, seed, None if survey else chosen.grid**3 // _SHARE, chosen.decay)
 
     def render(
         self, camera: Camera, cam_from_world: SE3, background: np.ndarray, normals: bool = False
     ) -> FieldView:
         """A view of `camera` at `cam_from_world`, before `background` (3,), with `normals` where they are asked for."""
-        near, far = self.bounds.nearest, min(self.bounds.far, 1e30)
+        near, far = self.bounds.nearest, self.bounds.far
         return self.renderer.view(camera, cam_from_world, background, near=near, far=far, normals=normals)
 
     def model(self) -> NerfModel:
@@ -194,7 +234,7 @@ class CudaEngine(CpuEngine):
             self.bounds.far,
             self.march,
             self.grid.densities.cpu().numpy().copy(),
-            self.options.samples.thickness,
+            self.chosen.thickness,
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -202,6 +242,9 @@ class CudaEngine(CpuEngine):
         found = {f"field.{name}": array for name, array in self.parameters.items()}
         found |= {f"adam.{name}": array for name, array in self.adam.arrays(self.field).items()}
         found["occupancy"] = self.grid.densities.cpu().numpy()
+        for name, part in (("exposure", self._exposure), ("poses", self._moving)):
+            if part is not None:
+                found |= {f"{name}.{key}": array for key, array in part.arrays().items()}
         found["told"] = np.array([self.per_ray, self.samples], np.float64)
         return found
 
@@ -215,9 +258,16 @@ class CudaEngine(CpuEngine):
         torch = require("torch")
         for name, tensor in self.field.parameters().items():
             tensor.copy_(torch.from_numpy(np.array(arrays[f"field.{name}"])))
-        prefix = "adam."
-        own = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
-        self.adam.restore(self.field, own)
+        parts: dict[str, dict[str, np.ndarray]] = {}
+        for name, array in arrays.items():
+            group, _, own = name.partition(".")
+            parts.setdefault(group, {})[own] = array
+        self.adam.restore(self.field, parts["adam"])
+        if self._exposure is not None:
+            self._exposure.restore(parts["exposure"])
+        if self._moving is not None:
+            self._moving.restore(parts["poses"])
+            self._poses = self._moving.rows()
         self.field.refresh()
         self.grid.restore(arrays["occupancy"])
         self.per_ray, self.samples = float(arrays["told"][0]), int(arrays["told"][1])
@@ -255,9 +305,3 @@ class _LateNumbers:
         first, second = held.tolist()
         self.last = first
         return (first, second), rays
-
-
-def _in_frame(pose: SE3, bounds: SceneBounds) -> SE3:
-    """cam_from_frame, lengths in sides of the box: x_cam / side = R (x_box - center)."""
-    center = bounds.box.local_points(np.asarray(pose.center(), np.float64))
-    return SE3(pose.rotation, -pose.rotation @ center)

@@ -21,8 +21,6 @@ PIECES = 148  # of 16 x 8 weights, forward and transposed: PIECES of cuda/networ
 WEIGHTS = ("density_0", "density_1", "color_0", "color_1", "color_2")
 GRADIENT_SCALE = 128.0
 """What gradients by samples are multiplied by before they become halves, whose least normal number is 6e-5."""
-LARGER_SHAPE = {"levels": 16, "log2_entries": 19, "finest": 2048}
-"""What of a FieldShape's defaults is larger on a GPU."""
 _TILE = 128  # samples of a block of network_backward
 
 
@@ -108,7 +106,15 @@ class CudaField:
         self._blocks = (
             torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 2
         )
+        self._kept: Any = None  # what `backward` needs of the last `forward`
+        self._density: Any = None
         self.refresh()
+
+    def forget(self) -> None:
+        """Let go of the last `forward`, and of gradients that were gathered."""
+        self._kept = self._density = None
+        self.d_grid.zero_()
+        self.d_weights.zero_()
 
     def parameters(self) -> dict[str, Any]:
         """The parameters by name: views of `grid` and `weights`."""

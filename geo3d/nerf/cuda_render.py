@@ -11,13 +11,15 @@ from geo3d.geometry import SE3
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.cuda_field import CudaField
 from geo3d.nerf.cuda_marching import CudaOccupancy, CudaSamples
+from geo3d.nerf.cuda_poses import in_box
 from geo3d.nerf.cuda_volume import CudaRendering, composite
 from geo3d.nerf.model import FieldView, NerfModel
 from geo3d.nerf.occupancy import MarchOptions
 from geo3d.nerf.rays import Rays, pixel_centers
 from geo3d.util.require import require
 
-_RAYS_AT_ONCE = 1 << 15
+_RAYS_AT_ONCE, _LEAST_RAYS = 1 << 15, 1 << 10
+_FARTHEST = 1e30  # a range that float32 can do sums with
 
 
 class CudaRenderer:
@@ -36,6 +38,7 @@ class CudaRenderer:
     def __init__(self, field: CudaField, grid: CudaOccupancy, box: SceneBox, march: MarchOptions) -> None:
         self.field, self.grid, self.box, self.march = field, grid, box, march
         self._lens: tuple[Camera | None, Any] = (None, None)
+        self._at_once = _RAYS_AT_ONCE
 
     def view(
         self,
@@ -58,7 +61,30 @@ class CudaRenderer:
         near, far : float
             World units.
         normals : bool
+
+        Notes
+        -----
+        Fewer rays at once are tried where the memory of the GPU is not enough.
         """
+        torch = require("torch")
+        while True:
+            try:
+                return self._view(camera, cam_from_world, background, near, min(far, _FARTHEST), normals)
+            except torch.cuda.OutOfMemoryError:
+                if self._at_once <= _LEAST_RAYS:
+                    raise
+                self._at_once //= 2
+                self.field.forget()
+
+    def _view(
+        self,
+        camera: Camera,
+        cam_from_world: SE3,
+        background: np.ndarray,
+        near: float,
+        far: float,
+        normals: bool,
+    ) -> FieldView:
         torch = require("torch")
         device, side = self.field.launch.device, self.box.side
         bearings = self._bearings(camera)
@@ -66,10 +92,10 @@ class CudaRenderer:
         tensor = lambda array: torch.tensor(np.asarray(array, np.float32), device=device)  # noqa: E731
         rotation = tensor(cam_from_world.rotation)
         center = tensor(self.box.local_points(np.asarray(cam_from_world.center(), np.float64)))
-        behind = tensor(background).expand(_RAYS_AT_ONCE, 3).contiguous()
+        behind = tensor(background).expand(self._at_once, 3).contiguous()
         parts, normal_parts = [], []
-        for first in range(0, count, _RAYS_AT_ONCE):
-            part = bearings[first : first + _RAYS_AT_ONCE]
+        for first in range(0, count, self._at_once):
+            part = bearings[first : first + self._at_once]
             rays = self._rays(part, rotation, center, near / side, far / side)
             samples, density, rendered = self._render(rays, behind)
             parts.append(rendered)
@@ -116,11 +142,7 @@ class CudaRenderer:
         """(R, 3) mean of the samples' normals, world frame, unit length or 0. Of the last samples of the field."""
         torch = require("torch")
         gradient = self.field.density_slopes()
-        if self.box.unbounded:
-            points = self.box.in_box_frame().world_points(samples.positions).requires_grad_(True)
-            self.box.in_box_frame().unit_positions(points).backward(gradient)
-            gradient = points.grad
-        unit = torch.nn.functional.normalize(-gradient, dim=1)
+        unit = torch.nn.functional.normalize(-in_box(self.box, samples.positions, gradient), dim=1)
         nothing = torch.zeros(rays, 3, dtype=torch.float32, device=unit.device)
         mean = composite(self.field.launch, samples, density, unit.contiguous(), nothing).color
         return torch.nn.functional.normalize(mean, dim=1)

@@ -37,12 +37,15 @@ class CudaLoss:
     losses : (R,)
     color : (R, 3)
         What the rays show.
+    d_changed : (R, 3) or None
+        By what the photos show of it, with `exposures`.
     d_density, d_color : (capacity,), (capacity, 3)
         Times GRADIENT_SCALE.
     """
 
     losses: Any
     color: Any
+    d_changed: Any
     d_density: Any
     d_color: Any
 
@@ -76,6 +79,8 @@ def composite_loss(
     background: Any,
     target: Any,
     opacity: Any = None,
+    exposures: Any = None,
+    rows: Any = None,
     *,
     huber: float = 0.1,
     distortion: float = 0.0,
@@ -94,6 +99,10 @@ def composite_loss(
         Colours of the photos before black.
     opacity : (R,) tensor, optional
         Of the photos; 1 if not given.
+    exposures : (V, 3, 4) tensor, optional
+        [A | b] of each photo, which shows A rgb + b.
+    rows : (R,) int32 tensor
+        The photo of each ray; only with `exposures`.
     huber : float
         Difference from which on the loss is linear, with the slope 1; 0 for squares.
     distortion : float
@@ -105,9 +114,11 @@ def composite_loss(
     rays = len(target)
     losses = torch.empty(rays, dtype=torch.float32, device=launch.device)
     image, d_density, d_color = torch.empty_like(target), torch.empty_like(density), torch.empty_like(color)
+    d_changed = None if exposures is None else torch.empty_like(target)
     launch(
         "volume/composite_loss", blocks_of(rays, _RAYS_A_BLOCK), 32 * _RAYS_A_BLOCK, rays, samples.offsets,
         len(density), samples.starts, samples.ends, density, color, background, target, opacity,
-        float(huber), float(distortion), float(least_light), GRADIENT_SCALE, losses, image, d_density, d_color,
+        exposures, rows, float(huber), float(distortion), float(least_light), GRADIENT_SCALE, losses, image, d_changed,
+        d_density, d_color,
     )  # fmt: skip
-    return CudaLoss(losses, image, d_density, d_color)
+    return CudaLoss(losses, image, d_changed, d_density, d_color)

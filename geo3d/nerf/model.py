@@ -1,4 +1,4 @@
-"""A trained field: what it takes to render it, its file, and views of it on the CPU."""
+"""A trained field: what it takes to render it, its file, and views of it."""
 
 from __future__ import annotations
 
@@ -224,6 +224,8 @@ def model_renderer(
     ------
     RuntimeError
         If the backend "cuda" was asked for and cannot run here; says why and what to do.
+    ValueError
+        If it was asked for and the kernels are not made for the model's networks.
 
     Examples
     --------

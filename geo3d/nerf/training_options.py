@@ -8,7 +8,7 @@ is counted in steps and the result is the same at every run; with `minutes` it i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 Background = Literal["random", "black", "white"]
@@ -16,6 +16,8 @@ Masks = Literal["ignore", "transparent"]
 Loss = Literal["huber", "mse"]
 TrainingBackend = Literal["auto", "cpu", "cuda"]
 DEFAULT_MINUTES = 10.0
+GPU_STEPS = 30_000
+"""Most steps of a training by the clock on a GPU: half a minute on an H200. What comes after is learnt by heart."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,13 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What a user may choose about training; the defaults suit ten minutes on a CPU.
+    """What a user may choose about training; the defaults suit ten minutes on a CPU, or half a minute on a GPU.
 
     Attributes
     ----------
     minutes : float or None
-        Length of the training by the clock. None with `iterations`; ten when neither is given.
+        Length of the training by the clock. None with `iterations`; ten when neither is given. On a GPU it ends after
+        `GPU_STEPS` steps at the latest, and the schedule is fitted to that.
     iterations : int or None
         Length of the training in steps.
     target_psnr : float or None
@@ -131,8 +134,9 @@ class TrainingOptions:
         Of the colours. Huber's (from 0.1 on linear) forgives what differs between photos.
     distortion_weight : float
         Of the loss that draws the samples of a ray together (mip-NeRF 360): against mist.
-    levels, log2_entries, finest : int
-        Of the hash grid: levels, log2 of the entries of one, and cells along an edge at the last.
+    levels, log2_entries, finest : int or None
+        Of the hash grid: levels, log2 of the entries of one, and cells along an edge at the last. None takes 8, 17 and
+        1024 on the CPU; 16, 19 and 2048 on a GPU.
     appearance : int
         Numbers by which the colours of a photo may differ, 0 for none; views of no photo have the mean appearance.
     exposure : bool
@@ -146,7 +150,8 @@ class TrainingOptions:
     seed : int
         Of every random choice.
     rates : FieldRates
-    samples : SampleOptions
+    samples : SampleOptions or None
+        None takes those of `SampleOptions()` on the CPU, and 2^18 in every step on a GPU.
 
     Raises
     ------
@@ -163,9 +168,9 @@ class TrainingOptions:
     masks: Masks = "ignore"
     loss: Loss = "huber"
     distortion_weight: float = 0.0
-    levels: int = 8
-    log2_entries: int = 17
-    finest: int = 1024
+    levels: int | None = None
+    log2_entries: int | None = None
+    finest: int | None = None
     appearance: int = 0
     exposure: bool = False
     refine_poses: bool = False
@@ -173,7 +178,7 @@ class TrainingOptions:
     checkpoint_seconds: float = 60.0
     seed: int = 0
     rates: FieldRates = field(default_factory=FieldRates)
-    samples: SampleOptions = field(default_factory=SampleOptions)
+    samples: SampleOptions | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -190,9 +195,12 @@ class TrainingOptions:
         for name, least in (("hold_out_every", 0), ("appearance", 0), ("seed", 0)):
             _check_whole(name, getattr(self, name), least)
         for name, least, most in (("levels", 1, 16), ("log2_entries", 4, 24), ("finest", 16, 65_536)):
-            _check_whole(name, getattr(self, name), least)
-            if getattr(self, name) > most:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected at most {most}")
+            value = getattr(self, name)
+            if value is None:
+                continue
+            _check_whole(name, value, least)
+            if value > most:
+                raise ValueError(f"{name} is {value!r}; expected at most {most}")
         if self.iterations is not None:
             _check_whole("iterations", self.iterations, 1)
         if self.hold_out_every == 1:
@@ -215,7 +223,28 @@ class TrainingOptions:
         """Length of the training by the clock; None when it is counted in steps."""
         return None if self.iterations is not None else 60.0 * (self.minutes or DEFAULT_MINUTES)
 
+    def for_backend(self, backend: Literal["cpu", "cuda"]) -> TrainingOptions:
+        """These options for a training there: with its own value wherever there was None of the field and the samples.
+
+        Parameters
+        ----------
+        backend : {"cpu", "cuda"}
+        """
+        levels, log2_entries, finest, samples = _OF_BACKEND[backend]
+        return replace(
+            self,
+            backend=backend,
+            levels=levels if self.levels is None else self.levels,
+            log2_entries=log2_entries if self.log2_entries is None else self.log2_entries,
+            finest=finest if self.finest is None else self.finest,
+            samples=samples if self.samples is None else self.samples,
+        )
+
 
 def _check_whole(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
+
+
+_GPU_SAMPLES = SampleOptions(first=1 << 18, last=1 << 18, steps_per_side=512, most_rays=1 << 16, decay=0.95)
+_OF_BACKEND = {"cpu": (8, 17, 1024, SampleOptions()), "cuda": (16, 19, 2048, _GPU_SAMPLES)}

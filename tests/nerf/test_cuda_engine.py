@@ -9,6 +9,7 @@ from PIL import Image
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
+from geo3d.nerf import cuda_engine
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.cuda_engine import CudaEngine
 from geo3d.nerf.cuda_field import KERNELS
@@ -92,7 +93,7 @@ def test_a_ball_is_learnt_and_both_backends_show_it(scene):
     shown = engine.render(CAMERA, pose, np.zeros(3, np.float32), normals=True)
     photo = ball(pose) / 255.0
     assert np.mean((shown.color - photo[..., :3]) ** 2) < 0.6 * np.mean(photo[..., :3] ** 2)
-    on_cpu = model_renderer(engine.model(), normals=True)(CAMERA, pose)
+    on_cpu = model_renderer(engine.model(), normals=True, backend="cpu")(CAMERA, pose)
     for name in ("color", "alpha"):
         assert np.abs(getattr(shown, name) - getattr(on_cpu, name)).max() < 0.02, name
     solid = shown.alpha > 0.5
@@ -116,10 +117,29 @@ def test_a_checkpoint_goes_on_where_it_was(scene):
     torch.testing.assert_close(engine.field.weights, other.field.weights, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["exposure", "refine_poses"])
-def test_what_the_kernels_cannot_do_is_refused(scene, name):
-    options = replace(OPTIONS, exposure=name == "exposure", refine_poses=name == "refine_poses")
-    with pytest.raises(
-        ValueError, match=f"{name}: the GPU's kernels cannot do this; train with --backend cpu"
-    ):
-        engine_and_pool(scene, options)
+def test_appearance_is_refused(scene):
+    shape = replace(SHAPE, appearance=4)
+    with pytest.raises(ValueError, match=r"appearance: .* train it with --backend cpu"):
+        CudaEngine(
+            OPTIONS, shape, SceneBounds(SceneBox(), np.zeros(1, np.float32)), [], EmulatedLauncher(KERNELS)
+        )
+
+
+def test_exposure_and_poses_move_and_go_on_from_a_checkpoint(scene, monkeypatch):
+    monkeypatch.setattr(cuda_engine, "_POSES_EVERY", 2)
+    options = replace(OPTIONS, exposure=True, refine_poses=True)
+    engine, pool = engine_and_pool(scene, options)
+    held = engine._first_held(0.0)
+    before = engine.field.grid.clone()
+    for step in range(3):
+        assert np.isfinite(engine.advance(pool, step, 0.0))
+    assert torch.equal(engine.field.grid[held:], before[held:]), "fine levels wait"
+    assert not torch.equal(engine.field.grid[:held], before[:held])
+    found = engine.arrays()
+    assert np.abs(found["poses.motions"] - np.eye(4)).max(axis=(1, 2)).min() > 1e-5
+    assert np.abs(found["exposure.matrices"] - np.eye(3, 4)).max() > 1e-4
+    other, _ = engine_and_pool(scene, options)
+    other.restore({name: array.copy() for name, array in found.items()})
+    torch.testing.assert_close(other._poses, engine._poses)
+    again = other.arrays()
+    assert all(np.array_equal(again[name], found[name]) for name in found)

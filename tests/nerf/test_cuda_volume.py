@@ -92,6 +92,37 @@ def test_loss_and_gradients_are_those_of_autograd(huber, distortion, thickness):
         )
 
 
+def test_with_exposures_photos_are_compared_with_what_they_would_show():
+    samples, density, color, background, target, opacity = ragged(3, thickness=0.1)
+    rng = torch.Generator().manual_seed(0)
+    exposures = torch.eye(3, 4).repeat(3, 1, 1) + 0.2 * torch.randn(3, 3, 4, generator=rng)
+    rows = torch.arange(len(COUNTS), dtype=torch.int32) % 3
+    found = composite_loss(
+        EmulatedLauncher(KERNELS, 2), samples, density, color, background, target, opacity, exposures, rows,
+        distortion=0.1, least_light=0.0,
+    )  # fmt: skip
+    first, second, third = (a.double().requires_grad_(True) for a in (density, color, exposures))
+    packed = RaySamples(samples.starts.double(), samples.ends.double(), samples.offsets)
+    shown = reference(first, second, packed, background.double())
+    matrices = third[rows.long()]
+    changed = torch.einsum("rij,rj->ri", matrices[..., :3], shown.color) + matrices[..., 3]
+    changed.retain_grad()
+    wanted = target.double() + (1 - opacity.double())[:, None] * background.double()
+    squeezed = RaySamples(
+        packed.starts / (1 + packed.starts), packed.ends / (1 + packed.ends), packed.offsets
+    )
+    losses = torch.nn.functional.huber_loss(changed, wanted, reduction="none", delta=0.1).mean(1) / 0.1
+    losses = losses + 0.1 * distortion_loss(shown.weights, squeezed)
+    torch.testing.assert_close(found.losses.double(), losses.detach(), rtol=1e-4, atol=1e-5)
+    losses.sum().backward()
+    ours = found.d_density / GRADIENT_SCALE, found.d_color / GRADIENT_SCALE, found.d_changed
+    for gradient, leaf in zip(ours, (first, second, changed)):
+        assert leaf.grad is not None
+        scale = leaf.grad.abs().max()
+        torch.testing.assert_close(gradient.double() / scale, leaf.grad / scale, rtol=0, atol=2e-5)
+    torch.testing.assert_close(found.color.double(), shown.color.detach(), rtol=1e-5, atol=1e-5)
+
+
 def test_dark_samples_and_rays_without_room_are_left_out():
     samples, density, color, background, target, _ = ragged(2, thickness=1.0)
     launch = EmulatedLauncher(KERNELS)
@@ -110,4 +141,4 @@ def test_dark_samples_and_rays_without_room_are_left_out():
     part = composite_loss(launch, cut, density[:room].clone(), color[:room].clone(), background, target)
     assert torch.equal(part.losses[:6], whole.losses[:6]) and not part.losses[6:].any()
     assert torch.equal(part.d_density[:97], whole.d_density[:97])
-    assert not part.d_density[97:].any() and not part.d_color[97:].any()
+    assert not part.d_density[97:].any() and not part.d_color[97:].any() and not part.color[6:].any()

@@ -83,13 +83,15 @@ composite(int rays, const long long *offsets, const float *starts, const float *
 
 /* target (rays, 3): before black; opacity (rays,) of it, or null for 1. huber: from where on the loss is linear, 0 for
    squares. distortion: weight of mip-NeRF 360's loss, of distances t / (1 + t). gradient_scale: of all gradients. Rays
-   whose samples do not all fit into the capacity do not count. losses (rays,), image (rays, 3), d_density (capacity,),
-   d_color (capacity, 3): gradients of the sum of the losses. */
+   whose samples do not all fit into the capacity do not count. exposures (photos, 12), or null: [A | b] row by row, the
+   photo rows[ray] shows A rgb + b. losses (rays,), image (rays, 3): rgb; gradients of the sum of the losses: d_density
+   (capacity,), d_color (capacity, 3), and not scaled, or null, d_changed (rays, 3) by what the photo shows. */
 extern "C" __global__ void __launch_bounds__(128)
 composite_loss(int rays, const long long *offsets, int capacity, const float *starts, const float *ends,
                const float *density, const float *color, const float *background, const float *target,
-               const float *opacity, float huber, float distortion, float least_light,
-               float gradient_scale, float *losses, float *image, float *d_density, float *d_color) {
+               const float *opacity, const float *exposures, const int *rows, float huber, float distortion,
+               float least_light, float gradient_scale, float *losses, float *image, float *d_changed,
+               float *d_density, float *d_color) {
   const int ray = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
   if (ray >= rays) return;
   const long long first = offsets[ray], last = offsets[ray + 1];
@@ -99,6 +101,10 @@ composite_loss(int rays, const long long *offsets, int capacity, const float *st
       for (int i = 0; i < 3; ++i) d_color[3 * sample + i] = 0.0f;
     }
     if (lane == 0) losses[ray] = 0.0f;
+    if (lane < 3) {
+      image[3 * (size_t)ray + lane] = 0.0f;
+      if (d_changed) d_changed[3 * (size_t)ray + lane] = 0.0f;
+    }
     return;
   }
   float rgb[3] = {0.0f, 0.0f, 0.0f}, passed = 0.0f, seen = 0.0f, moment = 0.0f, spread = 0.0f;
@@ -115,15 +121,29 @@ composite_loss(int rays, const long long *offsets, int capacity, const float *st
     moment += last_lane(moments);
   }
   spread = total_of(spread);
-  float d_rgb[3], behind = 2.0f * distortion * spread, always = 0.0f, loss = distortion * spread;
+  float shown[3], d_shown[3], d_rgb[3], behind = 2.0f * distortion * spread, always = 0.0f;
+  float loss = distortion * spread;
   const float bare = opacity ? 1.0f - opacity[ray] : 0.0f;
   for (int i = 0; i < 3; ++i) {
-    const float back = background[3 * (size_t)ray + i];
     rgb[i] = total_of(rgb[i]);
-    const float shown = rgb[i] + (1.0f - seen) * back;
-    if (lane == 0) image[3 * (size_t)ray + i] = shown;
-    loss += nf_huber(shown - target[3 * (size_t)ray + i] - bare * back, huber, d_rgb + i) * (1.0f / 3.0f);
-    d_rgb[i] *= 1.0f / 3.0f;
+    shown[i] = rgb[i] + (1.0f - seen) * background[3 * (size_t)ray + i];
+    if (lane == 0) image[3 * (size_t)ray + i] = shown[i];
+  }
+  const float *matrix = exposures ? exposures + 12 * (size_t)rows[ray] : nullptr;
+  for (int i = 0; i < 3; ++i) {
+    const size_t at = 3 * (size_t)ray + i;
+    float changed = shown[i];
+    if (matrix) {
+      const float *row = matrix + 4 * i;
+      changed = row[0] * shown[0] + row[1] * shown[1] + row[2] * shown[2] + row[3];
+    }
+    loss += nf_huber(changed - target[at] - bare * background[at], huber, d_shown + i) * (1.0f / 3.0f);
+    d_shown[i] *= 1.0f / 3.0f;
+    if (d_changed && lane == 0) d_changed[at] = d_shown[i];
+  }
+  for (int i = 0; i < 3; ++i) {
+    const float back = background[3 * (size_t)ray + i];
+    d_rgb[i] = matrix ? matrix[i] * d_shown[0] + matrix[4 + i] * d_shown[1] + matrix[8 + i] * d_shown[2] : d_shown[i];
     always -= d_rgb[i] * back;
     behind += d_rgb[i] * (rgb[i] - seen * back);
   }
