@@ -50,6 +50,9 @@ def export_nerf(file: Path, scene: Path | None, options: Options, session: Sessi
 def _target(options: Options, file: Path) -> tuple[str, Path]:
     """What to write and where; UsageError where it is none of a field."""
     kind, target = options.format, options.out
+    if kind in ("glb", "ply"):  # the mesh in that format
+        target = file.with_name(f"mesh.{kind}") if target is None else target
+        kind = "mesh" if target.suffix.lower() == f".{kind}" else kind
     if kind == "auto":
         kind = "mesh" if target is None else _NAMES.get(target.suffix.lower(), "")
     if target is None:

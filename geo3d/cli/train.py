@@ -229,15 +229,15 @@ def show_outcome(report: TrainingReport, session: Session) -> None:
 
 
 def show_photos(held_out: Sequence[ViewQuality], damaged: Sequence[str], session: Session) -> None:
-    """How well the photos held out are met, and which photos cannot be read."""
+    """How well the photos held out are met, and which photos are left out."""
     from geo3d.render.evaluation import mean_psnr
 
     if held_out:
         worst = min(held_out, key=lambda view: view.psnr_db)
         session.say(
-            f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} photos held out "
+            f"PSNR {mean_psnr(held_out):.2f} dB on {len(held_out)} photo{'s' if len(held_out) > 1 else ''} held out "
             f"(lowest: {worst.name}, {worst.psnr_db:.2f} dB)"
         )
     if damaged:
         some = ", ".join(damaged[:_NAMES]) + (", ..." if len(damaged) > _NAMES else "")
-        session.say(f"{len(damaged)} of the photos cannot be read: {some}")
+        session.say(f"{len(damaged)} photo{'s' if len(damaged) > 1 else ''} left out: {some}")

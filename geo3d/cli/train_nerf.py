@@ -54,7 +54,7 @@ def show_outcome(report: TrainingReport, session: Session) -> None:
     from geo3d.render.evaluation import mean_psnr
 
     session.say(
-        f"{report.samples / 1e6:,.0f} million samples in {report.steps:,} steps, of photos at 1/{report.downscale:g} "
+        f"{report.samples / 1e6:,.1f} million samples in {report.steps:,} steps, of photos at 1/{report.downscale:g} "
         "of their size"
     )
     show_photos(report.held_out, report.damaged, session)

@@ -107,8 +107,9 @@ def read_transforms(path: str | os.PathLike, images: str | os.PathLike | None = 
         raise unreadable
     if missing and not found:
         raise FileNotFoundError(
-            f"{path}: none of the {len(missing)} photos that it lists is in {root}, e.g. {quoted(missing[0])}; say "
-            "where they are: images=FOLDER, on the command line --images FOLDER"
+            f"{path}: none of the {len(missing)} photos that it lists is in {root}, e.g. {quoted(missing[0])}; put "
+            "them (or a link to them) there, or say where they are: images=FOLDER, on the command line --images FOLDER "
+            "of the commands that have it"
         )
     inner = images is None and found and all(name.startswith("images/") for name in found)
     scene = _scene(found, root, "images/" if inner else "")

@@ -141,7 +141,8 @@ class CpuEngine:
         raise error
 
     def step(self, pixels: PixelBatch, background: np.ndarray, step: int, f: float) -> float:
-        """One step at progress `f`; returns the loss before it. Nothing is changed if that is not finite.
+        """One step at progress `f`; returns the loss before it. Nothing is learnt, and it is not finite, if a gradient
+        is not.
 
         Parameters
         ----------
@@ -182,6 +183,9 @@ class CpuEngine:
             d_density, d_color,
         )  # fmt: skip
         gradients = self.field.backward(d_density, d_color, positions=self.poses is not None)
+        # One that is not finite would stay in the moments for good, and ReLU can hide it from the loss.
+        if not all(np.isfinite(part.sum()) for part in gradients.values()):
+            return float("nan")
         if self.poses is not None:
             self._move_poses(rays, pixels, marched, gradients.pop("positions"), f)
         self._learn(gradients, step, f)

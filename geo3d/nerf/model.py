@@ -20,12 +20,13 @@ from geo3d.nerf.model_file import read_tensors, write_tensors
 from geo3d.nerf.occupancy import MarchedRays, MarchOptions, OccupancyGrid
 from geo3d.nerf.rays import camera_rays, depth_factors
 from geo3d.nerf.samples import RaySamples
-from geo3d.nerf.training_options import TrainingBackend
+from geo3d.nerf.training_options import MOST_PER_RAY, TrainingBackend
 from geo3d.nerf.volume_kernels import composite_forward, ranges
 from geo3d.util.buffers import Buffers
 
 KIND = "nerf"
 _RAYS_AT_ONCE = 1 << 13
+_SAMPLES_AT_ONCE = 1 << 23  # at most, before those that no light reaches are dropped
 _LEAST_LIGHT = 1e-3  # of a picture: a quarter of what a byte can show
 
 
@@ -136,8 +137,9 @@ class FieldRenderer:
         mean, median = np.empty(count, np.float32), np.empty(count, np.float32)
         normal = np.zeros((count, 3), np.float32) if normals else None
         behind = np.broadcast_to(np.asarray(background, np.float32), (count, 3))
-        for first in range(0, count, _RAYS_AT_ONCE):
-            part = slice(first, min(first + _RAYS_AT_ONCE, count))
+        at_once = max(1, min(_RAYS_AT_ONCE, _SAMPLES_AT_ONCE // self.march.max_samples))
+        for first in range(0, count, at_once):
+            part = slice(first, min(first + at_once, count))
             marched = self.lit(self.grid.march(local[part], self.march), _LEAST_LIGHT)
             density, color = self.field.forward(marched.positions, marched.directions, keep=normals)
             s = marched.samples
@@ -284,7 +286,7 @@ def read_model(path: str | os.PathLike) -> NerfModel:
     found = read_tensors(path, KIND)
     try:
         return _model(found.header, dict(found.arrays))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path}: not a field of geo3d, or damaged ({error}); train it again") from error
 
 
@@ -298,9 +300,14 @@ def _model(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> NerfModel:
     if occupancy.dtype != np.float32 or occupancy.shape != (side**3,):
         raise ValueError("its occupancy is no cube")
     box = SceneBox(**{**header["box"], "center": tuple(header["box"]["center"])})
+    if not isinstance(box.unbounded, bool):
+        raise ValueError("whether its box is unbounded is neither true nor false")
     near, far, thickness = (float(header[name]) for name in ("near", "far", "thickness"))
     if not 0 <= near < far or not 0 <= thickness <= 1:
         raise ValueError("near, far or thickness is none that can be")
-    model = NerfModel(shape, arrays, box, near, far, MarchOptions(**header["march"]), occupancy, thickness)
+    march = MarchOptions(**header["march"])
+    if not isinstance(march.max_samples, int) or march.max_samples > MOST_PER_RAY:
+        raise ValueError(f"a ray may have {march.max_samples!r} samples; expected at most {MOST_PER_RAY:,}")
+    model = NerfModel(shape, arrays, box, near, far, march, occupancy, thickness)
     model.grid()  # refuses what no occupancy grid can be
     return model

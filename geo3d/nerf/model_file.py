@@ -1,8 +1,9 @@
 """Files of a field: tensors and a JSON header, written by `torch.save`, read without running code.
 
-The file is a zip archive without compression. Before anything of it is unpickled (`weights_only=True`: tensors only),
-its parts are held against the size of the file, and every tensor afterwards: reading takes no more memory than the
-file has bytes, whatever it says. The header is one more tensor, `header`, the bytes of a JSON object.
+The file is a zip archive without compression. Before anything of it is unpickled, its parts are held against the size
+of the file, and what it names against what tensors take (`weights_only=True` lets a file ask for a `bytearray` of any
+length too). Every tensor is held against the size afterwards: reading takes no more memory than the file has bytes,
+whatever it says. The header is one more tensor, `header`, the bytes of a JSON object.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import pickletools
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +27,7 @@ from geo3d.util.require import require
 _HEADER = "header"
 _VERSION = 1
 _MOST_TENSORS = 256
+_NAMED = re.compile(r"collections OrderedDict|torch\._utils _rebuild_tensor_v2|torch \w+Storage")
 _DAMAGE = (
     OSError,
     ValueError,
@@ -82,6 +86,7 @@ def read_tensors(path: str | os.PathLike, kind: str) -> Checkpoint:
     torch = require("torch")
     try:
         _check_archive(path, size)
+        _check_names(path)
         arrays = _numbers(torch.load(path, map_location="cpu", weights_only=True), size)
         record = json.loads(arrays.pop(_HEADER).tobytes())
         found = record["kind"], record["geo3d_field"]
@@ -105,6 +110,19 @@ def _check_archive(path: Path, size: int) -> None:
     claimed = sum(member.file_size for member in members)
     if claimed > size:
         raise ValueError(f"its parts are said to have {claimed} bytes, in a file of {size}")
+
+
+def _check_names(path: Path) -> None:
+    """Refuse a pickle that names anything but what a table of tensors is made of."""
+    with zipfile.ZipFile(path) as archive:
+        data = [archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")]
+    if len(data) != 1:
+        raise ValueError("it holds no table of tensors")
+    for code, named, _ in pickletools.genops(data[0]):
+        if code.name == "STACK_GLOBAL" or (
+            code.name in ("GLOBAL", "INST") and not _NAMED.fullmatch(str(named))
+        ):
+            raise ValueError(f"it asks for {str(named)[:80]!r}, which is no part of tensors")
 
 
 def _numbers(tensors: Any, size: int) -> dict[str, np.ndarray]:

@@ -69,7 +69,7 @@ def train(
     Raises
     ------
     FileNotFoundError, ValueError
-        As `load_views`; or if the photos show nothing.
+        As `load_views`; or if the photos show nothing, or the field is no number before the first checkpoint.
     MemoryError
         If the field does not fit into the memory, or into the GPU's; the message says what would.
     RuntimeError
@@ -96,8 +96,9 @@ def train(
         report, other = finished_before(out, options, key)
         if report is not None:
             progress.note(
-                f"{out} holds this training already, finished after {report.steps:,} steps: nothing to do. A longer "
-                "one, other options or another folder begin anew"
+                f"{out} holds this training already, finished after {report.steps:,} steps: nothing to do"
+                + (f" ({report.stopped})" if report.stopped else "")
+                + ". A longer one, other options or another folder begin anew"
             )
             return report
         if other:
@@ -179,11 +180,7 @@ class _Training:
         if found is None and self.checkpoint.is_file():
             progress.note(f"{self.checkpoint} is of another training; this one begins anew")
         if found is not None:
-            self.engine.restore(found.arrays)
-            told = found.header
-            self.clock.step, self.clock.before = int(told["step"]), float(told["seconds"])
-            self.loss, self.next_look = float(told["loss"]), float(told["next_look"])
-            self.curve = [(float(s), float(p)) for s, p in told["curve"]]
+            self._go_on_from(found)
             progress.note(f"goes on at step {self.clock.step:,}")
 
     @property
@@ -221,6 +218,8 @@ class _Training:
                 if clock.seconds - saved > options.checkpoint_seconds and not self.stopped:
                     self.save()
                     saved = clock.seconds
+            if not self.stopped and not self._sound():
+                self._break_off("the field")
             stage.summary = f"{clock.step:,} steps, {self.engine.samples / 1e6:,.1f} million samples"
         clock.before, clock.started = clock.seconds, time.monotonic()
 
@@ -237,11 +236,7 @@ class _Training:
         options, clock = self.options, self.clock
         loss = self._advance(f)
         if not np.isfinite(loss):
-            self.stopped = (
-                f"the loss is no number at step {clock.step:,}; what was good is kept. Lower rates (in Python: "
-                "rates=FieldRates(grid=5e-3, networks=5e-3)), or look for photos with broken pixels"
-            )
-            self.progress.warn(self.stopped)
+            self._break_off("the loss or its gradient")
             return
         self.loss = loss if not np.isfinite(self.loss) else _SMOOTH * self.loss + (1 - _SMOOTH) * loss
         clock.step += 1
@@ -251,6 +246,34 @@ class _Training:
             if reached >= options.target_psnr:
                 self.stopped = f"the target is reached: {reached:.2f} dB"
                 self.progress.note(self.stopped)
+
+    def _sound(self) -> bool:
+        """Whether all numbers of the field are some: ReLU can hide it from the loss when they are not."""
+        return all(np.isfinite(part).all() for part in self.engine.model().parameters.values())
+
+    def _break_off(self, what: str) -> None:
+        """End the training as `what` is no number: with the field as it is or, if that is it, of the checkpoint."""
+        at = f"{what} is no number at step {self.clock.step:,}"
+        advice = (
+            "Lower rates (in Python: rates=FieldRates(grid=5e-3, networks=5e-3)), or look for photos with broken "
+            "pixels"
+        )
+        if not self._sound():
+            found = self._found()
+            if found is None:
+                raise ValueError(f"{at}, and there is no checkpoint yet to go back to. {advice}")
+            self._go_on_from(found)
+        self.stopped = f"{at}; what was good is kept, of {self.clock.step:,} steps. {advice}"
+        self.progress.warn(self.stopped)
+
+    def _go_on_from(self, found: Checkpoint) -> None:
+        """Take the state of a checkpoint."""
+        self.engine.restore(found.arrays)
+        told = found.header
+        self.clock.step, self.clock.before = int(told["step"]), float(told["seconds"])
+        self.clock.started = time.monotonic()
+        self.loss, self.next_look = float(told["loss"]), float(told["next_look"])
+        self.curve = [(float(s), float(p)) for s, p in told["curve"]]
 
     def _advance(self, f: float) -> float:
         """A step of the engine, with fewer rays where the memory of the GPU was not enough."""
@@ -296,7 +319,10 @@ class _Training:
             stage.update(round(min(clock.progress(), 1.0) * self.options.seconds, 1), text=text)
 
     def save(self) -> None:
-        """Write the checkpoint, and what there is of the result."""
+        """Write the checkpoint, and what there is of the result; end the training if that is no number."""
+        if not self._sound():
+            self._break_off("the field")
+            return
         seconds = self.clock.seconds
         held_out = self._quality(self.views.held_out[:1], samples=self.out / "samples")
         if held_out:

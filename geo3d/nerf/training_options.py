@@ -16,6 +16,9 @@ Masks = Literal["ignore", "transparent"]
 Loss = Literal["huber", "mse"]
 TrainingBackend = Literal["auto", "cpu", "cuda"]
 DEFAULT_MINUTES = 10.0
+MOST_PER_RAY = 1 << 16
+"""Most samples that a ray may be given."""
+
 GPU_STEPS = 30_000
 """Most steps of a training by the clock on a GPU: half a minute on an H200. What comes after is learnt by heart."""
 
@@ -97,6 +100,10 @@ class SampleOptions:
     def __post_init__(self) -> None:
         for name in ("first", "last", "steps_per_side", "most_rays", "most_per_ray", "update_every"):
             _check_whole(f"samples.{name}", getattr(self, name), 1)
+        if self.most_per_ray > MOST_PER_RAY:
+            raise ValueError(
+                f"samples.most_per_ray is {self.most_per_ray!r}; expected at most {MOST_PER_RAY:,}"
+            )
         if self.grid % 4 or self.grid < 4:
             raise ValueError(f"samples.grid is {self.grid!r}; expected a multiple of 4")
         for name in ("grown", "cone_angle", "decay", "thickness", "least_light"):

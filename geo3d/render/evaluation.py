@@ -10,6 +10,7 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
+from geo3d.images import PhotoError
 from geo3d.render.metrics import lpips, psnr, ssim, why_no_lpips
 from geo3d.render.photos import LeaveOut, PhotoStream
 from geo3d.render.views import PosedView
@@ -82,7 +83,7 @@ def evaluate(
     views : sequence of PosedView
     options : EvaluationOptions
     leave_out : LeaveOut, optional
-        As in `PhotoStream`.
+        As in `PhotoStream`; also of a photo that its mask covers whole.
     """
     perceptual = options.perceptual and why_no_lpips() is None
     count = min(options.sample_count, len(views))
@@ -98,8 +99,18 @@ def evaluate(
         leave_out=leave_out,
     ) as stream:
         for row, photo in stream.in_order(range(len(views))):
-            image = np.clip(render(photo.camera, views[row].cam_from_world), 0.0, 1.0)
             mask = photo.mask if options.masked else None
+            if mask is not None and not mask.any():
+                error = PhotoError(
+                    views[row].mask or views[row].photo,
+                    "the mask leaves no pixel to compare",
+                    "White is what counts, black what does not.",
+                )
+                if leave_out is None:
+                    raise error
+                leave_out(views[row], error)
+                continue
+            image = np.clip(render(photo.camera, views[row].cam_from_world), 0.0, 1.0)
             found.append(
                 ViewQuality(
                     views[row].name,

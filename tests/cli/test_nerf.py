@@ -80,6 +80,8 @@ def test_a_mesh_and_a_density_are_exported(scene, tmp_path, capsys):
     code, said, _ = answer(capsys, "export", str(scene), "--format", "mesh", "--voxel", "0.08", "--json")
     assert code == 0 and (scene / "nerf" / "mesh.glb").is_file()
     assert json.loads(said.splitlines()[-1])["faces"] > 50
+    assert answer(capsys, "export", str(scene), "--format", "ply", "--voxel", "0.1")[0] == 0
+    assert read_ply(scene / "nerf" / "mesh.ply").faces is not None
     code, said, _ = answer(capsys, "export", str(scene), "-o", str(tmp_path / "d.npz"), "--voxel", "0.1")
     assert code == 0 and "voxels" in said
     with np.load(tmp_path / "d.npz") as read:
@@ -92,6 +94,7 @@ def test_a_mesh_and_a_density_are_exported(scene, tmp_path, capsys):
         (["--format", "spz"], "is a radiance field"),
         (["-o", "x.spz"], "is a radiance field"),
         (["--format", "mesh", "-o", "x.npz"], "is a radiance field"),
+        (["--format", "glb", "-o", "x.ply"], "is a radiance field"),
         (["--min-opacity", "0.5"], "--min-opacity is of splats"),
         (["--voxel", "-1"], "--voxel"),
     ],

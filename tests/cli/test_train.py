@@ -108,5 +108,5 @@ def test_a_damaged_photo_is_told(scene, capsys):
     photo.write_bytes(photo.read_bytes()[:-500])
     assert run(["train", str(scene), "--iterations", "5", "--initial-points", "150"]) == 0
     said = capsys.readouterr()
-    assert "1 of the photos cannot be read: 2.png" in said.out
+    assert "1 photo left out: 2.png" in said.out
     assert "2.png is left out" in said.err and "damaged or truncated" in said.err

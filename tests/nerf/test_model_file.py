@@ -80,6 +80,49 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_file_that_asks_for_memory_is_refused_before_it_gets_it(tmp_path):
+    """`weights_only=True` makes a bytearray of any length."""
+    write_model(tmp_path / "nerf.pt", model())
+    asks = pickle.dumps({"header": Asks()}, protocol=2)
+    with zipfile.ZipFile(tmp_path / "nerf.pt") as given, zipfile.ZipFile(tmp_path / "x.pt", "w") as taken:
+        for name in given.namelist():
+            taken.writestr(name, asks if name.endswith("data.pkl") else given.read(name))
+    with pytest.raises(ValueError, match=r"asks for '__builtin__ bytearray'"):
+        read_model(tmp_path / "x.pt")
+
+
+class Asks:
+    """Is a megabyte where it is unpickled."""
+
+    def __reduce__(self):
+        return (bytearray, (1 << 20,))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"near": 10**400},
+        {"box": {"center": [0, 0, 0], "side": 1.0, "unbounded": "yes"}},
+        {"march": {"smallest_step": 1e-9, "max_samples": 1 << 40}},
+        {"march": {"max_samples": 1e3}},
+    ],
+)
+def test_a_header_that_claims_too_much_is_refused(tmp_path, changes):
+    write_model(tmp_path / "nerf.pt", model())
+    found = read_tensors(tmp_path / "nerf.pt", "nerf")
+    write_tensors(tmp_path / "nerf.pt", "nerf", found.arrays, found.header | changes)
+    with pytest.raises(ValueError, match="not a field of geo3d"):
+        read_model(tmp_path / "nerf.pt")
+
+
+def test_rays_of_many_samples_show_the_same(tmp_path):
+    few, many = (
+        model_renderer(model(march=MarchOptions(1 / 32, max_samples=most)))(CAMERA, poses(3)[1])
+        for most in (1024, 1 << 16)
+    )
+    np.testing.assert_allclose(few.color, many.color, atol=1e-6)
+
+
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, 0.99])
 def test_a_cut_file_is_refused(tmp_path, kept):
     path = tmp_path / "nerf.pt"

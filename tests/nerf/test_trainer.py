@@ -247,6 +247,69 @@ def test_a_loss_that_is_no_number_ends_it_and_keeps_what_was_good(scene, tmp_pat
     assert np.isfinite(psnr(report))
 
 
+def broken_at(monkeypatch, first):
+    """A weight of the field is no number after step `first`; ReLU hides it from the loss."""
+    step = CpuEngine.step
+
+    def wrong(self, pixels, background, number, f):
+        loss = step(self, pixels, background, number, f)
+        if number == first:
+            self.parameters["density_0"][0, 0] = np.nan
+        return 0.1 if number >= first else loss
+
+    monkeypatch.setattr(CpuEngine, "step", wrong)
+
+
+def test_a_field_that_is_no_number_is_taken_back_to_the_checkpoint(scene, tmp_path, monkeypatch):
+    whole = run(scene, tmp_path / "whole", iterations=10)
+    stop_at(monkeypatch, 10)
+    with pytest.raises(Killed):
+        run(scene, tmp_path / "o", iterations=30, checkpoint_seconds=1e-6)
+    monkeypatch.undo()
+    broken_at(monkeypatch, 15)
+    heard = Heard()
+    report = run(scene, tmp_path / "o", heard, iterations=30)
+    assert report.steps == 10 and "of 10 steps" in report.stopped and "rates" in heard.warnings[0]
+    read = read_model(tmp_path / "o" / "nerf.pt")
+    assert same(read, report.model) and whole.model.shape == read.shape
+    run(scene, tmp_path / "o", heard, iterations=30)
+    assert "what was good is kept" in heard.notes[-1]
+
+
+def test_a_field_that_is_no_number_without_a_checkpoint_is_not_written(scene, tmp_path, monkeypatch):
+    broken_at(monkeypatch, 3)
+    with pytest.raises(ValueError, match="no checkpoint yet to go back to"):
+        run(scene, tmp_path, iterations=6)
+    assert not (tmp_path / "nerf.pt").exists()
+
+
+def test_a_gradient_that_is_no_number_is_not_learnt(scene, monkeypatch):
+    engine, pool, _ = engine_and_pixels(scene, refine_poses=True)
+    backward = engine.field.backward
+
+    def wrong(*args, **changes):
+        gradients = backward(*args, **changes)
+        gradients["density_1"][0, 0] = np.inf
+        return gradients
+
+    monkeypatch.setattr(engine.field, "backward", wrong)
+    before = {name: array.copy() for name, array in engine.arrays().items() if name != "told"}
+    assert np.isnan(engine.advance(pool, 0, 0.0))
+    after = engine.arrays()
+    assert all(np.array_equal(array, after[name]) for name, array in before.items())
+
+
+def test_a_photo_held_out_that_its_mask_covers_is_left_out(tmp_path):
+    copy, heard = write_scene(tmp_path / "scene", alpha=False), Heard()
+    (copy / "masks").mkdir()
+    for photo in (copy / "images").iterdir():
+        shown = np.full((CAMERA.height, CAMERA.width), 0 if photo.name == "00.png" else 255, np.uint8)
+        Image.fromarray(shown).save(copy / "masks" / photo.name)
+    report = run(copy, tmp_path / "out", heard, iterations=3, checkpoint_seconds=1e-6)
+    assert [view.name for view in report.held_out] == ["08.png"] and report.damaged == ("00.png",)
+    assert sum("mask leaves no pixel to compare" in text for text in heard.warnings) == 1
+
+
 def test_too_large_a_field_is_refused_before_it_begins(scene):
     with pytest.raises(MemoryError, match="log2_entries"):
         check_memory(load_views(scene), 1.0, TrainingOptions(levels=16, log2_entries=24), available=2 << 30)
