@@ -41,7 +41,8 @@ Format = Literal["auto", "ply", "compressed-ply", "spz", "splat", "sog", "glb", 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Common):
-    """Splats for other programs: of a trained scene, or from one format to another.
+    """Splats for other programs: of a trained scene, or from one format to another. Of a radiance field its surface
+    (mesh) or its density (.npz).
 
     geo3d export scene/ --format spz
 
@@ -54,7 +55,7 @@ class Options(Common):
 
     source: Annotated[Path, tyro.conf.Positional, arg(metavar="SCENE|SPLATS")]
     """Scene with splats/splats.ply, as `geo3d train` leaves it, the folder that `geo3d train -o` made, or a file of
-    splats of any of these formats."""
+    splats of any of these formats. Or the same with nerf/nerf.pt (of both the splats)."""
 
     format: Format = "auto"
     """What to write; auto goes by the name of -o."""

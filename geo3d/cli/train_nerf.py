@@ -35,7 +35,7 @@ def to_training_options(options: Options) -> TrainingOptions:
             seed=options.seed,
         )
     except ValueError as error:
-        raise UsageError(with_flags(str(error), Options)) from error
+        raise UsageError(with_flags(str(error), TrainingOptions)) from error
 
 
 def run_nerf(options: Options, session: Session) -> int:

@@ -171,14 +171,14 @@ class _Training:
         self.bounds = scene_bounds(views, options, self.leave_out)
         if (arc := _seen_arc(views)) is not None:
             progress.note(
-                f"all photos are from one side, an arc of {arc:.0f} degrees: what it hides is guesswork, and how far "
-                "away things are is less certain"
+                f"all photos are from one side, an arc of at most {arc:.0f} degrees: what it hides is guesswork, and "
+                "how far away things are is less certain"
             )
         poses = [view.cam_from_world for view in views.views]
         self.engine = engine_of(options)(options, field_shape(options), self.bounds, poses)
         found = self._found()
         if found is None and self.checkpoint.is_file():
-            progress.note(f"{self.checkpoint} is of another training; this one begins anew")
+            progress.note(f"{self.checkpoint} is damaged or of another training; this one begins anew")
         if found is not None:
             self._go_on_from(found)
             progress.note(f"goes on at step {self.clock.step:,}")

@@ -188,7 +188,8 @@ class LineProgress(Progress):
 def _summary(stage: StageProgress) -> str:
     words = f"done in {format_seconds(stage.seconds)}"
     new = stage.done - stage.initial
-    if new > 0 and stage.seconds > 0:
+    counted = not isinstance(stage.done, float)  # and not seconds, of a stage by the clock
+    if counted and new > 0 and stage.seconds > 0:
         words += f" ({new:g} at {new / stage.seconds:.3g}/s)"
     return f"{stage.summary}, {words}" if stage.summary else words
 

@@ -49,6 +49,11 @@ def test_it_trains_and_says_what_came_out(scene, tmp_path, capsys):
         (["--method", "nerf", "--log2-entries", "99"], "--log2-entries"),
         (["--method", "nerf", "--distortion-weight", "-1"], "--distortion-weight"),
         (["--method", "nerf", "--minutes", "3", "--iterations", "5"], "--minutes and --iterations"),
+        (["--method", "nerf", "--hold-out", "1"], "--hold-out is 1"),
+        (
+            ["--method", "nerf", "--hold-out", "0", "--target-psnr", "9"],
+            "on photos held out; --hold-out is 0",
+        ),
         (["--method", "magic"], "nerf"),
     ],
 )

@@ -63,6 +63,13 @@ def test_lines_are_few_and_end_with_the_rate() -> None:
     assert warning == "warning: careful"
 
 
+def test_a_stage_by_the_clock_tells_no_seconds_a_second() -> None:
+    stream = io.StringIO()
+    with LineProgress(stream, interval_s=60).stage("train", total=15.0) as stage:
+        stage.update(15.0)
+    assert "/s" not in stream.getvalue().splitlines()[-1]
+
+
 def test_bars_survive_names_that_look_like_markup() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     progress = BarProgress(console)
