@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from geo3d.nerf.proposal_training import proposal_loss
     from geo3d.nerf.published import PublishedField, PublishedNerf
     from geo3d.nerf.radiance_mlp import RadianceShape
-    from geo3d.nerf.rays import Rays, camera_rays
+    from geo3d.nerf.rays import Rays, camera_rays, depth_factors
     from geo3d.nerf.rendering import RenderedRays, RenderOptions, render_rays
     from geo3d.nerf.samplers import (
         EvenSampling,
@@ -58,6 +58,7 @@ _LAZY = {
     "Stage": "samplers",
     "camera_rays": "rays",
     "composite": "volume_rendering",
+    "depth_factors": "rays",
     "distortion_loss": "volume_rendering",
     "integrated_encoding": "encoding",
     "positional_encoding": "encoding",
@@ -93,6 +94,7 @@ __all__ = [
     "Stage",
     "camera_rays",
     "composite",
+    "depth_factors",
     "distortion_loss",
     "integrated_encoding",
     "positional_encoding",
