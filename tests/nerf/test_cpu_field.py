@@ -119,6 +119,17 @@ def test_positions_outside_and_nan_are_held():
     assert np.isfinite(d).all() and d[0, 0] == 0 and d[0, 2] == 0 and d[0, 1] != 0
 
 
+@pytest.mark.parametrize("name", ["grid", "density_0", "density_1", "color_0", "color_1", "color_2"])
+def test_a_field_that_has_broken_shows_it(name):
+    """What is no number among the parameters is not held to one: a loss of it is none either."""
+    case = field_case("odd sizes", count=200)
+    field = CpuField(case.shape, case.parameters)
+    case.parameters[name][:] = np.nan
+    density, color = field.forward(*case.inputs)
+    assert np.isnan(color).all()
+    assert np.isnan(density).all() == (not name.startswith("color"))
+
+
 def test_samples_of_no_photo_get_the_mean_appearance():
     case = field_case("appearance", count=20)
     field = CpuField(case.shape, case.parameters)
