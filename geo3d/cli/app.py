@@ -34,8 +34,8 @@ from geo3d.cli.common import (
 # command -> module, and what it does in a few words
 COMMANDS: dict[str, tuple[str, str]] = {
     "reconstruct": ("geo3d.cli.reconstruct", "camera poses and 3D points from a folder of photos"),
-    "train": ("geo3d.cli.train", "Gaussian splats from the photos of a scene, to be seen from anywhere"),
-    "render": ("geo3d.cli.render", "videos and images of trained splats from new places"),
+    "train": ("geo3d.cli.train", "Gaussian splats or a radiance field from the photos of a scene"),
+    "render": ("geo3d.cli.render", "videos and images of what was trained, from new places"),
     "view": (
         "geo3d.cli.view",
         "a scene in the browser: cameras, points, splats, also while they are trained",
@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("geo3d.cli.calibrate", "the camera, from photos of a board"),
     "inspect": ("geo3d.cli.inspect", "what a scene or a COLMAP model holds, as a table"),
     "convert": ("geo3d.cli.convert", "between COLMAP, transforms.json and PLY"),
-    "export": ("geo3d.cli.export", "trained splats as PLY, SPZ, GLB, ..., and one of these to another"),
+    "export": ("geo3d.cli.export", "trained splats as PLY, SPZ, GLB, ..., from one to another; meshes"),
     "undistort": (
         "geo3d.cli.undistort",
         "photos and model without lens distortion, for programs that need that",

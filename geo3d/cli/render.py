@@ -171,11 +171,9 @@ def _read_splats(path: Path) -> Gaussians:
 
 
 def _renderer(gaussians: Gaussians, options: Options) -> RenderView:
-    from geo3d.gpu import why_not
+    _check_backend(options)
     from geo3d.splat import RenderOptions, render
 
-    if options.backend == "cuda" and (trouble := why_not()) is not None:
-        raise ValueError(f"--backend cuda cannot run here: {trouble}. Or leave it out: the CPU renders too")
     settings = RenderOptions(
         backend=options.backend,
         background=(1.0, 1.0, 1.0) if options.background == "white" else (0.0, 0.0, 0.0),
@@ -186,17 +184,17 @@ def _renderer(gaussians: Gaussians, options: Options) -> RenderView:
 
 
 def _field_renderer(file: Path, options: Options) -> RenderView:
-    if options.backend not in ("auto", "cpu"):
-        raise UsageError(
-            f"--backend {options.backend}: a radiance field is rendered on the CPU; leave it out"
-        )
-    import numpy as np
+    if options.backend == "reference":
+        raise UsageError("--backend reference is of splats, and this is a radiance field: leave it out")
+    _check_backend(options)
+    from geo3d.nerf.model import model_renderer, read_model
 
-    from geo3d.nerf.model import read_model, renderer_of
+    behind = (1.0, 1.0, 1.0) if options.background == "white" else (0.0, 0.0, 0.0)
+    return model_renderer(read_model(file), behind, options.normals, options.backend)
 
-    model = read_model(file)
-    renderer = renderer_of(model)
-    behind = np.full(3, 1.0 if options.background == "white" else 0.0, np.float32)
-    return lambda camera, pose: renderer.view(
-        camera, pose, behind, near=model.near, far=model.far, normals=options.normals
-    )
+
+def _check_backend(options: Options) -> None:
+    from geo3d.gpu import why_not
+
+    if options.backend == "cuda" and (trouble := why_not()) is not None:
+        raise ValueError(f"--backend cuda cannot run here: {trouble}. Or leave it out: the CPU renders too")

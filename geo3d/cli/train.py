@@ -42,7 +42,7 @@ _DEFAULT = TrainingOptions()
 _NAMES = 20  # of damaged photos that are told
 
 SPLAT_ONLY = "budget", "strategy", "sh_degree", "antialiased", "lens", "initial_points", "sky", "depth_weight"
-NERF_ONLY = "appearance", "distortion", "log2_entries"
+NERF_ONLY = "appearance", "distortion_weight", "log2_entries"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +118,13 @@ class Options(Common):
     """Fit brightness and colour of each photo."""
 
     appearance: bool = False
-    """Let colours differ from photo to photo, as with the time of the day. Of a radiance field only, as --distortion
-    and --log2-entries."""
+    """Let colours differ from photo to photo, as with the time of the day. Of a radiance field only, as
+    --distortion-weight and --log2-entries."""
 
-    distortion: Annotated[OptionalNumber, arg(metavar="W", help_behavior_hint="(default: 0)")] = None
+    distortion_weight: Annotated[OptionalNumber, arg(metavar="W", help_behavior_hint="(default: 0)")] = None
     """Draw what a ray sees together, against mist, by this weight; 0.01 is much."""
 
-    log2_entries: Annotated[OptionalWhole, arg(help_behavior_hint="(default: 17)")] = None
+    log2_entries: Annotated[OptionalWhole, arg(help_behavior_hint="(default: 17, on a GPU 19)")] = None
     """Detail of the field: each level of its grid has at most 2^N entries."""
 
     refine_poses: bool = False

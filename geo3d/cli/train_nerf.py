@@ -17,7 +17,6 @@ _APPEARANCE = 8  # numbers a photo
 def to_training_options(options: Options) -> TrainingOptions:
     """The library's options; a UsageError when they contradict each other."""
     refuse_given(options, SPLAT_ONLY, "splat")
-    default = TrainingOptions()
     try:
         return TrainingOptions(
             minutes=options.minutes,
@@ -27,8 +26,8 @@ def to_training_options(options: Options) -> TrainingOptions:
             hold_out_every=options.hold_out,
             background=options.background,
             masks=options.masks,
-            distortion_weight=default.distortion_weight if options.distortion is None else options.distortion,
-            log2_entries=default.log2_entries if options.log2_entries is None else options.log2_entries,
+            distortion_weight=options.distortion_weight or 0.0,
+            log2_entries=options.log2_entries,
             appearance=_APPEARANCE if options.appearance else 0,
             exposure=options.exposure,
             refine_poses=options.refine_poses,

@@ -21,10 +21,10 @@ from geo3d.nerf.cpu_field import CpuField
 from geo3d.nerf.field_parameters import FieldShape, initial_parameters
 from geo3d.nerf.model import FieldRenderer, FieldView, NerfModel
 from geo3d.nerf.occupancy import MarchedRays, MarchOptions, OccupancyGrid
-from geo3d.nerf.ray_pool import PixelBatch
+from geo3d.nerf.ray_pool import PixelBatch, RayPool
 from geo3d.nerf.rays import Rays
 from geo3d.nerf.scene_bounds import SceneBounds
-from geo3d.nerf.training_options import TrainingOptions
+from geo3d.nerf.training_options import SampleOptions, TrainingOptions
 from geo3d.nerf.volume_kernels import composite_backward, composite_forward, distortion
 from geo3d.render.exposure import Exposure
 from geo3d.render.pose_refinement import PoseRefinement
@@ -47,12 +47,30 @@ def field_shape(options: TrainingOptions) -> FieldShape:
     ----------
     options : TrainingOptions
     """
+    chosen = _chosen(options)
+    assert chosen.levels and chosen.log2_entries and chosen.finest
     return FieldShape(
-        levels=options.levels,
-        log2_entries=options.log2_entries,
-        finest=options.finest,
-        appearance=options.appearance,
+        levels=chosen.levels,
+        log2_entries=chosen.log2_entries,
+        finest=chosen.finest,
+        appearance=chosen.appearance,
     )
+
+
+def samples_of(options: TrainingOptions) -> SampleOptions:
+    """The samples that the options ask for.
+
+    Parameters
+    ----------
+    options : TrainingOptions
+    """
+    chosen = _chosen(options).samples
+    assert chosen is not None
+    return chosen
+
+
+def _chosen(options: TrainingOptions) -> TrainingOptions:
+    return options.for_backend("cuda" if options.backend == "cuda" else "cpu")
 
 
 class CpuEngine:
@@ -70,8 +88,9 @@ class CpuEngine:
     def __init__(
         self, options: TrainingOptions, shape: FieldShape, bounds: SceneBounds, poses: Sequence[SE3]
     ) -> None:
-        chosen, photos = options.samples, len(poses)
+        chosen, photos = samples_of(options), len(poses)
         self.options, self.shape, self.bounds = options, shape, bounds
+        self.chosen = chosen
         self.given = list(poses)
         self.parameters = initial_parameters(shape, photos=photos, seed=options.seed)
         self.field = CpuField(shape, self.parameters)
@@ -89,10 +108,37 @@ class CpuEngine:
 
     def rays_wanted(self, f: float) -> int:
         """Rays of the next step, at progress `f`: as many as have the samples that a step shall have."""
-        chosen = self.options.samples
+        chosen = self.chosen
         share = min(f / chosen.grown, 1.0) if chosen.grown else 1.0
         wanted = chosen.first * (chosen.last / chosen.first) ** share / self.per_ray
         return int(min(max(wanted, _LEAST_RAYS), chosen.most_rays))
+
+    def advance(self, pool: RayPool, step: int, f: float) -> float:
+        """One step at progress `f` on pixels of `pool`; returns the loss before it, as `step`.
+
+        Parameters
+        ----------
+        pool : RayPool
+        step : int
+        f : float
+        """
+        pixels = pool.draw(step, self.rays_wanted(f))
+        rays = len(pixels.rows)
+        # Only a colour that changes teaches what is transparent: before white, white mist would be as good.
+        if self.options.background == "random" or pixels.alpha is not None:
+            behind = np.random.default_rng([self.options.seed, 1, step]).random((rays, 3), np.float32)
+        else:
+            behind = np.full((rays, 3), 1.0 if self.options.background == "white" else 0.0, np.float32)
+        return self.step(pixels, behind, step, f)
+
+    def with_less_memory(self, error: RuntimeError) -> float:
+        """The share of the rays that steps have from now on, after `error` in one; raises it if that does not help.
+
+        Parameters
+        ----------
+        error : RuntimeError
+        """
+        raise error
 
     def step(self, pixels: PixelBatch, background: np.ndarray, step: int, f: float) -> float:
         """One step at progress `f`; returns the loss before it. Nothing is changed if that is not finite.
@@ -106,11 +152,11 @@ class CpuEngine:
         f : float
         """
         rays = self.rays(pixels)
-        if step % self.options.samples.update_every == 0 and step:
+        if step % self.chosen.update_every == 0 and step:
             self._look_around(step)
         marched = self._marched(rays, step)
         self._count(marched, len(rays))
-        marched = self.renderer.lit(marched, self.options.samples.least_light)
+        marched = self.renderer.lit(marched, self.chosen.least_light)
         self.samples += len(marched.samples)
         rows = pixels.rows[marched.rays] if self.shape.appearance else None
         density, color = self.field.forward(marched.positions, marched.directions, rows)
@@ -184,7 +230,7 @@ class CpuEngine:
             self.bounds.far,
             self.march,
             self.grid.densities,
-            self.options.samples.thickness,
+            self.chosen.thickness,
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -220,7 +266,7 @@ class CpuEngine:
 
     def _look_around(self, step: int) -> None:
         """Update the occupancy grid."""
-        chosen = self.options.samples
+        chosen = self.chosen
         rng = np.random.default_rng([self.options.seed, 13, step])
         survey = step <= _SURVEY * chosen.update_every
         self.grid.update(self.field.density, rng, None if survey else chosen.grid**3 // _SHARE, chosen.decay)
@@ -241,11 +287,11 @@ class CpuEngine:
         shown = image if self.exposure is None else self.exposure.apply_rays(rows, image)
         off = shown - wanted
         if self.options.loss == "mse":
-            loss, slope = np.mean(off**2), 2.0 * off
+            loss, slope = np.mean(off**2, dtype=np.float64), 2.0 * off
         else:
             size = np.abs(off)
             near = size <= HUBER
-            loss = np.mean(np.where(near, off**2 / (2 * HUBER), size - HUBER / 2))
+            loss = np.mean(np.where(near, off**2 / (2 * HUBER), size - HUBER / 2), dtype=np.float64)
             slope = np.where(near, off / HUBER, np.sign(off))
         d_shown = (slope / np.float32(off.size)).astype(np.float32)
         if self.exposure is None or not np.isfinite(loss):
@@ -286,10 +332,10 @@ class CpuEngine:
     ) -> None:
         """x = o + t d with o = -R^T t_c and d = R^T b for a bearing b: gradients by [R | t_c] of each photo."""
         assert self.poses is not None
-        box, s = self.bounds.box.in_box_frame(), marched.samples
-        d_local = (
-            box.world_gradients(box.world_points(marched.positions), d_unit) if box.unbounded else d_unit
-        )
+        s, d_local = marched.samples, d_unit
+        if self.bounds.box.unbounded:
+            points = s.positions(self.bounds.box.local_rays(rays))
+            d_local = self.bounds.box.in_box_frame().world_gradients(points, d_unit)
         count = len(rays)
         weight = [np.ones(len(s), np.float32), s.middles]
         d_origin, d_direction = (

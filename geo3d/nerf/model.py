@@ -1,8 +1,9 @@
-"""A trained field: what it takes to render it, its file, and views of it on the CPU."""
+"""A trained field: what it takes to render it, its file, and views of it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
+from geo3d.gpu.backend import chosen_backend
 from geo3d.nerf.contraction import SceneBox
 from geo3d.nerf.cpu_field import CpuField
 from geo3d.nerf.field_parameters import FieldParameters, FieldShape, check_parameters
@@ -18,6 +20,7 @@ from geo3d.nerf.model_file import read_tensors, write_tensors
 from geo3d.nerf.occupancy import MarchedRays, MarchOptions, OccupancyGrid
 from geo3d.nerf.rays import camera_rays, depth_factors
 from geo3d.nerf.samples import RaySamples
+from geo3d.nerf.training_options import TrainingBackend
 from geo3d.nerf.volume_kernels import composite_forward, ranges
 from geo3d.util.buffers import Buffers
 
@@ -199,9 +202,50 @@ class FieldRenderer:
         return summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-12)
 
 
-def renderer_of(model: NerfModel) -> FieldRenderer:
-    """What renders a model on the CPU."""
-    return FieldRenderer(CpuField(model.shape, model.parameters), model.grid(), model.box, model.march)
+def model_renderer(
+    model: NerfModel,
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    normals: bool = False,
+    backend: TrainingBackend = "auto",
+) -> Callable[[Camera, SE3], FieldView]:
+    """A function of camera (any lens) and `cam_from_world` that renders a model; `geo3d.render.RenderView`.
+
+    Parameters
+    ----------
+    model : NerfModel
+    background : (float, float, float)
+        RGB in [0, 1].
+    normals : bool
+        They take about as long as all the rest.
+    backend : {"auto", "cpu", "cuda"}
+        "auto" takes a GPU where there is one and its kernels are made for the field.
+
+    Raises
+    ------
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
+    ValueError
+        If it was asked for and the kernels are not made for the model's networks.
+
+    Examples
+    --------
+    Views of a trained scene::
+
+        render_view = model_renderer(read_model("scene/nerf/nerf.pt"))
+        depth = render_view(camera, cam_from_world).median_depth
+    """
+    beyond_kernels = backend == "auto" and model.shape.appearance > 0
+    if beyond_kernels or chosen_backend(backend) == "cpu":
+        field = CpuField(model.shape, model.parameters)
+        renderer = FieldRenderer(field, model.grid(), model.box, model.march)
+    else:
+        from geo3d.nerf.cuda_render import cuda_renderer_of
+
+        renderer = cuda_renderer_of(model)
+    behind = np.array(background, np.float32)
+    return lambda camera, pose: renderer.view(
+        camera, pose, behind, near=model.near, far=model.far, normals=normals
+    )
 
 
 def write_model(path: str | os.PathLike, model: NerfModel) -> None:
@@ -257,4 +301,6 @@ def _model(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> NerfModel:
     near, far, thickness = (float(header[name]) for name in ("near", "far", "thickness"))
     if not 0 <= near < far or not 0 <= thickness <= 1:
         raise ValueError("near, far or thickness is none that can be")
-    return NerfModel(shape, arrays, box, near, far, MarchOptions(**header["march"]), occupancy, thickness)
+    model = NerfModel(shape, arrays, box, near, far, MarchOptions(**header["march"]), occupancy, thickness)
+    model.grid()  # refuses what no occupancy grid can be
+    return model

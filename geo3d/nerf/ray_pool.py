@@ -43,15 +43,30 @@ class PixelBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class _Held:
-    """The photos of a round, one after another: pixels as bytes, of which some may not count."""
+class HeldPhotos:
+    """The photos of a round, one after another: N photos of P pixels as bytes, of which some may not count.
 
-    rows: np.ndarray  # (N,) int32, which photos
+    Attributes
+    ----------
+    rows : (N,) int32
+        Which photos they are.
+    cameras : list of Camera
+        Of each.
+    starts : (N + 1,) int64
+        First pixel of each.
+    pixels : (P, 3) uint8
+        Row by row.
+    alpha : (P,) uint8 or None
+    valid : (V,) int64 or None
+        Pixels that count; None: all.
+    """
+
+    rows: np.ndarray
     cameras: list[Camera]
-    starts: np.ndarray  # (N + 1,) int64, first pixel of each
-    pixels: np.ndarray  # (P, 3) uint8
-    alpha: np.ndarray | None  # (P,) uint8
-    valid: np.ndarray | None  # (V,) int64, pixels that count; None: all
+    starts: np.ndarray
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    valid: np.ndarray | None
 
 
 class RayPool:
@@ -89,7 +104,7 @@ class RayPool:
         largest = max(self.camera(row).width * self.camera(row).height for row in range(len(self.views)))
         self.at_once = min(len(self.views), max(1, int(cache_bytes / (4 * largest))))
         self._round = -1
-        self._held: _Held | None = None
+        self._held: HeldPhotos | None = None
 
     def camera(self, row: int) -> Camera:
         """Of photo `row` as it is trained on."""
@@ -113,7 +128,7 @@ class RayPool:
         ValueError
             If none of the photos can be read, or no pixel of them counts.
         """
-        held = self._held_at(step)
+        held = self.held(step)
         rng = np.random.default_rng([self.seed, 10, step])
         if held.valid is None:
             chosen = rng.integers(held.starts[-1], size=count)
@@ -128,8 +143,18 @@ class RayPool:
             None if held.alpha is None else held.alpha[chosen] * unit,
         )
 
-    def _held_at(self, step: int) -> _Held:
-        """The photos of the round that `step` is in."""
+    def held(self, step: int) -> HeldPhotos:
+        """The photos of the round that `step` is in; the same object for all steps of a round.
+
+        Parameters
+        ----------
+        step : int
+
+        Raises
+        ------
+        ValueError
+            If none of the photos can be read, or no pixel of them counts.
+        """
         whole = self.at_once == len(self.views)
         wanted = 0 if whole else step // ROUND_STEPS
         if self._held is None or wanted != self._round:
@@ -141,7 +166,7 @@ class RayPool:
             self._round = wanted
         return self._held
 
-    def _read(self, rows: np.ndarray) -> _Held:
+    def _read(self, rows: np.ndarray) -> HeldPhotos:
         """The first photos of `rows` that can be read, as many as are held at once."""
         found: list[tuple[int, np.ndarray, np.ndarray | None, np.ndarray | None]] = []
         for row, photo in self._stream.in_order(rows.tolist()):
@@ -164,7 +189,7 @@ class RayPool:
                 raise ValueError(
                     "the masks leave no pixel of the photos: white is what counts, black what does not"
                 )
-        return _Held(
+        return HeldPhotos(
             np.array([row for row, *_ in found], np.int32),
             [self.camera(row) for row, *_ in found],
             np.concatenate([[0], np.cumsum(sizes)]),

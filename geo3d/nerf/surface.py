@@ -148,7 +148,9 @@ def field_mesh(model: NerfModel, grid: DensityGrid) -> PlyMesh:
     )
     points, faces, normals = _large_parts(points, faces, normals)
     world = (points - 1.0) * grid.voxel + grid.origin
-    return PlyMesh(world, _colors(model, world, normals), normals.astype(np.float64), faces.astype(np.int64))
+    return PlyMesh(
+        world, _colors(model, world, normals), normals.astype(np.float64), faces[:, ::-1].astype(np.int64)
+    )
 
 
 def _large_parts(

@@ -12,19 +12,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from geo3d.gpu.backend import chosen_backend, gpu_trouble
+from geo3d.nerf.cuda_memory import check_gpu_memory, free_gpu_bytes
 from geo3d.nerf.engine import CpuEngine, field_shape
 from geo3d.nerf.model_file import read_tensors, write_tensors
-from geo3d.nerf.ray_pool import PixelBatch, RayPool
+from geo3d.nerf.ray_pool import RayPool
 from geo3d.nerf.scene_bounds import scene_bounds
 from geo3d.nerf.training_memory import check_memory
-from geo3d.nerf.training_options import TrainingOptions
+from geo3d.nerf.training_options import GPU_STEPS, TrainingOptions
 from geo3d.nerf.training_report import LENGTH, TrainingReport, finished_before, write_report
 from geo3d.render.checkpoint import Checkpoint
 from geo3d.render.evaluation import EvaluationOptions, ViewQuality, evaluate, mean_psnr
 from geo3d.render.photo_size import chosen_downscale
+from geo3d.render.scene_shape import scene_shape
 from geo3d.render.training_clock import TrainingClock
 from geo3d.render.training_key import views_key
 from geo3d.render.views import PosedView, ViewSet, load_views
@@ -33,6 +37,7 @@ from geo3d.util.progress import Progress, StageProgress
 
 _KIND = "nerf training"
 _SMOOTH = 0.98  # of the loss that is shown
+_ONE_SIDE_DEG = 90.0
 _TARGET_EVERY = 0.05  # progress between looks at the views held out, with a target
 _WHITE, _BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
@@ -66,7 +71,7 @@ def train(
     FileNotFoundError, ValueError
         As `load_views`; or if the photos show nothing.
     MemoryError
-        If the field does not fit into the memory; the message says what would.
+        If the field does not fit into the memory, or into the GPU's; the message says what would.
     RuntimeError
         If the backend "cuda" was asked for and cannot run here; says why and what to do.
     ImportError
@@ -75,6 +80,7 @@ def train(
         If another process trains into the same folder.
     """
     options = options or TrainingOptions()
+    asked, options = options.backend, options.for_backend(backend_of(options))
     progress = progress or Progress()
     scene = Path(scene)
     folder = scene if scene.is_dir() else scene.parent
@@ -82,6 +88,8 @@ def train(
     views = load_views(scene, options.hold_out_every)
     downscale = chosen_downscale([*views.views, *views.held_out], options.downscale)
     cache_bytes = check_memory(views, downscale, options)
+    if options.backend == "cuda":
+        cache_bytes = min(cache_bytes, check_gpu_memory(views, downscale, options, free_gpu_bytes()))
     with folder_lock(out):
         remove_partial(out)
         key = training_key(views, options)
@@ -96,6 +104,8 @@ def train(
             progress.note(
                 f"{out} holds a finished training of other options or photos, which this one replaces"
             )
+        if asked == "auto":
+            progress.note(_where(options))
         training = _Training(scene, views, downscale, options, key, out, progress, cache_bytes)
         try:
             training.run()
@@ -148,13 +158,21 @@ class _Training:
         self.pool = RayPool(
             views.views, downscale, options.masks == "transparent", cache_bytes, options.seed, self.leave_out
         )
-        self.clock = TrainingClock(options.iterations, options.seconds)
+        self.clock = TrainingClock(
+            options.iterations, options.seconds, GPU_STEPS if options.backend == "cuda" else None
+        )
         self.loss = float("nan")
         self.psnr = ""
         self.stopped = ""
+        self.smaller = False  # steps than were asked for, as the memory was full
         self.next_look = _TARGET_EVERY
         self.curve: list[tuple[float, float]] = []
         self.bounds = scene_bounds(views, options, self.leave_out)
+        if (arc := _seen_arc(views)) is not None:
+            progress.note(
+                f"all photos are from one side, an arc of {arc:.0f} degrees: what it hides is guesswork, and how far "
+                "away things are is less certain"
+            )
         poses = [view.cam_from_world for view in views.views]
         self.engine = engine_of(options)(options, field_shape(options), self.bounds, poses)
         found = self._found()
@@ -209,23 +227,15 @@ class _Training:
     def _warm_up(self) -> None:
         """Compile or load the kernels before the time is taken."""
         few = engine_of(self.options)(self.options, self.engine.shape, self.bounds, self.engine.given)
-        few.step(*self._seen(0, 64), 0, 0.0)
+        few.advance(self.pool, 0, 0.0)
         camera = self.pool.camera(0)
         scale = 16 / max(camera.width, camera.height)
         small = camera.rescaled(max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))
         few.render(small, self.views.views[0].cam_from_world, np.zeros(3, np.float32))
 
-    def _seen(self, step: int, rays: int) -> tuple[PixelBatch, np.ndarray]:
-        """Pixels of a step and what is behind them."""
-        pixels = self.pool.draw(step, rays)
-        if self.options.background == "random":
-            rng = np.random.default_rng([self.options.seed, 1, step])
-            return pixels, rng.random((rays, 3), np.float32)
-        return pixels, np.full((rays, 3), behind(self.options)[0], np.float32)
-
     def _step(self, f: float) -> None:
-        options, clock, engine = self.options, self.clock, self.engine
-        loss = engine.step(*self._seen(clock.step, engine.rays_wanted(f)), clock.step, f)
+        options, clock = self.options, self.clock
+        loss = self._advance(f)
         if not np.isfinite(loss):
             self.stopped = (
                 f"the loss is no number at step {clock.step:,}; what was good is kept. Lower rates (in Python: "
@@ -241,6 +251,20 @@ class _Training:
             if reached >= options.target_psnr:
                 self.stopped = f"the target is reached: {reached:.2f} dB"
                 self.progress.note(self.stopped)
+
+    def _advance(self, f: float) -> float:
+        """A step of the engine, with fewer rays where the memory of the GPU was not enough."""
+        while True:
+            try:
+                return self.engine.advance(self.pool, self.clock.step, f)
+            except RuntimeError as error:
+                share = self.engine.with_less_memory(error)
+                if not self.smaller:
+                    self.smaller = True
+                    self.progress.warn(
+                        f"the GPU's memory is full: steps go on with {share:.0%} of the rays, or fewer where that is "
+                        "not enough; a lower log2_entries or a higher downscale leave more room"
+                    )
 
     def _quality(
         self, views: Sequence[PosedView], perceptual: bool = False, samples: Path | None = None
@@ -322,11 +346,50 @@ class _Training:
         return report
 
 
+def _seen_arc(views: ViewSet) -> float | None:
+    """Degrees of the arc about what they look at from which all photos are, if it is narrow."""
+    points = views.points[np.isfinite(views.points).all(axis=1)]
+    try:
+        arc = scene_shape([view.cam_from_world for view in views.views], views.up, points).arc()
+    except ValueError:  # they look away from each other
+        return None
+    degrees = None if arc is None else float(np.degrees(arc[1] - arc[0]))
+    return degrees if degrees is not None and degrees < _ONE_SIDE_DEG else None
+
+
+def backend_of(options: TrainingOptions) -> Literal["cpu", "cuda"]:
+    """Where `options` are trained: "auto" takes a GPU that can do what is asked for.
+
+    Parameters
+    ----------
+    options : TrainingOptions
+
+    Raises
+    ------
+    RuntimeError
+        If the backend "cuda" was asked for and cannot run here; says why and what to do.
+    """
+    if options.backend == "auto" and options.appearance:
+        return "cpu"
+    return "cuda" if chosen_backend(options.backend) == "cuda" else "cpu"
+
+
+def _where(options: TrainingOptions) -> str:
+    """What "auto" chose, in words."""
+    if options.backend == "cuda":
+        return "trains on the GPU"
+    return f"trains on the CPU: {gpu_trouble() or 'appearance is learnt there'}"
+
+
 def engine_of(options: TrainingOptions) -> type[CpuEngine]:
-    """What trains where `options.backend` says.
+    """What trains on the backend of `options`, "cpu" or "cuda".
 
     Parameters
     ----------
     options : TrainingOptions
     """
-    return CpuEngine
+    if options.backend != "cuda":
+        return CpuEngine
+    from geo3d.nerf.cuda_engine import CudaEngine
+
+    return CudaEngine

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from geo3d.nerf.field_parameters import FieldShape, parameter_shapes
+from geo3d.nerf.engine import field_shape, samples_of
+from geo3d.nerf.field_parameters import parameter_shapes
 from geo3d.nerf.training_options import TrainingOptions
 from geo3d.render.views import ViewSet
 from geo3d.util.memory import available_bytes
@@ -38,15 +39,15 @@ def check_memory(
     wanted = int(min(max(4.4 * pixels, _LEAST_CACHE_BYTES), _MOST_CACHE_BYTES))
     if free is None:
         return wanted
-    shape = FieldShape(options.levels, options.log2_entries, finest=options.finest)
+    shape, samples = field_shape(options), samples_of(options)
     entries, features = parameter_shapes(shape)["grid"]
-    need = 4 * entries * features * _COPIES + 4 * options.samples.grid**3 * 3
-    need += _SAMPLE_BYTES * options.samples.last + _OWN_BYTES
+    need = 4 * entries * features * _COPIES + 4 * samples.grid**3 * 3
+    need += _SAMPLE_BYTES * samples.last + _OWN_BYTES
     left = int(_SHARE * free) - need
     if left < _LEAST_CACHE_BYTES:
         raise MemoryError(
-            f"a field of {options.levels} levels of 2^{options.log2_entries} entries and steps of "
-            f"{options.samples.last:,} samples take about {need / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; "
+            f"a field of {shape.levels} levels of 2^{shape.log2_entries} entries and steps of "
+            f"{samples.last:,} samples take about {need / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; "
             "fewer entries (log2_entries) or samples would fit"
         )
     return min(wanted, left)

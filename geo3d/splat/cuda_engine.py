@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 
 from geo3d.cameras import Camera
-from geo3d.geometry import SE3, SH_C0
+from geo3d.geometry import SE3
 from geo3d.render.exposure import Exposure
 from geo3d.render.pose_refinement import PoseRefinement
 from geo3d.render.training_clock import decayed
 from geo3d.scene import Gaussians
 from geo3d.splat.cuda_adam import CudaAdam
+from geo3d.splat.cuda_frame import GRADIENT_HEAD
 from geo3d.splat.cuda_loss import photometric_loss
 from geo3d.splat.cuda_rasterizer import CudaRasterizer
 from geo3d.splat.densify_mcmc import GATE_OPACITY, GATE_SLOPE
-from geo3d.splat.densify_multiview import ViewScores
+from geo3d.splat.densify_multiview import LEAST_CONTRIBUTION_PX, ViewScores
 from geo3d.splat.depth_prior import LEAST_ALPHA, point_pixels
 from geo3d.splat.engine import DEPTH_EVERY, EXPOSURE_RATE, OPACITY, POSE_RATE, CpuEngine, StepInput
 from geo3d.splat.options import RenderOptions
@@ -146,7 +147,7 @@ class CudaEngine(CpuEngine):
         torch = require("torch")
         if not isinstance(array, np.ndarray):
             return array.float().contiguous()
-        return torch.tensor(np.ascontiguousarray(array, dtype), device=self.launch.device)
+        return torch.from_numpy(np.ascontiguousarray(array, dtype)).to(self.launch.device, copy=True)
 
     def render(self, camera: Camera, cam_from_world: SE3, background: np.ndarray, f: float) -> np.ndarray:
         """(H, W, 3) float32, a new picture at progress `f`, of `camera` at `cam_from_world`, before `background`."""
@@ -258,22 +259,22 @@ class CudaEngine(CpuEngine):
     def scores(self, seen: list[StepInput], f: float) -> ViewScores:
         """The part of each Gaussian in the error of the photos of `seen`, at progress `f`."""
         torch = require("torch")
-        found, g = ViewScores.empty(self.count), self.on_gpu
-        dark = torch.zeros(self.count, 1, 3, device=self.launch.device)
-        plain = Gaussians(g.means, g.quaternions, g.log_scales, g.logit_opacities, dark, g.antialiased)
+        error_sum, most, photos = (self._tensor(part) for part in vars(ViewScores.empty(self.count)).values())
         for photo in seen:
-            image = self._picture(photo.camera, photo.cam_from_world, photo.background, f)
+            chosen = self.render_options(photo.background, active_sh_degree(f, self.options.sh_degree))
+            image = self.rasterizer.forward(
+                self.on_gpu, photo.camera, photo.cam_from_world, chosen, variances=self._variances()
+            ).color
             error = (image - self._tensor(photo.color)).abs().mean(2)
             if photo.mask is not None:
                 error = error * self._tensor(photo.mask)
-            chosen = self.render_options(photo.background, 0)
-            self.rasterizer.forward(
-                plain, photo.camera, photo.cam_from_world, chosen, variances=self._variances()
-            )
             channels = [error, torch.ones_like(error), torch.zeros_like(error)]
-            sums = self.rasterizer.backward(torch.stack(channels, 2)).sh[:, 0] / SH_C0
-            found.add(_array(sums[:, 0]), _array(sums[:, 1]))
-        return found
+            # By a Gaussian's colour the picture has its blending weight as derivative, whatever the colour is.
+            sums = self.rasterizer.image_gradients(torch.stack(channels, 2))[:, GRADIENT_HEAD:]
+            error_sum += sums[:, 0]
+            torch.maximum(most, sums[:, 1], out=most)
+            photos += sums[:, 1] > LEAST_CONTRIBUTION_PX
+        return ViewScores(_array(error_sum), _array(most), _array(photos).astype(np.int32))
 
     def changeable(self) -> Gaussians:
         """What a change is made of. The harmonics, most of the numbers, follow their Gaussians and are never changed:

@@ -62,10 +62,17 @@ def strongest(score: np.ndarray, allowed: np.ndarray, room: int) -> np.ndarray:
     allowed : (N,) bool
     room : int
     """
-    rows = np.flatnonzero(allowed)
-    if len(rows) > max(room, 0):
-        rows = np.sort(rows[np.argsort(-score[rows], kind="stable")[: max(room, 0)]])
-    return rows
+    rows, room = np.flatnonzero(allowed), max(room, 0)
+    if len(rows) <= room:
+        return rows
+    if room == 0:
+        return rows[:0]
+    scores = score[rows]
+    least = np.partition(scores, len(rows) - room)[len(rows) - room]  # of those that are taken
+    taken = scores > least
+    equal = np.flatnonzero(scores == least)  # the first of them fill up
+    taken[equal[: room - np.count_nonzero(taken)]] = True
+    return rows[taken]
 
 
 def by_size(

@@ -17,7 +17,7 @@ from geo3d.splat.densify_adc import by_size, strongest
 from geo3d.splat.refinement import DensityStatistics, Refinement, clone_and_split, prune, useless
 from geo3d.splat.training_options import DensifyOptions
 
-_LEAST_CONTRIBUTION_PX = 0.2  # a Gaussian of less than this, summed over a photo, is not seen in any
+LEAST_CONTRIBUTION_PX = 0.2  # a Gaussian of less than this, summed over a photo, is not seen in any
 
 
 @dataclass
@@ -57,7 +57,7 @@ class ViewScores:
         """
         self.error += error
         np.maximum(self.contribution_px, contribution_px, out=self.contribution_px)
-        self.photos += contribution_px > _LEAST_CONTRIBUTION_PX
+        self.photos += contribution_px > LEAST_CONTRIBUTION_PX
 
 
 def densify_multiview(
@@ -98,6 +98,6 @@ def densify_multiview(
     change = clone_and_split(gaussians, clone, split, rng)
     gone = useless(change.gaussians, options.min_opacity, options.max_extent * extent)
     old = change.source >= 0
-    unseen = scores.contribution_px[change.source[old]] < _LEAST_CONTRIBUTION_PX
+    unseen = scores.contribution_px[change.source[old]] < LEAST_CONTRIBUTION_PX
     gone[old] |= unseen & (statistics.views[change.source[old]] > 0)
     return prune(change, ~gone)

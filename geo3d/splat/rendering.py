@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes.util
-import importlib.util
-import logging
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
-from geo3d.gpu import why_not
+from geo3d.gpu.backend import chosen_backend
 from geo3d.scene import Gaussians
 from geo3d.splat.autograd import IMAGES, NAMES, borrow, give_back, render_differentiably
 from geo3d.splat.options import Rendering, RenderOptions
 from geo3d.splat.orthographic import OrthographicCamera
 from geo3d.util.require import require
-
-_log = logging.getLogger(__name__)
 
 
 def render(
@@ -104,38 +98,6 @@ def _render_tensors(
     from geo3d.splat import cuda_rasterizer
 
     return cuda_rasterizer.render_differentiably(cuda_rasterizer.launcher(), gaussians, camera, pose, options)
-
-
-def chosen_backend(wanted: str) -> str:
-    """`wanted`, or the fastest backend that runs here where that is "auto".
-
-    Raises
-    ------
-    RuntimeError
-        If it is "cuda" and that cannot run here; says why and what to do.
-    """
-    if wanted == "auto":
-        return best_backend()
-    if wanted == "cuda" and (trouble := why_not()) is not None:
-        raise RuntimeError(f'backend "cuda" cannot run here: {trouble}. Or choose "cpu" or "auto".')
-    return wanted
-
-
-@cache
-def best_backend() -> str:
-    """The fastest backend that runs here, said once."""
-    trouble = gpu_trouble()
-    _log.info("rendering on the %s", "GPU" if trouble is None else f"CPU: {trouble}")
-    return "cpu" if trouble else "cuda"
-
-
-def gpu_trouble() -> str | None:
-    """Why no GPU can render here, or None. torch is loaded only where there may be a GPU."""
-    if ctypes.util.find_library("cuda") is None:
-        return "no NVIDIA driver is installed"
-    if importlib.util.find_spec("torch") is None:
-        return "PyTorch is not installed"
-    return why_not()
 
 
 def _pose(cam_from_world: Any, tensors: bool) -> Any:

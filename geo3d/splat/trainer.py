@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from geo3d.cameras import Camera
+from geo3d.gpu.backend import chosen_backend, gpu_trouble
 from geo3d.render.evaluation import EvaluationOptions, ViewQuality, evaluate, mean_psnr
 from geo3d.render.photo_size import chosen_downscale
 from geo3d.render.training_clock import TrainingClock
@@ -26,7 +27,6 @@ from geo3d.splat.cuda_memory import check_gpu_memory, free_gpu_bytes
 from geo3d.splat.cuda_photos import CudaPhotos, photos_bytes
 from geo3d.splat.engine import CpuEngine, StepInput
 from geo3d.splat.refinement import take
-from geo3d.splat.rendering import chosen_backend, gpu_trouble
 from geo3d.splat.schedule import coarse_factor, target_count
 from geo3d.splat.training_memory import check_memory
 from geo3d.splat.training_options import TrainingOptions

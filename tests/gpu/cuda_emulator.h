@@ -31,6 +31,7 @@
 
 struct float2 { float x, y; };
 struct float4 { float x, y, z, w; };
+struct uint2 { unsigned x, y; };
 struct uint3 { unsigned x, y, z; };
 typedef uint3 dim3;
 inline float2 make_float2(float x, float y) { return {x, y}; }
@@ -52,6 +53,7 @@ struct Warp {
   unsigned generation = 0;
   int arrived = 0, line[2] = {0, 0};
   uint64_t slots[2][32];
+  unsigned operands[2][32][6]; /* of matrix products */
 };
 
 struct Thread {
@@ -150,6 +152,36 @@ template <class T>
 T shuffle(unsigned mask, T value, int from, int line) {
   const uint64_t *slots = exchange(mask, to_bits(value), line);
   return from_bits<T>(slots[from >= 0 && from < 32 ? from : current % 32]);
+}
+
+/* A half of 16 bits, and float32 to the nearest half, ties to even. */
+inline float decoded_half(unsigned half) {
+  const unsigned exponent = half >> 10 & 0x1f, fraction = half & 0x3ff;
+  const float size = exponent == 0    ? ldexpf((float)fraction, -24)
+                     : exponent == 31 ? (fraction ? NAN : INFINITY)
+                                      : ldexpf((float)(fraction | 0x400), (int)exponent - 25);
+  return half & 0x8000 ? -size : size;
+}
+
+inline float from_half(unsigned half) {
+  static const std::vector<float> all = [] {
+    std::vector<float> found(65536);
+    for (unsigned i = 0; i < 65536; ++i) found[i] = decoded_half(i);
+    return found;
+  }();
+  return all[half];
+}
+
+inline unsigned to_half(float value) {
+  const unsigned sign = signbit(value) ? 0x8000u : 0u;
+  const float size = fabsf(value);
+  if (isnan(value)) return sign | 0x7e00u;
+  if (size >= 65520.0f) return sign | 0x7c00u;
+  int exponent;
+  frexpf(size, &exponent); /* size = f 2^exponent, 0.5 <= f < 1 */
+  const int unit = exponent - 11 > -24 ? exponent - 11 : -24;
+  const unsigned steps = (unsigned)nearbyintf(ldexpf(size, -unit)); /* up to 2048: then the next exponent's first */
+  return sign | (steps < 1024 ? steps : steps + ((unsigned)(unit + 24) << 10));
 }
 
 inline unsigned ballot(unsigned mask, bool value, int line) {
@@ -273,6 +305,7 @@ template <> struct Kind<int> { static constexpr char value = 'I', pointer = 'i';
 template <> struct Kind<unsigned> { static constexpr char value = 'I', pointer = 'i'; };
 template <> struct Kind<long long> { static constexpr char value = 'L', pointer = 'l'; };
 template <> struct Kind<unsigned char> { static constexpr char pointer = 'b'; };
+template <> struct Kind<uint2> { static constexpr char pointer = 'i'; };
 template <class T> struct Letter { static constexpr char value = Kind<std::remove_const_t<T>>::value; };
 template <class T> struct Letter<T *> { static constexpr char value = Kind<std::remove_const_t<T>>::pointer; };
 
@@ -283,6 +316,35 @@ const char *signature(void (*)(A...)) {
 }
 
 }  // namespace emulator
+
+inline unsigned pack_halves(float low, float high) {
+  low = fminf(fmaxf(low, -65504.0f), 65504.0f);
+  high = fminf(fmaxf(high, -65504.0f), 65504.0f);
+  return emulator::to_half(low) | emulator::to_half(high) << 16;
+}
+
+inline float2 unpack_halves(unsigned pair) { return {emulator::from_half(pair & 0xffff), emulator::from_half(pair >> 16)}; }
+
+/* mma.m16n8k16 of PTX on halves: of A (16 x 16) a lane holds in register r the row lane / 4 + 8 (r % 2) and the columns
+   2 (lane % 4) + 8 (r / 2) and the next; of B (16 x 8) in register r the column lane / 4 and the rows 2 (lane % 4) + 8 r
+   and the next; of C (16 x 8) the row lane / 4 and the columns 2 (lane % 4) and the next, then row + 8. */
+inline void multiply_add(float *c, const unsigned *a, uint2 b) {
+  emulator::Warp &warp = emulator::warps[emulator::current / 32];
+  unsigned(*held)[6] = warp.operands[warp.generation & 1];
+  const int lane = emulator::current % 32;
+  const unsigned mine[6] = {a[0], a[1], a[2], a[3], b.x, b.y};
+  memcpy(held[lane], mine, sizeof mine);
+  emulator::exchange(0xffffffffu, 0, __LINE__);
+  for (int i = 0; i < 4; ++i) {
+    const int row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
+    for (int k = 0; k < 16; ++k) {
+      const int shift = 16 * (k % 2), other = k % 8 / 2;
+      const unsigned left = held[4 * (row % 8) + other][row / 8 + 2 * (k / 8)] >> shift;
+      const unsigned right = held[4 * column + other][4 + k / 8] >> shift;
+      c[i] += emulator::from_half(left & 0xffff) * emulator::from_half(right & 0xffff);
+    }
+  }
+}
 
 #define __syncthreads() emulator::barrier(0)
 #define __syncthreads_count(value) emulator::barrier((value) ? 1 : 0)

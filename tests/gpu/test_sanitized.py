@@ -73,3 +73,12 @@ def test_the_kernels_of_splatting_touch_only_what_is_theirs():
         "tests/splat/test_cuda_training.py", "-k", "not backends and not both and not stable",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_the_kernels_of_radiance_fields_touch_only_what_is_theirs():
+    done = sanitized(
+        "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-m", "not slow", "tests/nerf/test_cuda_field.py",
+        "tests/nerf/test_cuda_marching.py", "tests/nerf/test_cuda_volume.py", "tests/nerf/test_cuda_training.py",
+        "tests/nerf/test_cuda_engine.py",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

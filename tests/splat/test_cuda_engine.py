@@ -193,7 +193,7 @@ def emulated(monkeypatch):
     """Everything that asks for the GPU gets the emulator."""
     launch = EmulatedLauncher(KERNELS)
     monkeypatch.setattr(cuda_rasterizer, "launcher", lambda: launch)
-    monkeypatch.setattr(rendering, "why_not", lambda: None)
+    monkeypatch.setattr("geo3d.gpu.backend.why_not", lambda: None)
     monkeypatch.setattr(trainer, "free_gpu_bytes", lambda: 8 << 30)
     return launch
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from geo3d.gpu import why_not
-from geo3d.splat import CpuRasterizer, RenderOptions, render, rendering
+from geo3d.gpu.backend import best_backend
+from geo3d.splat import CpuRasterizer, RenderOptions, render
 from tests.splat.scenes import CAMERA, NAMES, POSE, as_tensors, random_gaussians
 
 CPU = RenderOptions(backend="cpu", depth=True, normals=True)
@@ -96,7 +97,7 @@ def test_gradient_descent_finds_the_camera_back():
 
 
 def test_the_choice_is_said_once(caplog):
-    rendering.best_backend.cache_clear()
+    best_backend.cache_clear()
     gaussians = random_gaussians(10)
     with caplog.at_level(logging.INFO, "geo3d"):
         images = [render(gaussians, CAMERA, POSE) for _ in range(2)]
