@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from geo3d.nerf.proposal_training import proposal_loss
     from geo3d.nerf.published import PublishedField, PublishedNerf
     from geo3d.nerf.radiance_mlp import RadianceShape
-    from geo3d.nerf.rays import Rays, camera_rays
+    from geo3d.nerf.rays import Rays, camera_rays, depth_factors
     from geo3d.nerf.rendering import RenderedRays, RenderOptions, render_rays
     from geo3d.nerf.samplers import (
         EvenSampling,
@@ -70,6 +70,7 @@ _LAZY = {
     "TrainingReport": "training_report",
     "camera_rays": "rays",
     "composite": "volume_rendering",
+    "depth_factors": "rays",
     "density_grid": "surface",
     "distortion_loss": "volume_rendering",
     "field_mesh": "surface",
@@ -120,6 +121,7 @@ __all__ = [
     "camera_rays",
     "composite",
     "density_grid",
+    "depth_factors",
     "distortion_loss",
     "field_mesh",
     "integrated_encoding",

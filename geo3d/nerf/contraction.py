@@ -9,7 +9,7 @@ The second is the contraction of mip-NeRF 360 (Barron et al., CVPR 2022, equatio
 nerfacto has it: the image is the whole cube, so that no cell of a grid is wasted. It is linear inside the box and has
 a continuous value; along an axis its derivative is continuous too.
 
-`contract` and `contract_backward` work on plain numbers and are compiled into the kernels.
+`contract` works on plain numbers and is compiled into the kernels.
 """
 
 from __future__ import annotations
@@ -33,33 +33,6 @@ def contract(x, y, z):
     inverse = 1 / max(abs(qx), abs(qy), abs(qz), 1)
     factor = (2 - inverse) * inverse / 4
     return 0.5 + factor * qx, 0.5 + factor * qy, 0.5 + factor * qz
-
-
-def contract_backward(x, y, z, gx, gy, gz):
-    """Gradient by the point of the box frame from that by its place in the unit cube.
-
-    d unit / d q = (s I + s' q e_k^T sign(q_k)) / 4,  s = (2 - 1 / r) / r,  s' = (2 / r - 2) / r^2,  k: the largest |q|
-
-    Parameters
-    ----------
-    x, y, z : float
-        Box frame.
-    gx, gy, gz : float
-        Gradient by `contract(x, y, z)`.
-    """
-    qx, qy, qz = 2 * x - 1, 2 * y - 1, 2 * z - 1
-    ax, ay, az = abs(qx), abs(qy), abs(qz)
-    inverse = 1 / max(ax, ay, az, 1)
-    factor = (2 - inverse) * inverse / 2  # s / 4, and d q / d x = 2
-    along = (inverse - 1) * inverse * inverse * (gx * qx + gy * qy + gz * qz)
-    dx, dy, dz = factor * gx, factor * gy, factor * gz
-    if ax >= ay and ax >= az:
-        dx += along if qx > 0 else -along
-    elif ay >= az:
-        dy += along if qy > 0 else -along
-    else:
-        dz += along if qz > 0 else -along
-    return dx, dy, dz
 
 
 @dataclass(frozen=True)
@@ -86,7 +59,7 @@ class SceneBox:
     unbounded: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.center) != 3 or not np.all(np.isfinite(self.center)):
+        if np.shape(self.center) != (3,) or not np.all(np.isfinite(self.center)):
             raise ValueError(f"center: expected three finite numbers, got {self.center!r}")
         if not 0 < self.side < np.inf:
             raise ValueError(f"side: expected a finite length above 0, got {self.side!r}")

@@ -100,8 +100,7 @@ class CpuField:
             If the arrays do not fit each other, or a row is not one of `appearance`.
         """
         count, stride = len(unit_positions), self._stride(len(unit_positions))
-        if directions.shape != unit_positions.shape:
-            raise ValueError(f"directions: expected {unit_positions.shape}, got {directions.shape}")
+        _check("directions", directions, (count, 3))
         kept_directions = self._padded("directions", directions, stride)
         kept_rows = self._appearance_rows(rows, count, stride)
         features = self._encoded(unit_positions)
@@ -142,11 +141,12 @@ class CpuField:
             If the last call was not a `forward` that keeps as many samples.
         """
         count, stride = len(d_density), self._stride(len(d_density))
-        if count != self._kept or d_color.shape != (count, 3):
+        if count != self._kept:
             raise ValueError(
-                f"d_density, d_color: expected ({self._kept},) and ({self._kept}, 3), as many as the last forward "
-                f"kept, got {d_density.shape} and {d_color.shape}"
+                f"d_density: expected {self._kept}, as many as the last forward kept, got {count}"
             )
+        _check("d_density", d_density, (count,))
+        _check("d_color", d_color, (count, 3))
         self._kept = 0
         buffers, layout = self._buffers, self._layout
         d_density = self._padded("d_density", d_density, stride)
@@ -191,10 +191,7 @@ class CpuField:
 
     def _encoded(self, unit_positions: np.ndarray) -> np.ndarray:
         """The grid's features of the positions, feature by feature."""
-        if unit_positions.ndim != 2 or unit_positions.shape[1] != 3 or unit_positions.dtype != np.float32:
-            raise ValueError(
-                f"unit_positions: expected (S, 3) float32, got {unit_positions.shape} {unit_positions.dtype}"
-            )
+        _check("unit_positions", unit_positions, (len(unit_positions), 3))
         stride = self._stride(len(unit_positions))
         points = self._padded("positions", unit_positions, stride)
         features = self._buffers.array("features", (self._layout.features * stride,))
@@ -229,3 +226,8 @@ class CpuField:
             sums = np.zeros_like(self._table)
             mlp_kernels.add_rows(rows, d_table, sums)
             self._gradients["appearance"][:] = sums[:-1, : self.shape.appearance]
+
+
+def _check(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape or array.dtype != np.float32:
+        raise ValueError(f"{name}: expected float32 {shape}, got {array.dtype} {array.shape}")

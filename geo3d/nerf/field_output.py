@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from geo3d.nerf.rays import Rays
 from geo3d.nerf.samples import RaySamples
+from geo3d.util.require import require
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+torch: Any = require("torch")
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class FieldOutput:
     Attributes
     ----------
     density : (S,)
-        Not negative, per unit of length of the world.
+        Finite and not negative, per unit of length of the world.
     color : (S, 3)
         RGB, sRGB-encoded.
     """
@@ -54,10 +57,21 @@ def evaluate(field: Any, rays: Rays, samples: RaySamples) -> FieldOutput:
     field : Field
     rays : Rays
     samples : RaySamples
+
+    Raises
+    ------
+    ValueError
+        If it gives something else than a density and a colour of each.
     """
     if hasattr(field, "along"):
-        return field.along(rays, samples)
-    return field(samples.positions(rays), samples.per_sample(rays.directions))
+        found = field.along(rays, samples)
+    else:
+        found = field(samples.positions(rays), samples.per_sample(rays.directions))
+    if not (hasattr(found, "density") and hasattr(found, "color")):
+        raise ValueError(f"field: expected a FieldOutput, got {_kind(found)}")
+    _check("field: expected density", found.density, (len(samples),))
+    _check("field: expected color", found.color, (len(samples), 3))
+    return found
 
 
 def evaluate_density(proposal: Any, rays: Rays, samples: RaySamples) -> Tensor:
@@ -69,7 +83,24 @@ def evaluate_density(proposal: Any, rays: Rays, samples: RaySamples) -> Tensor:
         Positions (S, 3) to densities (S,); or with a method `along(rays, samples)` that gives them.
     rays : Rays
     samples : RaySamples
+
+    Raises
+    ------
+    ValueError
+        If it gives something else than a density of each.
     """
-    if hasattr(proposal, "along"):
-        return proposal.along(rays, samples)
-    return proposal(samples.positions(rays))
+    along = hasattr(proposal, "along")
+    density = proposal.along(rays, samples) if along else proposal(samples.positions(rays))
+    _check("proposal: expected densities", density, (len(samples),))
+    return density
+
+
+def _check(expected: str, found: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(found, torch.Tensor) or tuple(found.shape) != shape:
+        raise ValueError(
+            f"{expected} of the shape {shape} in a tensor, from as many positions, got {_kind(found)}"
+        )
+
+
+def _kind(found: Any) -> str:
+    return str(tuple(found.shape)) if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"

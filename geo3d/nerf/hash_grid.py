@@ -14,9 +14,8 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from geo3d.nerf.field_parameters import DENSITY_LIMIT, FEATURES, FieldShape
+from geo3d.render.torch_harmonics import spherical_harmonics
 from geo3d.util.require import require
 
 if TYPE_CHECKING:
@@ -96,40 +95,14 @@ def hash_grid_field(
     directions : (S, 3) tensor
         Unit vectors.
     rows : (S,) tensor of int, optional
-        Rows of `appearance`; -1 for its mean. Needed where the field has one.
+        Rows of `appearance`; -1 for its mean, which is also what stands without rows.
     """
     raw = raw_density(shape, parameters, unit_positions)
-    inputs = [raw, spherical_harmonics(directions)[:, : shape.harmonics]]
+    inputs = [raw, spherical_harmonics(directions, shape.sh_degree)]
     if shape.appearance:
         table = parameters["appearance"]
         table = torch.cat([table, table.detach().mean(0, keepdim=True)])
-        assert rows is not None
-        inputs.append(table[rows.long()])
+        inputs.append(table[-1].expand(len(directions), -1) if rows is None else table[rows.long()])
     hidden = torch.relu(torch.cat(inputs, -1) @ parameters["color_0"])
     hidden = torch.relu(hidden @ parameters["color_1"])
     return truncated_exp(raw[:, 0]), torch.sigmoid(hidden @ parameters["color_2"])
-
-
-def spherical_harmonics(directions: Tensor) -> Tensor:
-    """(S, 16) real spherical harmonics of degree 0 to 3 at unit `directions` (S, 3), as `geo3d.geometry.sh_basis`."""
-    x, y, z = directions.unbind(-1)
-    xx, yy, zz = x * x, y * y, z * z
-    terms = [
-        np.sqrt(1 / (4 * np.pi)) * torch.ones_like(x),
-        -np.sqrt(3 / (4 * np.pi)) * y,
-        np.sqrt(3 / (4 * np.pi)) * z,
-        -np.sqrt(3 / (4 * np.pi)) * x,
-        np.sqrt(15 / (4 * np.pi)) * x * y,
-        -np.sqrt(15 / (4 * np.pi)) * y * z,
-        np.sqrt(5 / (16 * np.pi)) * (2 * zz - xx - yy),
-        -np.sqrt(15 / (4 * np.pi)) * x * z,
-        np.sqrt(15 / (16 * np.pi)) * (xx - yy),
-        -np.sqrt(35 / (32 * np.pi)) * y * (3 * xx - yy),
-        np.sqrt(105 / (4 * np.pi)) * x * y * z,
-        -np.sqrt(21 / (32 * np.pi)) * y * (4 * zz - xx - yy),
-        np.sqrt(7 / (16 * np.pi)) * z * (2 * zz - 3 * xx - 3 * yy),
-        -np.sqrt(21 / (32 * np.pi)) * x * (4 * zz - xx - yy),
-        np.sqrt(105 / (16 * np.pi)) * z * (xx - yy),
-        -np.sqrt(35 / (32 * np.pi)) * x * (xx - 3 * yy),
-    ]
-    return torch.stack(terms, -1)

@@ -8,8 +8,9 @@ What is known to be empty around an empty cell is a cube: the grid holds for eac
 occupied one, in cells, the largest of the three coordinates' (`empty_distances`). Every run of occupied cells so begins
 with the phase of its ray, 0 <= jitter < 1, and over random phases each place of the run is sampled alike. In the
 contracted part of an unbounded box a ray is not straight, and leaps only as far as it is sure to be in the empty cube
-(`_contracted_leap`). Two passes: the first counts, the second writes. What a ray gets depends on the ray, the grid and
-its jitter alone. Mueller et al., Instant-NGP, SIGGRAPH 2022, section "Accelerated ray marching".
+(`_contracted_leap`); however far it may go, it ends where its place can no longer be told from the face of the cube.
+Two passes: the first counts, the second writes. What a ray gets depends on the ray, the grid and its jitter alone.
+Mueller et al., Instant-NGP, SIGGRAPH 2022, section "Accelerated ray marching".
 
 Rays come in the world frame; t is in world units. The march is in double precision, the outputs in single.
 """
@@ -22,6 +23,7 @@ from geo3d.util.jit import njit
 
 FARTHEST = 8  # cells; a longer way through the empty is told as this
 _TINY = 1e-30  # slope of a coordinate that stays
+_INFINITY = 1e7  # sides of an unbounded box from its middle, where in float32 the face of the cube is reached
 
 _OPTIONS = {"error_model": "numpy", "_nrt": False}
 _contract = njit(**_OPTIONS)(contraction.contract)
@@ -71,6 +73,8 @@ def _enter(ray, rays, box):
         near, far = _span(ox, dx, box[5], box[8], near, far)
         near, far = _span(oy, dy, box[6], box[9], near, far)
         near, far = _span(oz, dz, box[7], box[10], near, far)
+    else:
+        far = min(far, box[3] * (abs(ox - 0.5) + abs(oy - 0.5) + abs(oz - 0.5) + _INFINITY))
     return (ox, oy, oz), (dx, dy, dz), near, far
 
 
@@ -159,7 +163,7 @@ def _march(ray, rays, box, steps, empty, phase, most, begin, writing, at, out):
         if cone > 0.0:
             step = min(max(t * cone, smallest), largest)
         middle = t + 0.5 * step
-        if not middle < far:
+        if not t < middle < far:  # what is too far away for a step to count ends, too
             return found, np.inf, first
         p = _at(o, d, middle)
         (ux, uy, uz), straight = _in_cells(p, n, unbounded)

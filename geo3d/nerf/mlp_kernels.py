@@ -103,9 +103,11 @@ def _copy(a, out, start, count):
 
 @njit(**_INLINE)
 def _exp(a):
-    """e^a, held to what float32 has."""
-    power = minimum(a * _LOG2_E, f4(126))
-    return exp2(select(power > f4(-125), power, f4(-125)))
+    """e^a, held to what float32 has; NaN stays NaN, so that a field that has broken is seen to."""
+    power = a * _LOG2_E
+    held = minimum(power, f4(126))
+    held = select(held > f4(-125), held, f4(-125))
+    return select(power >= f4(-np.inf), exp2(held), power)
 
 
 @njit(**_OPTIONS)
@@ -183,7 +185,7 @@ def _density_block(layout, weights, features, stride, first, s):
     for r in range(BLOCK):
         s.density[r] = s.inputs[r * layout.inputs]
     for r in range(0, BLOCK, 16):
-        store(s.density, r, _exp(minimum(load(s.density, r), _LIMIT)))
+        store(s.density, r, _exp(select(load(s.density, r) > _LIMIT, spread(_LIMIT), load(s.density, r))))
 
 
 @njit(**_INLINE)

@@ -102,7 +102,7 @@ class OccupancyGrid:
     Raises
     ------
     ValueError
-        If `resolution` is not a multiple of 4.
+        If `resolution` is not a multiple of 4, or `step` or `thickness` not above 0.
     """
 
     def __init__(
@@ -110,6 +110,8 @@ class OccupancyGrid:
     ) -> None:
         if resolution < 4 or resolution % 4:
             raise ValueError(f"resolution: expected a multiple of 4, got {resolution!r}")
+        if not (step > 0 and thickness > 0):
+            raise ValueError(f"step, thickness: expected numbers above 0, got {step!r} and {thickness!r}")
         self.box = box
         self.resolution = resolution
         self.threshold = thickness / step
@@ -163,6 +165,11 @@ class OccupancyGrid:
             How many; each one of the grid once if not given.
         decay : float
             Factor by which what a cell remembers fades.
+
+        Raises
+        ------
+        ValueError
+            If `density` gives another number of densities.
         """
         if cells is None:
             chosen = np.arange(self.resolution**3)
@@ -177,8 +184,12 @@ class OccupancyGrid:
         self._densities[chosen] = faded
         for start in range(0, len(chosen), _AT_ONCE):
             part = chosen[start : start + _AT_ONCE]
-            found = density(self._places(part, rng))
-            np.maximum.at(self._densities, part, np.asarray(found, np.float32))
+            found = np.asarray(density(self._places(part, rng)), np.float32)
+            if found.shape != part.shape:
+                raise ValueError(
+                    f"density: expected the shape {part.shape} for as many positions, got {found.shape}"
+                )
+            np.maximum.at(self._densities, part, found)
         self._refresh()
 
     def march(
@@ -198,12 +209,19 @@ class OccupancyGrid:
         -------
         MarchedRays
             In memory that the next call uses again.
+
+        Raises
+        ------
+        ValueError
+            If there is not one `jitter` of each ray.
         """
         options = options or MarchOptions()
         count = len(rays)
         buffers = self._buffers
         if jitter is None:
             jitter = np.full(count, 0.5, np.float32)
+        if jitter.shape != (count,):
+            raise ValueError(f"jitter: expected the shape ({count},), one of each ray, got {jitter.shape}")
         counts, begins, stopped = buffers.rows(
             count, ("counts", np.int64), ("begins", np.float64), ("stopped", np.float32)
         )

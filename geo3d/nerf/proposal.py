@@ -37,12 +37,20 @@ class ProposalField(torch.nn.Module):
     layers, width : int
     seed : int
         Of the first weights.
+
+    Raises
+    ------
+    ValueError
+        If there is no octave, no layer or no width.
     """
 
     def __init__(
         self, box: SceneBox, levels: int = 12, layers: int = 4, width: int = 256, seed: int = 0
     ) -> None:
         super().__init__()
+        if min(levels, layers, width) < 1:
+            found = f"{levels}, {layers} and {width}"
+            raise ValueError(f"levels, layers, width: expected 1 or more of each, got {found}")
         self.box, self.levels = box, levels
         parts: list[Any] = []
         for k in range(layers):

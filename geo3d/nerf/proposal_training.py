@@ -31,11 +31,13 @@ def proposal_loss(rendered: RenderedRays) -> Tensor:
     Raises
     ------
     ValueError
-        If the rays were not sampled by proposals.
+        If the rays were not sampled by proposals, or coarse and fine.
     """
     if not rendered.stages:
         raise ValueError("rendered: expected rays sampled by proposals, or coarse and fine; these were not")
     rays = len(rendered.color)
+    if rays == 0:
+        raise ValueError("rendered: expected one ray or more, got none")
     edges, weights = _edges(rendered.samples, rays), rendered.weights.view(rays, -1)
     losses = [
         histogram_loss(edges, weights, _edges(stage.samples, rays), stage.weights.view(rays, -1))

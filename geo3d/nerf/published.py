@@ -4,9 +4,8 @@
 
 x is the position in [-1, 1]^3 of the scene's box, gamma the positional encoding of 10 and 4 octaves, and the density
 is per half side of the box, so that a scene in metres and one in kilometres train alike; outside of a bounded box it
-is 0. Mildenhall et al., NeRF, ECCV
-2020, equation 4, figure 7 and section 5: 593,924 parameters a network. (The authors' program differs from the paper in
-that it also gives the network x itself, and leaves out the pi of equation 4.)
+is 0. Mildenhall et al., NeRF, ECCV 2020, equation 4, figure 7 and section 5: 593,924 parameters a network. (The
+authors' program also gives the network x itself, and leaves out the pi of equation 4.)
 """
 
 from __future__ import annotations

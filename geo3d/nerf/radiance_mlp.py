@@ -92,26 +92,17 @@ class RadianceMlp(torch.nn.Module):
         appearance : (S, appearance) tensor, optional
             Left out, it is zero.
         """
-        hidden = self.hidden(positions)
+        hidden = positions
+        for k, layer in enumerate(self.layers):
+            if k and k == self.shape.skip:
+                hidden = torch.cat([hidden, positions], -1)
+            hidden = torch.relu(layer(hidden))
         parts = [self.feature(hidden), directions]
         if self.shape.appearance:
             none = directions.new_zeros(len(directions), self.shape.appearance)
             parts.append(none if appearance is None else appearance)
         view = torch.relu(self.view(torch.cat(parts, -1)))
         return self.density(hidden)[:, 0], self.color(view)
-
-    def raw_density(self, positions: Tensor) -> Tensor:
-        """(S,) raw densities alone, of encoded `positions`: where a ray is sampled no colour is needed."""
-        return self.density(self.hidden(positions))[:, 0]
-
-    def hidden(self, positions: Tensor) -> Tensor:
-        """(S, width) activation of the last layer, of encoded `positions`."""
-        hidden = positions
-        for k, layer in enumerate(self.layers):
-            if k and k == self.shape.skip:
-                hidden = torch.cat([hidden, positions], -1)
-            hidden = torch.relu(layer(hidden))
-        return hidden
 
 
 def initialise(module: Any, seed: int) -> None:

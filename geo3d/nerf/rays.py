@@ -41,7 +41,7 @@ class Rays:
     Raises
     ------
     ValueError
-        If the arrays are not of one number of rays.
+        If the arrays are not of one number of rays, or are no arrays.
     """
 
     origins: Any
@@ -55,9 +55,12 @@ class Rays:
         count = len(self.origins)
         for field in fields(self):
             shape = (count, 3) if field.name in ("origins", "directions") else (count,)
-            found = tuple(getattr(self, field.name).shape)
-            if found != shape:
-                raise ValueError(f"{field.name}: expected the shape {shape}, got {found}")
+            array = getattr(self, field.name)
+            if not hasattr(array, "shape"):
+                kind = type(array).__name__
+                raise ValueError(f"{field.name}: expected a NumPy array or a torch tensor, got a {kind}")
+            if tuple(array.shape) != shape:
+                raise ValueError(f"{field.name}: expected the shape {shape}, got {tuple(array.shape)}")
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -116,7 +119,7 @@ def camera_rays(
     Raises
     ------
     ValueError
-        If `pixels` are not pairs, or `near` is negative.
+        If `pixels` are not pairs, `near` or `far` are not one number or one a pixel, or `near` is negative.
 
     Examples
     --------
@@ -127,13 +130,12 @@ def camera_rays(
     at = pixel_centers(camera) if pixels is None else np.asarray(pixels, float)
     if at.ndim != 2 or at.shape[1] != 2:
         raise ValueError(f"pixels: expected the shape (P, 2), got {at.shape}")
-    if np.any(np.asarray(near) < 0):
-        raise ValueError("near: a ray starts at a range of 0 or more")
+    first, last = _ranges("near", near, len(at)), _ranges("far", far, len(at))
+    if np.any(first < 0):
+        raise ValueError(f"near: a ray starts at a range of 0 or more, got {first.min()}")
     bearings = camera.unproject(at)
     seen = ~np.isnan(bearings[:, 0])
     bearings[~seen] = [0.0, 0.0, 1.0]
-    first = np.broadcast_to(np.asarray(near, np.float32), len(at)).copy()
-    last = np.broadcast_to(np.asarray(far, np.float32), len(at)).copy()
     last[~seen] = first[~seen]
     center = np.asarray(cam_from_world.center(), np.float32)
     return Rays(
@@ -163,6 +165,18 @@ def depth_factors(rays: Rays, cam_from_world: SE3) -> Any:
     """
     x, y, z = (float(v) for v in cam_from_world.rotation[2])
     return rays.directions[:, 0] * x + rays.directions[:, 1] * y + rays.directions[:, 2] * z
+
+
+def _ranges(name: str, values: ArrayLike, count: int) -> np.ndarray:
+    """(count,) float32 from one number or as many."""
+    found = np.asarray(values, np.float32)
+    if found.shape not in ((), (count,)):
+        raise ValueError(
+            f"{name}: expected one number or one a pixel, ({count},), got the shape {found.shape}"
+        )
+    if np.isnan(found).any():
+        raise ValueError(f"{name}: expected ranges, got NaN")
+    return np.full(count, found, np.float32)
 
 
 def _cone_radii(camera: Camera, bearings: np.ndarray) -> np.ndarray:

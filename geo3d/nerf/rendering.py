@@ -14,7 +14,7 @@ from geo3d.nerf.rays import Rays
 from geo3d.nerf.samplers import EvenSampling, Sampling, Stage
 from geo3d.nerf.samples import RaySamples
 from geo3d.nerf.volume_autograd import composite_by_kernels
-from geo3d.nerf.volume_rendering import RayRendering, composite
+from geo3d.nerf.volume_rendering import RayRendering, composite, unit_vectors
 from geo3d.util.require import require
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class RenderOptions:
     Raises
     ------
     ValueError
-        If there is no such backend.
+        If there is no such backend, or the sampling is none.
     """
 
     sampling: Sampling = dataclasses.field(default_factory=EvenSampling)
@@ -52,6 +52,8 @@ class RenderOptions:
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {self.backend!r}")
+        if not hasattr(self.sampling, "sample"):
+            raise ValueError(f"sampling: expected one like EvenSampling(64), got {self.sampling!r}")
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def render_rays(
     Raises
     ------
     ValueError
-        If the field gives other shapes, or the backend can't render what it gives.
+        If the field or the background gives other shapes, or the backend can't render what the field gives.
 
     Examples
     --------
@@ -119,9 +121,11 @@ def render_rays(
     behind = background(rays.directions) if callable(background) else background
     if behind is not None:
         behind = torch.as_tensor(behind, dtype=rays.near.dtype, device=rays.near.device)
+        if tuple(behind.shape) not in ((3,), (len(rays), 3)):
+            found = tuple(behind.shape)
+            raise ValueError(f"background: expected three numbers or the shape ({len(rays)}, 3), got {found}")
     samples, stages = options.sampling.sample(field, rays, behind, rng)
     found = evaluate(field, rays, samples)
-    _check(found, len(samples))
     normals = density_normals(field, rays, samples, found.density.requires_grad) if options.normals else None
     render = composite_by_kernels if _by_kernels(options.backend, found) else composite
     seen = render(found.density, found.color, samples, behind, normals)
@@ -150,15 +154,8 @@ def density_normals(field: Any, rays: Rays, samples: RaySamples, differentiable:
         (slope,) = torch.autograd.grad(
             density.sum(), positions, create_graph=keep, allow_unused=True, materialize_grads=True
         )
-    normals = torch.nn.functional.normalize(-slope, dim=-1, eps=torch.finfo(slope.dtype).tiny)
+    normals = unit_vectors(-slope)
     return normals if keep else normals.detach()
-
-
-def _check(found: FieldOutput, count: int) -> None:
-    for name, shape in (("density", (count,)), ("color", (count, 3))):
-        got = tuple(getattr(found, name).shape)
-        if got != shape:
-            raise ValueError(f"field: expected {name} of the shape {shape} for {count} positions, got {got}")
 
 
 def _by_kernels(backend: str, found: FieldOutput) -> bool:

@@ -151,9 +151,10 @@ class HierarchicalSampling:
         samples = RaySamples.dense(edges[:, :-1], edges[:, 1:])
         found = evaluate(field if self.coarse_field is None else self.coarse_field, rays, samples)
         first = composite(found.density, found.color, samples, background)
-        weights = first.weights.detach().view(len(rays), -1)
+        weights = first.weights.detach().view(len(rays), self.coarse)
         inner = resample_edges(to_spacing(edges, kind, scale), weights, self.fine + 1, rng=rng)[:, 1:-1]
-        both = torch.cat([edges, from_spacing(inner, kind, scale)], 1).sort(-1).values
+        inner = from_spacing(inner, kind, scale).clip(min=edges[:, :1], max=edges[:, -1:])
+        both = torch.cat([edges, inner], 1).sort(-1).values
         return RaySamples.dense(both[:, :-1], both[:, 1:]), (Stage(samples, first.weights, first),)
 
 
@@ -207,11 +208,11 @@ class ProposalSampling:
         kind, scale = self.spacing.kind, self.spacing.scale
         edges = spread_edges(rays, self.counts[0], kind, scale, rng)
         stages = []
-        for proposal, following in zip(self.proposals, (*self.counts[1:], self.count)):
+        for proposal, count, following in zip(self.proposals, self.counts, (*self.counts[1:], self.count)):
             samples = RaySamples.dense(edges[:, :-1], edges[:, 1:])
             weights = ray_weights(evaluate_density(proposal, rays, samples), samples)
             stages.append(Stage(samples, weights))
-            shares = weights.detach().view(len(rays), -1)
+            shares = weights.detach().view(len(rays), count)
             spaced = resample_edges(to_spacing(edges, kind, scale), shares, following, self.padding, rng)
             ends = edges[:, :1], from_spacing(spaced[:, 1:-1], kind, scale), edges[:, -1:]
             edges = torch.cat(ends, 1).clip(min=edges[:, :1], max=edges[:, -1:])

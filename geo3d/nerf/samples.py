@@ -30,7 +30,7 @@ class RaySamples:
     Raises
     ------
     ValueError
-        If the shapes do not fit each other.
+        If the shapes do not fit each other, or the offsets do not ascend from 0 to S.
     """
 
     starts: Any
@@ -45,6 +45,14 @@ class RaySamples:
             )
         if self.offsets.ndim != 1 or len(self.offsets) == 0:
             raise ValueError(f"offsets: expected the shape (R + 1,), got {tuple(self.offsets.shape)}")
+        if isinstance(self.offsets, np.ndarray) or self.offsets.device.type == "cpu":
+            self._check_offsets(np.asarray(self.offsets))
+
+    def _check_offsets(self, offsets: np.ndarray) -> None:
+        """Kernels read where the offsets say. Those of a GPU are not fetched for this."""
+        if offsets[0] != 0 or offsets[-1] != len(self) or np.any(offsets[1:] < offsets[:-1]):
+            found = f"{offsets[0]} to {offsets[-1]}"
+            raise ValueError(f"offsets: expected to ascend from 0 to the {len(self)} intervals, got {found}")
 
     @staticmethod
     def dense(starts: Any, ends: Any) -> RaySamples:
@@ -53,7 +61,17 @@ class RaySamples:
         Parameters
         ----------
         starts, ends : (R, N)
+
+        Raises
+        ------
+        ValueError
+            If they are not of one shape of two dimensions.
         """
+        if starts.ndim != 2 or starts.shape != ends.shape:
+            shapes = tuple(starts.shape), tuple(ends.shape)
+            raise ValueError(
+                f"starts and ends: expected the shape (R, N) of both, got {shapes[0]} and {shapes[1]}"
+            )
         rays, count = starts.shape
         if isinstance(starts, np.ndarray):
             offsets = np.arange(rays + 1, dtype=np.int64) * count

@@ -1,7 +1,7 @@
 """Where a ray is sampled: edges of intervals spread evenly, or as a histogram of weights asks for; PyTorch.
 
     s(t) = t                       spacing "range": even in the range
-    s(t) = t / (t + scale)         spacing "disparity": even in 1 / (t + scale), so that what is far has few samples
+    s(t) = -scale / (t + scale)    spacing "disparity": what is far has few samples, and s keeps their digits
 
 N intervals have N + 1 edges, the first and the last of which are the ray's ends: nothing of it is left out. Inner edges
 are moved at random by up to half of their distance to the next (stratified sampling, Mildenhall et al., NeRF, ECCV
@@ -82,14 +82,14 @@ def to_spacing(t: Tensor, spacing: str, scale: float = 1.0) -> Tensor:
     """s(t) of a `spacing`, of ranges `t` (...) and with the `scale` of the disparity."""
     if spacing not in SPACINGS:
         raise ValueError(f"spacing: expected one of {', '.join(SPACINGS)}, got {spacing!r}")
-    return t if spacing == "range" else 1.0 - scale / (t + scale)
+    return t if spacing == "range" else -scale / (t + scale)
 
 
 def from_spacing(s: Tensor, spacing: str, scale: float = 1.0) -> Tensor:
     """The inverse of `to_spacing`: t of `s` (...) in a `spacing` with its `scale`."""
     if spacing not in SPACINGS:
         raise ValueError(f"spacing: expected one of {', '.join(SPACINGS)}, got {spacing!r}")
-    return s if spacing == "range" else scale / (1.0 - s) - scale
+    return s if spacing == "range" else -scale / s - scale
 
 
 def invert_histogram(edges: Tensor, weights: Tensor, shares: Tensor) -> Tensor:

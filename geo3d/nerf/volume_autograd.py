@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geo3d.nerf.samples import RaySamples
-from geo3d.nerf.volume_rendering import RayRendering
+from geo3d.nerf.volume_rendering import RayRendering, check_shape, unit_vectors
 from geo3d.util.require import require
 
 if TYPE_CHECKING:
@@ -41,7 +41,14 @@ def composite_by_kernels(
     Returns
     -------
     RayRendering
+
+    Raises
+    ------
+    ValueError
+        If there is not one density and one colour of each sample.
     """
+    check_shape("density", density, len(samples))
+    check_shape("color", color, len(samples), 3)
     torch = require("torch")
     rays = len(samples.offsets) - 1
     behind = torch.zeros(3) if background is None else background
@@ -50,7 +57,7 @@ def composite_by_kernels(
     )
     if normals is not None:
         sums = torch.zeros(rays, 3).index_add(0, samples.ray_indices(), weights[:, None] * normals)
-        normals = torch.nn.functional.normalize(sums, dim=-1)
+        normals = unit_vectors(sums)
     return RayRendering(image, alpha, far, median, normals, weights)
 
 

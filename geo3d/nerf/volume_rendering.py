@@ -74,7 +74,7 @@ def composite(
     Parameters
     ----------
     density : (S,) tensor
-        Not negative; per unit of the ranges.
+        Finite and not negative; per unit of the ranges.
     color : (S, C) tensor
     samples : RaySamples
         Tensors.
@@ -87,6 +87,11 @@ def composite(
     -------
     RayRendering
 
+    Raises
+    ------
+    ValueError
+        If there is not one density and one colour of each sample.
+
     Examples
     --------
     >>> samples = RaySamples.dense(torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 2.0]]))
@@ -94,6 +99,8 @@ def composite(
     >>> composite(density, torch.eye(3)[:2], samples).color
     tensor([[0.5000, 0.3750, 0.0000]])
     """
+    check_shape("density", density, len(samples))
+    check_shape("color", color, len(samples), None)
     thickness = density * samples.lengths
     before = _summed_before(thickness, samples)
     weights = torch.exp(-before) * -torch.expm1(-thickness)
@@ -106,7 +113,7 @@ def composite(
     far = _per_ray(weights * place, samples) / torch.where(seen, alpha, 1.0)
     if normals is not None:
         mean = _per_ray(weights[:, None] * normals, samples)
-        normals = torch.nn.functional.normalize(mean, dim=-1)
+        normals = unit_vectors(mean)
     with torch.no_grad():
         median = _median_range(thickness, before, samples)
     return RayRendering(image, alpha, torch.where(seen, far, 0.0), median, normals, weights)
@@ -120,7 +127,13 @@ def ray_weights(density: Tensor, samples: RaySamples) -> Tensor:
     density : (S,) tensor
     samples : RaySamples
         Tensors.
+
+    Raises
+    ------
+    ValueError
+        If there is not one density of each sample.
     """
+    check_shape("density", density, len(samples))
     thickness = density * samples.lengths
     return torch.exp(-_summed_before(thickness, samples)) * -torch.expm1(-thickness)
 
@@ -133,10 +146,30 @@ def distortion_loss(weights: Tensor, samples: RaySamples) -> Tensor:
     weights : (S,) tensor
     samples : RaySamples
         Tensors, in the distance that the loss is to count in (normalised ranges in mip-NeRF 360).
+
+    Raises
+    ------
+    ValueError
+        If there is not one weight of each sample.
     """
+    check_shape("weights", weights, len(samples))
     middles = samples.middles
     nearer = middles * _summed_before(weights, samples) - _summed_before(weights * middles, samples)
     return _per_ray(2.0 * weights * nearer + weights**2 * samples.lengths / 3.0, samples)
+
+
+def check_shape(name: str, values: Tensor, *shape: int | None) -> None:
+    """Refuse `values`, called `name`, of another `shape`; None stands for any length."""
+    found = tuple(values.shape)
+    if len(found) != len(shape) or any(n not in (None, m) for n, m in zip(shape, found)):
+        expected = ", ".join("C" if n is None else str(n) for n in shape) + "," * (len(shape) == 1)
+        raise ValueError(f"{name}: expected the shape ({expected}), one of each sample, got {found}")
+
+
+def unit_vectors(vectors: Tensor) -> Tensor:
+    """(..., 3) `vectors` made unit vectors; where they are 0 they stay so, and so does the gradient."""
+    length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / torch.where(length > 0, length, 1.0) * (length > 0)
 
 
 def _per_ray(values: Tensor, samples: RaySamples) -> Tensor:

@@ -71,7 +71,7 @@ def _finished(builder: Any, end: int, total: Any, place: Any) -> Any:
     """What is stored, of a tile's vector of sums."""
     zero = ir.Constant(_VECTOR, [0.0] * LANES)
     if end == RELU:
-        return builder.select(builder.fcmp_ordered(">", total, zero), total, zero)
+        return builder.select(builder.fcmp_unordered(">", total, zero), total, zero)  # NaN stays
     if end == ADD:
         return builder.fadd(builder.load(place, align=4), total)
     if end == GATE:

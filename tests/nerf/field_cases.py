@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from geo3d.nerf.field_parameters import FieldParameters, FieldShape, initial_parameters
-from geo3d.nerf.hash_grid import encode, hash_grid_field, raw_density, spherical_harmonics
+from geo3d.nerf.hash_grid import encode, hash_grid_field, raw_density
+from geo3d.render.torch_harmonics import spherical_harmonics
 
 SHAPES = {
     "as Instant-NGP": (FieldShape(), 0),
@@ -67,7 +68,7 @@ def _margin(shape, parameters, positions, directions, rows) -> np.ndarray:
     p = {name: torch.from_numpy(array).double() for name, array in parameters.items()}
     x, d = torch.from_numpy(positions).double(), torch.from_numpy(directions).double()
     first = encode(shape, p["grid"], x) @ p["density_0"]
-    inputs = [raw_density(shape, p, x), spherical_harmonics(d)[:, : shape.harmonics]]
+    inputs = [raw_density(shape, p, x), spherical_harmonics(d, shape.sh_degree)]
     if shape.appearance:
         table = torch.cat([p["appearance"], p["appearance"].mean(0, keepdim=True)])
         inputs.append(table[torch.from_numpy(rows).long()])

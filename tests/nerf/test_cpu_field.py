@@ -119,6 +119,17 @@ def test_positions_outside_and_nan_are_held():
     assert np.isfinite(d).all() and d[0, 0] == 0 and d[0, 2] == 0 and d[0, 1] != 0
 
 
+@pytest.mark.parametrize("name", ["grid", "density_0", "density_1", "color_0", "color_1", "color_2"])
+def test_a_field_that_has_broken_shows_it(name):
+    """What is no number among the parameters is not held to one: a loss of it is none either."""
+    case = field_case("odd sizes", count=200)
+    field = CpuField(case.shape, case.parameters)
+    case.parameters[name][:] = np.nan
+    density, color = field.forward(*case.inputs)
+    assert np.isnan(color).all()
+    assert np.isnan(density).all() == (not name.startswith("color"))
+
+
 def test_samples_of_no_photo_get_the_mean_appearance():
     case = field_case("appearance", count=20)
     field = CpuField(case.shape, case.parameters)
@@ -132,7 +143,7 @@ def test_gradients_are_there_once_and_for_as_many_samples():
     case = field_case("odd sizes", count=10)
     field = CpuField(case.shape, case.parameters)
     field.forward(*case.inputs)
-    with pytest.raises(ValueError, match=r"expected \(10,\) and \(10, 3\)"):
+    with pytest.raises(ValueError, match="d_density: expected 10, as many as the last forward kept, got 5"):
         field.backward(case.d_density[:5], case.d_color[:5])
     field.backward(case.d_density, case.d_color)
     with pytest.raises(ValueError, match="as many as the last forward kept"):
@@ -145,10 +156,15 @@ def test_gradients_are_there_once_and_for_as_many_samples():
 def test_samples_that_do_not_fit_are_refused():
     case = field_case("appearance", count=10)
     field = CpuField(case.shape, case.parameters)
-    with pytest.raises(ValueError, match=r"unit_positions: expected \(S, 3\) float32"):
+    with pytest.raises(ValueError, match=r"unit_positions: expected float32 \(10, 3\), got float64"):
         field.density(case.positions.astype(float))
-    with pytest.raises(ValueError, match=r"directions: expected \(10, 3\)"):
+    with pytest.raises(ValueError, match=r"directions: expected float32 \(10, 3\), got float32 \(9, 3\)"):
         field.forward(case.positions, case.directions[:9])
+    with pytest.raises(ValueError, match=r"directions: expected float32 \(10, 3\), got float64"):
+        field.forward(case.positions, case.directions.astype(float))
+    field.forward(case.positions, case.directions)
+    with pytest.raises(ValueError, match=r"d_color: expected float32 \(10, 3\), got float32 \(10, 2\)"):
+        field.backward(case.d_density, case.d_color[:, :2])
     with pytest.raises(ValueError, match=r"rows: expected .* of -1 to 3"):
         field.forward(case.positions, case.directions, np.full(10, 4, np.int32))
 

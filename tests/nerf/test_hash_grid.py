@@ -6,9 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geo3d.geometry import sh_basis
 from geo3d.nerf.field_parameters import FieldShape, check_parameters, initial_parameters, parameter_shapes
-from geo3d.nerf.hash_grid import encode, hash_grid_field, spherical_harmonics
+from geo3d.nerf.hash_grid import encode, hash_grid_field
 from tests.nerf.field_cases import SHAPES, field_case
 
 
@@ -59,14 +58,6 @@ def test_features_are_continuous_across_cells_and_held_outside():
     outside = torch.tensor([[-0.2, 0.5, 1.7]], dtype=torch.float64)
     face = torch.tensor([[0.0, 0.5, 1.0]], dtype=torch.float64)
     np.testing.assert_array_equal(encode(case.shape, grid, outside), encode(case.shape, grid, face))
-
-
-def test_harmonics_are_those_of_the_house():
-    directions = np.random.default_rng(0).normal(size=(20, 3))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    np.testing.assert_allclose(
-        spherical_harmonics(torch.from_numpy(directions)), sh_basis(directions, 3), atol=1e-12
-    )
 
 
 @pytest.mark.parametrize("name", ["one dense level", "appearance"])

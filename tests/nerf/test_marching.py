@@ -158,6 +158,20 @@ def test_distances_are_those_to_the_nearest_occupied_cell(seed):
     np.testing.assert_array_equal(found.ravel(), expected)
 
 
+@settings(max_examples=10)
+@given(seed=seeds, far=st.sampled_from([1e9, 1e20, np.inf]), step=st.sampled_from([0.01, 10.0]))
+def test_rays_without_end_end_where_the_cube_of_all_space_does(seed, far, step):
+    """Past that the contracted place stands still, and what was marched there would never be left."""
+    _, _, _, grid, rays = random_case(seed, unbounded=True)
+    options = MarchOptions(smallest_step=step, max_samples=50)
+    found = grid.march(Rays(*(rays.origins, rays.directions, rays.near, np.full_like(rays.far, far)),
+                            *(rays.radii, rays.rows)), options)  # fmt: skip
+    assert np.isfinite(found.samples.ends).all() and np.isfinite(found.positions).all()
+    distant = Rays(rays.origins + 1e18, rays.directions, rays.near, rays.far + np.inf, rays.radii, rays.rows)
+    for box in (SceneBox(unbounded=True), SceneBox()):
+        OccupancyGrid(box, N).march(distant, options)  # no step counts there
+
+
 def test_rays_that_meet_nothing_have_no_samples():
     box = SceneBox((0, 0, 0), 2.0)
     rays = camera_rays(Camera("PINHOLE", 4, 4, [4, 4, 2, 2]), look_at([0, -5, 0], [0, 0, 0]))
@@ -216,3 +230,13 @@ def test_what_is_refused():
         MarchOptions(cone_angle=1.5)
     with pytest.raises(ValueError, match="max_samples: expected at least 1"):
         MarchOptions(max_samples=0)
+    for sizes in ({"step": 0.0}, {"thickness": -1.0}):
+        with pytest.raises(ValueError, match="step, thickness: expected numbers above 0"):
+            OccupancyGrid(SceneBox(), 4, **sizes)
+    grid, rays = OccupancyGrid(SceneBox(), 4), random_case(0)[-1]
+    with pytest.raises(ValueError, match=r"jitter: expected the shape \(63,\), one of each ray, got \(3,\)"):
+        grid.march(rays, jitter=np.zeros(3, np.float32))
+    with pytest.raises(
+        ValueError, match=r"density: expected the shape \(64,\) for as many positions, got \(64, 1\)"
+    ):
+        grid.update(lambda p: p[:, :1], np.random.default_rng(0))

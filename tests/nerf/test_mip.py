@@ -106,6 +106,13 @@ def test_size_as_published():
     assert proposal == (72 * 256 + 256) + 3 * (256 * 256 + 256) + (256 + 1)
 
 
+def test_a_proposal_of_no_size_is_refused():
+    with pytest.raises(
+        ValueError, match="levels, layers, width: expected 1 or more of each, got 12, 0 and 256"
+    ):
+        ProposalField(BOXES[0], layers=0)
+
+
 def test_the_photo_of_a_ray_chooses_the_appearance():
     shape = replace(SMALL, appearance=2)
     field = MipField(BOXES[0], shape, photos=3).double()

@@ -134,3 +134,5 @@ def test_of_rays_it_is_the_sum_over_their_proposals():
     assert thin.grad is not None and thin.grad < 0
     with pytest.raises(ValueError, match="expected rays sampled by proposals"):
         proposal_loss(render_rays(wall, rays))
+    with pytest.raises(ValueError, match="rendered: expected one ray or more, got none"):
+        proposal_loss(render_rays(wall, rays[:0], RenderOptions(sampling)))

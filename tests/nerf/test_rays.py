@@ -103,3 +103,11 @@ def test_what_is_refused():
     rays = camera_rays(camera, SE3.identity())
     with pytest.raises(ValueError, match=r"far: expected the shape \(24,\), got \(3,\)"):
         Rays(rays.origins, rays.directions, rays.near, rays.far[:3], rays.radii, rays.rows)
+    with pytest.raises(ValueError, match="origins: expected a NumPy array or a torch tensor, got a list"):
+        Rays([[0, 0, 0]], [[0, 0, 1]], [0], [1], [0], [0])
+    with pytest.raises(
+        ValueError, match=r"near: expected one number or one a pixel, \(24,\), got the shape \(3,\)"
+    ):
+        camera_rays(camera, SE3.identity(), near=[1, 2, 3])
+    with pytest.raises(ValueError, match="far: expected ranges, got NaN"):
+        camera_rays(camera, SE3.identity(), far=np.nan)

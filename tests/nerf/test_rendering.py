@@ -217,6 +217,70 @@ def test_far_fog_is_seen_in_disparity():
     assert (seen.samples.middles < 2).float().mean() > 0.4
 
 
+@pytest.mark.parametrize("name", sorted(SAMPLINGS))
+def test_no_rays_and_one(name):
+    for count in (0, 1):
+        seen = render_rays(ball, view()[:count], RenderOptions(SAMPLINGS[name], normals=True))
+        assert seen.color.shape == (count, 3) and seen.normals.shape == (count, 3)
+
+
+@pytest.mark.parametrize("near", [0.3, 7.77, 123.4])
+def test_no_place_of_a_ray_is_beyond_its_ends(near):
+    def wall(positions, directions):
+        return FieldOutput(torch.full_like(positions[:, 0], 1e9), positions)
+
+    spacing = Spacing("disparity")
+    for sampling in (
+        EvenSampling(8, spacing),
+        HierarchicalSampling(8, 8, spacing=spacing),
+        ProposalSampling((ball_density,), (8,), 8, spacing=spacing),
+    ):
+        seen = render_rays(wall, view(near, near + 5), RenderOptions(sampling))
+        assert seen.samples.starts.min() >= np.float32(near)
+        assert seen.samples.ends.max() <= np.float32(near + 5)
+        assert not render_rays(wall, view(near, near), RenderOptions(sampling)).alpha.any()
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLINGS))
+def test_gradients_by_the_field_are_the_differences(name):
+    """Of all that is rendered, with the samples where they are."""
+    rays = view(dtype=torch.float64, size=3)[3:6]
+    options = RenderOptions(SAMPLINGS[name], normals=True)
+
+    def render(radius, color, sky):
+        def soft(positions, directions):
+            density = 3 * torch.sigmoid((radius - positions.norm(dim=-1)) * 5)
+            return FieldOutput(density, color * torch.sigmoid(positions))
+
+        fixed = render_rays(ball, rays, options).samples
+        sampling = type("Fixed", (), {"sample": lambda *_: (fixed, ())})()
+        seen = render_rays(soft, rays, RenderOptions(sampling, normals=True), lambda d: sky + 0 * d)
+        return seen.color, seen.alpha, seen.range, seen.normals, seen.weights
+
+    inputs = (torch.tensor(0.6), torch.tensor([0.9, 0.5, 0.2]), torch.tensor([0.1, 0.2, 0.3]))
+    assert torch.autograd.gradcheck(render, [i.double().requires_grad_() for i in inputs], fast_mode=True)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLINGS))
+def test_what_fields_must_not_give_is_told(name):
+    shapes = r"field: expected {} of the shape \(\d+,.*\) in a tensor, from as many positions, got {}"
+    for field, message in (
+        (lambda p, d: None, "field: expected a FieldOutput, got a NoneType"),
+        (lambda p, d: (p[:, 0], p), "field: expected a FieldOutput, got a tuple"),
+        (lambda p, d: FieldOutput(p[:, :1], p), shapes.format("density", r"\(\d+, 1\)")),
+        (lambda p, d: FieldOutput(p[:, 0], p[:, :2]), shapes.format("color", r"\(\d+, 2\)")),
+        (lambda p, d: FieldOutput(p[:, 0].numpy(), p), shapes.format("density", "a ndarray")),
+    ):
+        with pytest.raises(ValueError, match=message):
+            render_rays(field, view(), RenderOptions(SAMPLINGS[name]))
+        if name == "hierarchical":
+            with pytest.raises(ValueError, match=message):
+                render_rays(ball, view(), RenderOptions(HierarchicalSampling(8, 8, coarse_field=field)))
+    for proposal in (lambda p: p, lambda p: p[:, :1], lambda p: None, lambda p: 3.0):
+        with pytest.raises(ValueError, match="proposal: expected densities of the shape"):
+            render_rays(ball, view(), RenderOptions(ProposalSampling((proposal,), (8,))))
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match="backend: expected one of"):
         RenderOptions(backend="gpu")
@@ -224,6 +288,13 @@ def test_what_is_refused():
         render_rays(fog, view(dtype=torch.float64), RenderOptions(backend="cpu"))
     with pytest.raises(ValueError, match=r"field: expected color of the shape \(28224, 3\)"):
         render_rays(lambda p, d: FieldOutput(p[:, 0], p[:, 0]), view())
+    with pytest.raises(ValueError, match="sampling: expected one like EvenSampling"):
+        RenderOptions("even")
+    for behind in (torch.ones(4), torch.ones(5, 3), 1.0, lambda d: d[:, :1]):
+        with pytest.raises(
+            ValueError, match=r"background: expected three numbers or the shape \(441, 3\), got"
+        ):
+            render_rays(fog, view(), background=behind)
     with pytest.raises(ValueError, match="count: expected at least 1 interval a ray, got 0"):
         EvenSampling(0)
     with pytest.raises(ValueError, match="one count for each proposal, got 1 proposals and 2 counts"):

@@ -99,6 +99,16 @@ def test_empty_rays_have_intervals_of_no_length():
         torch.testing.assert_close(edges, torch.ones(4, 6, dtype=torch.float64))
 
 
+def test_what_is_very_far_keeps_its_digits():
+    t = torch.logspace(0, 8, 50)
+    torch.testing.assert_close(from_spacing(to_spacing(t, "disparity"), "disparity"), t, rtol=1e-6, atol=1e-6)
+    edges = torch.linspace(-1, -1e-8, 9)[None]
+    weights = torch.zeros(1, 8)
+    weights[0, -1] = 1.0  # all there is lies beyond 7 scales
+    found = from_spacing(resample_edges(edges, weights, 1000, padding=0.0), "disparity")
+    assert len(found.unique()) == 1001 and (found.diff() > 0).all()
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match="far is infinite"):
         spread_edges(some_rays(0.0, float("inf")), 4)
@@ -130,3 +140,10 @@ def test_samples_of_other_shapes_are_refused():
         RaySamples(np.zeros(3), np.zeros(2), np.zeros(1, int))
     with pytest.raises(ValueError, match=r"offsets: expected the shape \(R \+ 1,\), got \(0,\)"):
         RaySamples(np.zeros(3), np.zeros(3), np.zeros(0, int))
+    for offsets in ([0, 7], [1, 3], [0, 2, 1, 3]):
+        for make in (np.array, torch.tensor):
+            with pytest.raises(ValueError, match="offsets: expected to ascend from 0 to the 3 intervals"):
+                RaySamples(np.zeros(3), np.zeros(3), make(offsets))
+    for ends in (np.zeros((2, 3)), np.zeros(6)):
+        with pytest.raises(ValueError, match=r"starts and ends: expected the shape \(R, N\) of both"):
+            RaySamples.dense(np.zeros((3, 2)), ends)

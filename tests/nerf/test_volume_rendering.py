@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geo3d.nerf import RaySamples, composite, distortion_loss, ray_weights
+from geo3d.nerf.volume_autograd import composite_by_kernels
 from tests.nerf.ragged import random_field, random_samples, seeds, tensors
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -166,6 +167,36 @@ def test_distortion_is_its_double_sum(seed):
         pairs = (w[:, None] * w[None] * (m[:, None] - m[None]).abs()).sum()
         expected = pairs + (w**2 * samples.lengths[own]).sum() / 3
         assert float(found[ray]) == pytest.approx(float(expected), abs=1e-12)
+
+
+def test_what_is_not_one_of_each_sample_is_refused():
+    samples = RaySamples(torch.zeros(3), torch.ones(3), torch.tensor([0, 3]))
+    one, three = torch.ones(3), torch.ones(3, 3)
+    for render in (composite, composite_by_kernels):
+        with pytest.raises(
+            ValueError, match=r"density: expected the shape \(3,\), one of each sample, got \(3, 1\)"
+        ):
+            render(one[:, None], three, samples)
+        with pytest.raises(
+            ValueError, match=r"color: expected the shape \(3, [C3]\), one of each sample, got \(2, 3\)"
+        ):
+            render(one, three[:2], samples)
+    with pytest.raises(ValueError, match=r"density: expected the shape \(3,\)"):
+        ray_weights(three, samples)
+    with pytest.raises(ValueError, match=r"weights: expected the shape \(3,\)"):
+        distortion_loss(torch.ones(4), samples)
+
+
+def test_normals_of_nothing_are_none_and_teach_nothing():
+    samples = RaySamples.dense(torch.zeros(2, 1), torch.ones(2, 1))
+    for render in (composite, composite_by_kernels):
+        density = torch.tensor([0.0, 1.0], requires_grad=True)
+        normals = torch.tensor([[0.0, 0.6, 0.8], [0.0, 0.0, 1.0]])
+        seen = render(density, torch.ones(2, 3), samples, normals=normals)
+        assert seen.normals is not None
+        torch.testing.assert_close(seen.normals, torch.tensor([[0.0, 0, 0], [0, 0, 1]]))
+        (slope,) = torch.autograd.grad(seen.normals.sum(), density)
+        assert slope.tolist() == [0, 0]
 
 
 def test_very_opaque_and_very_thin_have_finite_gradients():
