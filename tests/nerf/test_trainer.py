@@ -261,18 +261,17 @@ def broken_at(monkeypatch, first):
 
 
 def test_a_field_that_is_no_number_is_taken_back_to_the_checkpoint(scene, tmp_path, monkeypatch):
-    whole = run(scene, tmp_path / "whole", iterations=10)
     stop_at(monkeypatch, 10)
     with pytest.raises(Killed):
-        run(scene, tmp_path / "o", iterations=30, checkpoint_seconds=1e-6)
+        run(scene, tmp_path / "o", iterations=15, checkpoint_seconds=1e-6)
     monkeypatch.undo()
-    broken_at(monkeypatch, 15)
+    broken_at(monkeypatch, 12)
     heard = Heard()
-    report = run(scene, tmp_path / "o", heard, iterations=30)
+    report = run(scene, tmp_path / "o", heard, iterations=15)
     assert report.steps == 10 and "of 10 steps" in report.stopped and "rates" in heard.warnings[0]
     read = read_model(tmp_path / "o" / "nerf.pt")
-    assert same(read, report.model) and whole.model.shape == read.shape
-    run(scene, tmp_path / "o", heard, iterations=30)
+    assert same(read, report.model)
+    run(scene, tmp_path / "o", heard, iterations=15)
     assert "what was good is kept" in heard.notes[-1]
 
 
