@@ -70,7 +70,7 @@ class TrainingOptions:
     """
 
     architecture: Architecture = REDUCED
-    steps: int = 4000
+    steps: int = 6500
     batch: int = 4
     iterations: int = 6
     learning_rate: float = 1e-3

@@ -6,7 +6,7 @@ from geo3d.synthetic import FlowPair, FlowPairOptions, make_flow_pair
 
 
 def training_pair(seed: int, width: int = 128, height: int = 96, max_motion_px: float = 16.0) -> FlowPair:
-    """A pair with exact flow; up to three layers and two thin things, motions up to `max_motion_px`, exposure, noise.
+    """A pair with exact flow; up to two layers and a thin thing, motions up to `max_motion_px`, exposure, noise.
 
     Parameters
     ----------
@@ -21,10 +21,10 @@ def training_pair(seed: int, width: int = 128, height: int = 96, max_motion_px: 
     options = FlowPairOptions(
         width=width,
         height=height,
-        layers=int(rng.integers(0, 4)),
-        thin=int(rng.integers(0, 3)),
+        layers=int(rng.integers(0, 3)),
+        thin=int(rng.integers(0, 2)),
         max_motion_px=max_motion_px * float(rng.uniform(0.125, 1.0)),
         brightness=float(rng.choice([0.0, 0.15])),
-        noise=float(rng.uniform(0.0, 6.0)),
+        noise=float(rng.uniform(0.0, 4.0)),
     )
     return make_flow_pair(options, seed)
