@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from geo3d.nerf.contraction import SceneBox
     from geo3d.nerf.encoding import integrated_encoding, positional_encoding
     from geo3d.nerf.field_output import Field, FieldOutput
+    from geo3d.nerf.field_parameters import FieldShape
+    from geo3d.nerf.hash_grid_field import HashGridField
     from geo3d.nerf.mip import MipField
     from geo3d.nerf.model import FieldView, NerfModel, model_renderer, read_model, write_model
     from geo3d.nerf.occupancy import MarchedRays, MarchOptions, OccupancyGrid
@@ -43,7 +45,9 @@ _LAZY = {
     "Field": "field_output",
     "FieldOutput": "field_output",
     "FieldRates": "training_options",
+    "FieldShape": "field_parameters",
     "FieldView": "model",
+    "HashGridField": "hash_grid_field",
     "HierarchicalSampling": "samplers",
     "LearnedSky": "sky",
     "MarchOptions": "occupancy",
@@ -93,7 +97,9 @@ __all__ = [
     "Field",
     "FieldOutput",
     "FieldRates",
+    "FieldShape",
     "FieldView",
+    "HashGridField",
     "HierarchicalSampling",
     "LearnedSky",
     "MarchOptions",

@@ -53,12 +53,23 @@ class AppearanceEmbedding(torch.nn.Module):
 
 def appearance_of(shape: RadianceShape, photos: int) -> AppearanceEmbedding | None:
     """The embedding that a `shape` asks for, of so many `photos`, or None."""
-    if (shape.appearance > 0) != (photos > 0):
-        raise ValueError(
-            f"photos: expected {'1 or more' if shape.appearance else '0'} with an appearance of "
-            f"{shape.appearance} numbers, got {photos}"
-        )
+    check_photos(shape.appearance, photos)
     return AppearanceEmbedding(photos, shape.appearance) if photos else None
+
+
+def check_photos(appearance: int, photos: int) -> None:
+    """Hold the number of `photos` against the numbers that each has for its `appearance`.
+
+    Raises
+    ------
+    ValueError
+        If there are photos without appearance, or appearance without photos.
+    """
+    if (appearance > 0) != (photos > 0):
+        raise ValueError(
+            f"photos: expected {'1 or more' if appearance else '0'} with an appearance of "
+            f"{appearance} numbers, got {photos}"
+        )
 
 
 def appearance_vectors(

@@ -317,9 +317,12 @@ const char *signature(void (*)(A...)) {
 
 }  // namespace emulator
 
+inline float at_most(float x, float limit) { return x > limit ? limit : x; }
+inline float at_least(float x, float limit) { return x < limit ? limit : x; }
+
 inline unsigned pack_halves(float low, float high) {
-  low = fminf(fmaxf(low, -65504.0f), 65504.0f);
-  high = fminf(fmaxf(high, -65504.0f), 65504.0f);
+  low = at_most(at_least(low, -65504.0f), 65504.0f);
+  high = at_most(at_least(high, -65504.0f), 65504.0f);
   return emulator::to_half(low) | emulator::to_half(high) << 16;
 }
 

@@ -162,3 +162,16 @@ def test_kernels_and_python_agree_on_the_layout():
             if "(" not in name:
                 places[name] = eval(value, {}, dict(places))
     assert places["PIECES"] == PIECES
+
+
+@pytest.mark.parametrize("name", ["grid", *WEIGHTS])
+def test_a_field_that_has_broken_shows_it(name):
+    """What is no number among the parameters is not held to one: neither density, colour nor gradients are any."""
+    parameters = lively(SHAPE)
+    parameters[name][:] = np.nan
+    field = CudaField(SHAPE, parameters, EmulatedLauncher(KERNELS))
+    density, color = field.forward(*samples(40))
+    assert color.isnan().all()
+    assert density.isnan().all() == (not name.startswith("color"))
+    field.backward(torch.ones(40), torch.ones(40, 3))
+    assert field.d_weights.isnan().any()

@@ -142,3 +142,17 @@ def test_dark_samples_and_rays_without_room_are_left_out():
     assert torch.equal(part.losses[:6], whole.losses[:6]) and not part.losses[6:].any()
     assert torch.equal(part.d_density[:97], whole.d_density[:97])
     assert not part.d_density[97:].any() and not part.d_color[97:].any() and not part.color[6:].any()
+
+
+@pytest.mark.parametrize("what", ["density", "color"])
+def test_what_is_no_number_shows_in_the_loss(what):
+    """Of the ray that has it, and of no other."""
+    samples, density, color, background, target, _ = ragged()
+    broken = density if what == "density" else color
+    broken[int(samples.offsets[4]) + 20] = torch.nan
+    found = composite_loss(EmulatedLauncher(KERNELS), samples, density, color, background, target)
+    shown = composite(EmulatedLauncher(KERNELS), samples, density, color, background)
+    expected = torch.arange(len(COUNTS)) == 4
+    assert torch.equal(found.losses.isnan(), expected)
+    assert torch.equal(shown.color.isnan().any(1), expected)
+    assert found.d_density.isnan().any()

@@ -123,6 +123,12 @@ def test_activations_are_those_of_the_field(probe):
         np.testing.assert_allclose(out[:, column], expected, rtol=1e-12)
 
 
+def test_activations_of_what_is_no_number_are_none(probe):
+    out = np.zeros((1, 3))
+    probe("activations", 1, np.array([np.nan]), out)
+    assert np.isnan(out).all()
+
+
 @pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
 def test_the_march_is_that_of_the_cpu(probe, box):
     n, most = 24, 200

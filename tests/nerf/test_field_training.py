@@ -10,6 +10,8 @@ from geo3d.cameras import Camera
 from geo3d.geometry import look_at
 from geo3d.nerf import (
     FieldOutput,
+    FieldShape,
+    HashGridField,
     HierarchicalSampling,
     LearnedSky,
     MipField,
@@ -63,6 +65,7 @@ class Learner:
     sampling: object
     extra: object
     background: object = sky
+    rate: float = 5e-3
 
     def render(self, rays, rng=None):
         return render_rays(self.modules[0], rays, RenderOptions(self.sampling), self.background, rng)
@@ -96,13 +99,18 @@ def by_proposals():
     )
 
 
-@pytest.mark.parametrize("make", [published, mip, by_proposals])
+def hash_grid():
+    shape = FieldShape(levels=4, log2_entries=12, coarsest=4, finest=32, width=32, geometry=7, sh_degree=1)
+    return Learner([HashGridField(BOX, shape)], EvenSampling(32), lambda seen, _: 0.0, rate=2e-2)
+
+
+@pytest.mark.parametrize("make", [published, mip, by_proposals, hash_grid])
 def test_it_learns_a_scene(make):
     rays, colors = photos(np.arange(12) * (2 * np.pi / 12))
     hidden, truth = photos([0.27, 2.3, 4.4])
     learner, rng = make(), torch.Generator().manual_seed(0)
     parameters = [p for module in learner.modules for p in module.parameters()]
-    adam = torch.optim.Adam(parameters, 5e-3)
+    adam = torch.optim.Adam(parameters, learner.rate)
     steps = 150
     schedule = torch.optim.lr_scheduler.ExponentialLR(adam, 0.1 ** (1 / steps))
 

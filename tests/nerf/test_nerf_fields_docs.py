@@ -3,10 +3,21 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from geo3d.nerf import RadianceShape, Rays, SceneBox, proposal_loss, render_rays
+from geo3d.nerf import (
+    FieldShape,
+    MarchOptions,
+    NerfModel,
+    RadianceShape,
+    Rays,
+    SceneBox,
+    proposal_loss,
+    render_rays,
+)
+from geo3d.nerf.field_parameters import initial_parameters
 
 PAGE = (Path(__file__).parents[2] / "docs" / "nerf-fields.md").read_text(encoding="utf-8")
 
@@ -31,3 +42,8 @@ def test_the_trainings_of_the_page():
     field, options, sky = names["fields_of_a_landscape"](SceneBox((0.0, 0.0, 0.0), 2.0, unbounded=True))
     seen = render_rays(field, rays, options, sky)
     assert (seen.color >= -0.002).all() and proposal_loss(seen) >= 0
+    hash_grid = FieldShape(levels=2, log2_entries=8, width=16)
+    start = initial_parameters(hash_grid, seed=3)
+    march = MarchOptions(1 / 64)
+    model = NerfModel(hash_grid, start, box, 0.0, 2.0, march, np.zeros(8**3, np.float32), 0.01)
+    assert np.array_equal(names["trained_field"](model).grid.detach(), start["grid"])

@@ -46,7 +46,8 @@ typedef float nf_real;
 
 NF_FN nf_real nf_clamp(nf_real x, nf_real low, nf_real high) { return nf_min(nf_max(x, low), high); }
 
-NF_FN nf_real nf_density(nf_real raw) { return nf_exp(nf_min(raw, NF_DENSITY_LIMIT)); }
+/* NaN stays NaN, so that a field that has broken is seen to. */
+NF_FN nf_real nf_density(nf_real raw) { return nf_exp(raw > NF_DENSITY_LIMIT ? NF_DENSITY_LIMIT : raw); }
 /* Derivative of the density by what it came from. */
 NF_FN nf_real nf_density_slope(nf_real density) { return density; }
 NF_FN nf_real nf_sigmoid(nf_real x) { return (nf_real)1 / ((nf_real)1 + nf_exp(-x)); }

@@ -44,7 +44,7 @@ struct Piece {
     const float up_to = scan(thickness);
     before = passed + up_to - thickness;
     light = nf_exp(-before);
-    weight = light >= least_light ? light * nf_opacity(thickness) : 0.0f;
+    weight = light < least_light ? 0.0f : light * nf_opacity(thickness); /* NaN stays NaN */
     passed += last_lane(up_to);
   }
 };
@@ -167,7 +167,7 @@ composite_loss(int rays, const long long *offsets, int capacity, const float *st
     }
     const float up_to = scan(weight * value);
     if (here) {
-      const bool lit = piece.light >= least_light;
+      const bool lit = !(piece.light < least_light);
       const float after = piece.light - weight;
       d_density[sample] = lit ? gradient_scale * piece.length * (after * value - (behind - up_to)) : 0.0f;
       for (int i = 0; i < 3; ++i) d_color[3 * sample + i] = gradient_scale * weight * d_rgb[i];
