@@ -77,6 +77,7 @@ def engine_and_pool(views, options=OPTIONS):
     return engine, RayPool(views, 1.0, False, 1 << 30, options.seed)
 
 
+@pytest.mark.slow
 def test_the_loss_falls(scene):
     engine, pool = engine_and_pool(scene)
     losses = [engine.advance(pool, step, step / 64) for step in range(10)]

@@ -57,6 +57,7 @@ def gpu(monkeypatch):
         monkeypatch.setattr(where, "chosen_backend", lambda asked: "cpu" if asked == "cpu" else "cuda")
 
 
+@pytest.mark.slow
 @emulated
 def test_auto_trains_on_the_gpu_and_the_file_is_rendered_on_both(gpu, scene, tmp_path):
     heard = Heard()
@@ -104,6 +105,7 @@ def test_what_smaller_steps_do_not_help_is_raised(gpu, scene, tmp_path, monkeypa
         train(scene, tmp_path, FEW, Heard())
 
 
+@pytest.mark.slow
 @emulated
 def test_a_view_that_does_not_fit_is_made_of_smaller_parts(gpu, monkeypatch):
     shape = FieldShape(levels=2, log2_entries=6, finest=20)
