@@ -209,9 +209,8 @@ class _Training:
             stage.update(1, 1)
         clock.started = time.monotonic()
         saved = clock.seconds
-        total = options.iterations or options.seconds
         done = clock.step if options.iterations else clock.seconds
-        with self.progress.stage("train", total, done) as stage:
+        with self.progress.stage("train", clock.length, done) as stage:
             while (f := clock.progress()) < 1 and not self.stopped:
                 self._step(f)
                 self._show(stage)
@@ -308,15 +307,8 @@ class _Training:
         )
 
     def _show(self, stage: StageProgress) -> None:
-        clock = self.clock
-        rate = self.engine.samples / max(clock.seconds, 1e-9) / 1e6
-        text = f"loss {self.loss:.4f}{self.psnr}, {rate:.2f} million samples/s"
-        if self.options.iterations is not None:
-            stage.update(clock.step, text=text)
-        else:
-            assert self.options.seconds is not None
-            text = f"step {clock.step:,}, {text}"
-            stage.update(round(min(clock.progress(), 1.0) * self.options.seconds, 1), text=text)
+        rate = self.engine.samples / max(self.clock.seconds, 1e-9) / 1e6
+        self.clock.show(stage, f"loss {self.loss:.4f}{self.psnr}, {rate:.2f} million samples/s")
 
     def save(self) -> None:
         """Write the checkpoint, and what there is of the result; end the training if that is no number."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from geo3d.util.progress import StageProgress
+
 
 @dataclass
 class TrainingClock:
@@ -45,6 +47,31 @@ class TrainingClock:
         assert self.length_s is not None
         by_steps = self.step / self.most_steps if self.most_steps else 0.0
         return max(self.seconds / self.length_s, by_steps)
+
+    @property
+    def length(self) -> float | None:
+        """Steps or seconds in all: what a stage of the progress counts to."""
+        return self.length_s if self.iterations is None else self.iterations
+
+    @property
+    def done(self) -> float:
+        """How many of these are done; seconds as far as the schedule is."""
+        if self.iterations is not None:
+            return self.step
+        assert self.length_s is not None
+        return round(min(self.progress(), 1.0) * self.length_s, 1)
+
+    def show(self, stage: StageProgress, text: str) -> None:
+        """Tell a stage how far it is.
+
+        Parameters
+        ----------
+        stage : StageProgress
+            Of `length`.
+        text : str
+            What else there is to tell; by the clock the step is put before it.
+        """
+        stage.update(self.done, text=text if self.iterations is not None else f"step {self.step:,}, {text}")
 
 
 def decayed(rate: float, final: float, f: float) -> float:

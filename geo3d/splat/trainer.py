@@ -189,9 +189,8 @@ class _Training:
             stage.update(1, 1)
         clock.started = time.monotonic()
         saved = clock.seconds
-        total = options.iterations or options.seconds
         done = clock.step if options.iterations else clock.seconds
-        with self.progress.stage("train", total, done) as stage:
+        with self.progress.stage("train", clock.length, done) as stage:
             while (f := clock.progress()) < 1 and not self.stopped:
                 self._step(f)
                 self._show(stage)
@@ -288,14 +287,7 @@ class _Training:
         )
 
     def _show(self, stage: StageProgress) -> None:
-        clock = self.clock
-        text = f"loss {self.loss:.4f}{self.psnr}, {self.engine.count:,} Gaussians"
-        if self.options.iterations is not None:
-            stage.update(clock.step, text=text)
-        else:
-            assert self.options.seconds is not None
-            text = f"step {clock.step:,}, {text}"
-            stage.update(round(min(clock.progress(), 1.0) * self.options.seconds, 1), text=text)
+        self.clock.show(stage, f"loss {self.loss:.4f}{self.psnr}, {self.engine.count:,} Gaussians")
 
     def save(self) -> None:
         """Write the checkpoint, and what there is of the result, which `geo3d view` shows meanwhile."""
