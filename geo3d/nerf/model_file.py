@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from geo3d.render.checkpoint import Checkpoint
+from geo3d.render.checkpoint import Checkpoint, check_stored
 from geo3d.util.files import atomic_path
 from geo3d.util.require import require
 
@@ -85,7 +85,8 @@ def read_tensors(path: str | os.PathLike, kind: str) -> Checkpoint:
     size = path.stat().st_size
     torch = require("torch")
     try:
-        _check_archive(path, size)
+        with zipfile.ZipFile(path) as archive:
+            check_stored(archive.infolist(), size)
         _check_names(path)
         arrays = _numbers(torch.load(path, map_location="cpu", weights_only=True), size)
         record = json.loads(arrays.pop(_HEADER).tobytes())
@@ -99,17 +100,6 @@ def read_tensors(path: str | os.PathLike, kind: str) -> Checkpoint:
             f"{path}: expected {kind!r}, version {_VERSION}, found {found[0]!r}, version {found[1]!r}"
         )
     return Checkpoint(arrays, header)
-
-
-def _check_archive(path: Path, size: int) -> None:
-    """Refuse an archive whose parts would take more than its `size`."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ValueError("its parts are compressed")
-    claimed = sum(member.file_size for member in members)
-    if claimed > size:
-        raise ValueError(f"its parts are said to have {claimed} bytes, in a file of {size}")
 
 
 def _check_names(path: Path) -> None:

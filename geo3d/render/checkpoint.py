@@ -11,7 +11,7 @@ import json
 import os
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -122,10 +122,23 @@ def _arrays(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     """The arrays of an archive of `size` bytes; refused if they would take more."""
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
-        claimed = sum(info.file_size for info in members)
-        if claimed > size or any(info.compress_type != zipfile.ZIP_STORED for info in members):
-            raise ValueError(f"its parts are said to have {claimed} bytes, in a file of {size}")
+        check_stored(members, size)
         return {info.filename.removesuffix(".npy"): _array(archive, info) for info in members}
+
+
+def check_stored(members: Sequence[zipfile.ZipInfo], size: int) -> None:
+    """Refuse an archive of `size` bytes whose `members` are compressed, or would take more memory than that.
+
+    Raises
+    ------
+    ValueError
+        That says how much they claim.
+    """
+    claimed = sum(member.file_size for member in members)
+    if claimed > size or any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError(
+            f"its parts are said to have {claimed} bytes, in a file of {size}, or are compressed"
+        )
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
