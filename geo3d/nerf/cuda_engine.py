@@ -8,7 +8,6 @@ move once in `_POSES_EVERY` steps, by the gradients of all of these.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
+from geo3d.gpu import LateNumbers
 from geo3d.nerf.cuda_adam import CudaAdam
 from geo3d.nerf.cuda_exposure import CudaExposure
 from geo3d.nerf.cuda_field import GRADIENT_SCALE, CudaField
@@ -94,7 +94,7 @@ class CudaEngine(CpuEngine):
         self.per_ray, self.samples = float(chosen.steps_per_side), 0
         self._share = 1.0  # of the samples that a step shall have, as far as the memory goes
         self._near = torch.tensor(bounds.near / bounds.box.side, dtype=torch.float32, device=device)
-        self._told = _LateNumbers(device)
+        self._told = LateNumbers(_LAG)
         self._photos: tuple[Any, CudaPixelPool | None] = (None, None)
 
     @property
@@ -178,7 +178,7 @@ class CudaEngine(CpuEngine):
         """Loss and number of samples of a step some steps before; remembers how many samples a ray has."""
         told = self._told.tell(require("torch").cat([loss, count.float()]), rays)
         if told is None:
-            return float("inf") if self._told.last is None else self._told.last
+            return self._told.last[0]
         (found, samples), of_rays = told
         self.samples += min(int(samples), self._capacity)
         self.per_ray = _SMOOTH * self.per_ray + (1 - _SMOOTH) * max(samples / of_rays, 1.0)
@@ -271,37 +271,3 @@ class CudaEngine(CpuEngine):
         self.field.refresh()
         self.grid.restore(arrays["occupancy"])
         self.per_ray, self.samples = float(arrays["told"][0]), int(arrays["told"][1])
-
-
-class _LateNumbers:
-    """Two numbers of each step, read `_LAG` steps after the GPU was asked for them; on a CPU at once.
-
-    Parameters
-    ----------
-    device : torch.device
-    """
-
-    def __init__(self, device: Any) -> None:
-        self._on_gpu = device.type == "cuda"
-        self._waiting: deque[tuple[Any, Any, int]] = deque()
-        self.last: float | None = None
-
-    def tell(self, numbers: Any, rays: int) -> tuple[tuple[float, float], int] | None:
-        """The numbers and rays of an earlier step; None where that is still to come, but never at the first step."""
-        torch = require("torch")
-        event = None
-        held = numbers
-        if self._on_gpu:
-            held = torch.empty(2, dtype=torch.float32, pin_memory=True)
-            held.copy_(numbers, non_blocking=True)
-            event = torch.cuda.Event()
-            event.record()
-        self._waiting.append((held, event, rays))
-        if self._on_gpu and self.last is not None and len(self._waiting) <= _LAG:
-            return None
-        held, event, rays = self._waiting.popleft()
-        if event is not None:
-            event.synchronize()
-        first, second = held.tolist()
-        self.last = first
-        return (first, second), rays

@@ -95,9 +95,12 @@ class CudaField:
         check_shape(shape)
         self.shape, self.launch = shape, launcher() if launch is None else launch
         device = self.launch.device
-        as_tensor = lambda name: torch.as_tensor(parameters[name], dtype=torch.float32, device=device)  # noqa: E731
-        self.grid = as_tensor("grid").clone()
-        self.weights = torch.cat([as_tensor(name).reshape(-1) for name in WEIGHTS])
+        given = {
+            name: torch.as_tensor(array, dtype=torch.float32, device=device)
+            for name, array in parameters.items()
+        }
+        self.grid = given["grid"].clone()
+        self.weights = torch.cat([given[name].reshape(-1) for name in WEIGHTS])
         self.d_grid, self.d_weights = torch.zeros_like(self.grid), torch.zeros_like(self.weights)
         rows = zip(shape.resolutions, shape.level_starts, shape.level_entries, shape.hashed)
         self.table = torch.tensor([list(map(int, row)) for row in rows], dtype=torch.int32, device=device)

@@ -90,7 +90,10 @@ class CudaPixelPool:
     ) -> None:
         torch = require("torch")
         self.launch, self.seed = launch, seed
-        on_gpu = lambda array: torch.as_tensor(array, device=launch.device).contiguous()  # noqa: E731
+
+        def on_gpu(array: np.ndarray) -> Any:
+            return torch.as_tensor(array, device=launch.device).contiguous()
+
         sizes = [camera.width * camera.height for camera in cameras]
         self._starts = on_gpu(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
         lenses: dict[Camera, int] = {}
@@ -126,9 +129,9 @@ class CudaPixelPool:
             Another random colour for every ray if not given.
         """
         torch = require("torch")
-        empty = lambda *size: torch.empty(*size, dtype=torch.float32, device=self.launch.device)  # noqa: E731
-        origins, directions, color, behind = (empty(count, 3) for _ in range(4))
-        alpha, jitter, nears, fars = (empty(count) for _ in range(4))
+        floats = {"dtype": torch.float32, "device": self.launch.device}
+        origins, directions, color, behind = (torch.empty(count, 3, **floats) for _ in range(4))
+        alpha, jitter, nears, fars = (torch.empty(count, **floats) for _ in range(4))
         rows = torch.empty(count, dtype=torch.int32, device=self.launch.device)
         self.launch(
             "pixels/draw_pixels", blocks_of(count, 256), 256, count, self.seed, step, len(self._lenses),

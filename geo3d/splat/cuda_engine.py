@@ -14,6 +14,7 @@ import numpy as np
 
 from geo3d.cameras import Camera
 from geo3d.geometry import SE3
+from geo3d.gpu import LateNumbers
 from geo3d.render.exposure import Exposure
 from geo3d.render.pose_refinement import PoseRefinement
 from geo3d.render.training_clock import decayed
@@ -34,29 +35,9 @@ from geo3d.splat.smoothing import Smoothing
 from geo3d.splat.training_options import TrainingOptions
 from geo3d.util.require import require
 
+_LAG = 1  # steps after which a loss is read
 _ROWS = 1 << 20  # two float32 tell a row: float32 counts to 2^24
 _PARAMETERS = ("means", "quaternions", "log_scales", "logit_opacities", "sh")
-
-
-class LateNumber:
-    """Numbers from the GPU, each told when the next one is asked for: it is there by then, and nobody waits."""
-
-    def __init__(self) -> None:
-        self._waiting: tuple[Any, Any] | None = None
-
-    def __call__(self, number: Any) -> float:
-        """The number of the call before; of the first call its own."""
-        if not number.is_cuda:
-            return float(number)
-        torch = require("torch")
-        here = torch.empty((), dtype=number.dtype, pin_memory=True)
-        here.copy_(number, non_blocking=True)
-        arrived = torch.cuda.Event()
-        arrived.record()
-        told, arrived_before = self._waiting or (here, arrived)
-        self._waiting = here, arrived
-        arrived_before.synchronize()
-        return float(told)
 
 
 class CudaEngine(CpuEngine):
@@ -99,7 +80,7 @@ class CudaEngine(CpuEngine):
         self.sky = sky
         self.options, self.extent, self.smoothing = options, extent, smoothing
         self._filter: tuple[Any, Any] = (None, None)
-        self._late = LateNumber()
+        self._late = LateNumbers(_LAG)
         self.rasterizer = CudaRasterizer(launch)
         self.launch = self.rasterizer.launch
         self.exposure = Exposure(photos) if options.exposure else None
@@ -162,8 +143,8 @@ class CudaEngine(CpuEngine):
         return found.color
 
     def step(self, seen: StepInput, step: int, f: float) -> float:
-        """One step at progress `f`; returns the loss before the step before it (of the first one, before itself), so
-        that nobody waits for the GPU. Gaussians and poses stay as they are where the loss is not finite.
+        """One step at progress `f`; returns the loss of a step or two before (the first one its own), so that nobody
+        waits for the GPU. Gaussians and poses stay as they are where the loss is not finite.
 
         Parameters
         ----------
@@ -201,7 +182,8 @@ class CudaEngine(CpuEngine):
             self.poses.step(seen.row, pose, _array(d_pose), decayed(POSE_RATE, 0.01, f))
         if options.strategy == "mcmc":
             self._random_walk(self.mean_rate(f) * options.densify.noise, step)
-        return self._late(loss)
+        self._late.tell(loss.reshape(1))
+        return self._late.last[0]
 
     def _compare(self, seen: StepInput, image: Any, f: float) -> tuple[Any, Any]:
         """The loss and its gradient by the image."""
