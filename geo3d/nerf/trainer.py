@@ -34,6 +34,7 @@ from geo3d.render.training_key import views_key
 from geo3d.render.views import PosedView, ViewSet, load_views
 from geo3d.util.files import folder_lock, remove_partial
 from geo3d.util.progress import Progress, StageProgress
+from geo3d.util.require import require
 
 _KIND = "nerf training"
 _SMOOTH = 0.98  # of the loss that is shown
@@ -79,6 +80,7 @@ def train(
     BlockingIOError
         If another process trains into the same folder.
     """
+    require("torch")  # it writes the files: better missed now than when the training is done
     options = options or TrainingOptions()
     asked, options = options.backend, options.for_backend(backend_of(options))
     progress = progress or Progress()

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -488,3 +489,10 @@ def test_an_engine_without_rays_that_meet_anything_learns_nothing(scene):
     assert engine.step(batch, np.random.default_rng(0).random((64, 3), np.float32), 1, 0.0) == 0.0
     np.testing.assert_array_equal(engine.parameters["grid"], before)
     assert poses(1)
+
+
+def test_what_writes_the_files_is_missed_before_the_training(scene, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"pip install 'geo3d\[torch\]'"):
+        train(scene, tmp_path / "out", TrainingOptions(iterations=2), Heard())
+    assert not (tmp_path / "out").exists()
